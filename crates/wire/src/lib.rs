@@ -1,1 +1,5 @@
-//! Stub.
+//! Translation between bytes and core types.
+//!
+//! **Absent on purpose:** no sockets, no files, no clock.
+
+pub mod native;

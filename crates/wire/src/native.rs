@@ -1,0 +1,6 @@
+//! The native API's documents.
+
+mod nearest;
+pub mod problem;
+
+pub use nearest::nearest;
