@@ -1,0 +1,52 @@
+//! The test suite: the steps of `cargo xtask test`.
+
+use std::time::Duration;
+
+use crate::context::Context;
+use crate::step::{Step, Verdict};
+use crate::{browser, command, console, counts, tools};
+
+/// The whole suite, in order.
+pub(crate) const STEPS: &[Step] = &[
+    Step { name: "tools", needs: None, run: find_tools },
+    Step { name: "build", needs: None, run: build },
+    Step { name: "rust", needs: Some("build"), run: rust },
+    Step { name: "console", needs: None, run: console::step },
+    Step { name: "browser", needs: Some("build"), run: browser::step },
+];
+
+/// A clean build on two slow cores stays well below this.
+const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
+
+/// A test that hangs must leave time to say so.
+const TEST_LIMIT: Duration = Duration::from_secs(30 * 60);
+
+/// Finds or installs everything at once, so that it is known at the beginning what will be skipped.
+fn find_tools(context: &mut Context) -> Verdict {
+    let wanted = [tools::NODE, tools::NPM, tools::CHROMIUM];
+    let missing: Vec<String> = wanted.iter().filter_map(|tool| context.tools.need(tool).err()).collect();
+    // The steps that need them will be skipped by name.
+    Verdict::passed(missing.join("; "))
+}
+
+/// Builds apart from running, so that the time of each is known and a compiler's error stands alone.
+fn build(context: &mut Context) -> Verdict {
+    Verdict::of(context.cargo(&["test", "--workspace", "--no-run"]), BUILD_LIMIT)
+}
+
+/// Unit, integration and documentation tests of all packages.
+fn rust(context: &mut Context) -> Verdict {
+    // A test that lacks a tool says so on its output, which is shown only on request.
+    let command = context.cargo(&["test", "--workspace", "--no-fail-fast", "--", "--show-output"]);
+    let finished = command::run(command, TEST_LIMIT);
+    let skips = counts::skips(&finished.text);
+    let mut counts = counts::counts(&finished.text);
+    // To its runner, such a test has passed.
+    counts.passed = counts.passed.saturating_sub(skips.len());
+    counts.skipped += skips.len();
+    let verdict = match finished.failure {
+        None => Verdict::passed(""),
+        Some(failure) => Verdict::failed(failure.to_string(), finished.text),
+    };
+    verdict.with_tests(counts, skips)
+}
