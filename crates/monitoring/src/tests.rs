@@ -1,0 +1,1 @@
+//! Numbers that have to be right.
