@@ -1,5 +1,8 @@
-//! The native API's documents.
+//! The native API: its documents, its problems, and the channel between proxy and control plane.
 
+pub mod api;
+pub mod channel;
+pub mod decode;
 mod nearest;
 pub mod problem;
 

@@ -43,7 +43,8 @@ pub fn unreadable(message: &str, pointer: &str, syntax: bool) -> Problem {
     if message.starts_with("unknown field") {
         let unknown = quoted.next().unwrap_or_default();
         let known: Vec<&str> = quoted.collect();
-        let problem = Problem::new(Code::UnknownField, format!("unknown field \"{}\"", unknown.escape_debug()));
+        let problem =
+            Problem::new(Code::UnknownField, format!("unknown field \"{}\"", unknown.escape_debug()));
         let next = match nearest(unknown, known.iter().copied()) {
             Some(meant) => format!("did you mean \"{meant}\"?"),
             None => format!("the known fields are {}", known.join(", ")),
@@ -60,7 +61,11 @@ pub fn unreadable(message: &str, pointer: &str, syntax: bool) -> Problem {
 /// serde's path already ends in the unknown field in some formats and not in others.
 fn pointer_to(pointer: &str, field: &str) -> String {
     let field = field.replace('~', "~0").replace('/', "~1");
-    if pointer.rsplit('/').next() == Some(field.as_str()) { pointer.to_owned() } else { format!("{pointer}/{field}") }
+    if pointer.rsplit('/').next() == Some(field.as_str()) {
+        pointer.to_owned()
+    } else {
+        format!("{pointer}/{field}")
+    }
 }
 
 /// A path as a JSON pointer (RFC 6901).

@@ -1,0 +1,203 @@
+//! The channel between a proxy and the control plane, as values.
+//!
+//! What is there goes down ([`Update`]), what happened goes up ([`Report`]). In one process the values
+//! are handed over as they are; over gRPC they are `bellwether.v1` (see `proto/bellwether/v1/proxy.proto`),
+//! translated by the `from_proto` and `to_proto` of this module. Both ways mean the same.
+
+use identity::{InstanceId, Namespace, ProxyId, RouteName, ServiceName, TraceId, Wall};
+use monitoring::{CallKey, ExponentialHistogram};
+use registry::{Host, Status};
+use resilience::{Counts, State};
+use traces::Span;
+
+mod down;
+#[cfg(test)]
+mod tests;
+mod up;
+
+/// The generated messages and services.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    reason = "generated; the .proto file is the documentation"
+)]
+pub mod proto {
+    include!("../generated/bellwether.v1.rs");
+}
+
+pub use down::{hello_from_proto, hello_to_proto, update_from_proto, update_to_proto};
+pub use up::{report_from_proto, report_to_proto};
+
+/// A message of the channel that is not well-formed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field} is not valid: {why}")]
+pub struct Malformed {
+    /// Where in the message.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl Malformed {
+    fn new(field: &'static str, why: impl ToString) -> Self {
+        Self { field, why: why.to_string() }
+    }
+}
+
+/// How a proxy introduces itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hello {
+    /// Its id.
+    pub proxy: ProxyId,
+    /// Drawn at random when it started: tells a restarted proxy from a reconnected one.
+    pub epoch: u64,
+    /// Its version.
+    pub version: String,
+    /// The revision that it has already.
+    pub since: Option<u64>,
+}
+
+/// What a proxy has to know that it did not know before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Update {
+    /// What holds after it.
+    pub revision: u64,
+    /// Whether it names everything that there is. A service that a snapshot does not name is gone.
+    pub snapshot: bool,
+    /// The services that changed (in a snapshot: all).
+    pub services: Vec<ServiceUpdate>,
+}
+
+/// A service as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceUpdate {
+    /// Its namespace.
+    pub namespace: Namespace,
+    /// Its name.
+    pub service: ServiceName,
+    /// All of its endpoints, whatever their status. None: the registry knows that it is gone.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// An instance as a proxy calls it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Which instance.
+    pub instance: InstanceId,
+    /// Where it listens.
+    pub host: Host,
+    /// The port.
+    pub port: u16,
+    /// Whether calls should go there.
+    pub status: Status,
+    /// Its share of the calls; 100 is a full share.
+    pub weight: u32,
+    /// Its failure domain.
+    pub zone: Option<Box<str>>,
+    /// Its version.
+    pub version: Option<Box<str>>,
+}
+
+/// What happened in a proxy since its last report.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// Which proxy.
+    pub proxy: ProxyId,
+    /// Its epoch, as in [`Hello`].
+    pub epoch: u64,
+    /// Counts the reports of an epoch from 1. The same number again is the same report again.
+    pub sequence: u64,
+    /// When it was made.
+    pub at: Wall,
+    /// The revision by which the proxy routes.
+    pub revision: u64,
+    /// The account of the spans.
+    pub spans_intake: Intake,
+    /// The spans that were kept.
+    pub spans: Vec<Span>,
+    /// The account of the rows of calls.
+    pub calls_intake: Intake,
+    /// The calls, by kind.
+    pub calls: Vec<(CallKey, ExponentialHistogram)>,
+    /// Every breaker that has seen a call.
+    pub breakers: Vec<BreakerRow>,
+    /// What the breakers did.
+    pub transitions: Vec<Transition>,
+    /// Every endpoint that was called.
+    pub endpoints: Vec<EndpointRow>,
+}
+
+/// What became of items before they were sent: `received = sent + sampled_out + Σ dropped`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Intake {
+    /// All that there were.
+    pub received: u64,
+    /// What a sampling decision left out.
+    pub sampled_out: u64,
+    /// What was lost, by reason.
+    pub dropped: Vec<(String, u64)>,
+}
+
+/// A breaker's place and state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BreakerRow {
+    /// The namespace.
+    pub namespace: Namespace,
+    /// The service that it guards.
+    pub service: ServiceName,
+    /// Whose calls it sees.
+    pub caller: ServiceName,
+    /// The route whose calls it sees.
+    pub route: RouteName,
+    /// What it does with calls.
+    pub state: State,
+    /// Since when.
+    pub since: Wall,
+    /// Why.
+    pub reason: String,
+    /// What it has counted.
+    pub counts: Counts,
+}
+
+/// A breaker's change of state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transition {
+    /// The namespace.
+    pub namespace: Namespace,
+    /// The service that it guards.
+    pub service: ServiceName,
+    /// Whose calls it sees.
+    pub caller: ServiceName,
+    /// The route whose calls it sees.
+    pub route: RouteName,
+    /// What it did with calls before.
+    pub from: State,
+    /// What it does with them now.
+    pub to: State,
+    /// When.
+    pub at: Wall,
+    /// Why.
+    pub reason: String,
+    /// What it had counted.
+    pub counts: Counts,
+    /// Calls that led to it.
+    pub exemplar_trace_ids: Vec<TraceId>,
+    /// The revision of the policy that it followed; 0 for the built-in one.
+    pub policy_revision: u64,
+}
+
+/// An endpoint as the proxy sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointRow {
+    /// The namespace.
+    pub namespace: Namespace,
+    /// The service.
+    pub service: ServiceName,
+    /// The instance.
+    pub instance: InstanceId,
+    /// Calls under way.
+    pub in_flight: u32,
+    /// Why no call is sent there; empty while calls are.
+    pub ejected: String,
+}

@@ -1,0 +1,90 @@
+//! Hello and update, to and from `bellwether.v1`.
+
+use registry::Host;
+
+use super::{Endpoint, Hello, Malformed, ServiceUpdate, Update, proto};
+
+/// A hello as a message.
+pub fn hello_to_proto(hello: &Hello) -> proto::Hello {
+    proto::Hello {
+        proxy: hello.proxy.to_string(),
+        epoch: hello.epoch,
+        version: hello.version.clone(),
+        since: hello.since,
+    }
+}
+
+/// A hello from a message.
+///
+/// # Errors
+/// The field that breaks its rule.
+pub fn hello_from_proto(hello: proto::Hello) -> Result<Hello, Malformed> {
+    let proto::Hello { proxy, epoch, version, since } = hello;
+    let proxy = proxy.parse().map_err(|e| Malformed::new("proxy", e))?;
+    if version.len() > 128 || version.chars().any(char::is_control) {
+        return Err(Malformed::new("version", "at most 128 bytes without control characters"));
+    }
+    Ok(Hello { proxy, epoch, version, since })
+}
+
+/// An update as a message.
+pub fn update_to_proto(update: &Update) -> proto::WatchResponse {
+    let endpoint = |endpoint: &Endpoint| proto::Endpoint {
+        instance: endpoint.instance.to_string(),
+        address: endpoint.host.to_string(),
+        port: endpoint.port.into(),
+        status: endpoint.status.to_string(),
+        weight: endpoint.weight,
+        zone: text(endpoint.zone.as_deref()),
+        version: text(endpoint.version.as_deref()),
+    };
+    let service = |service: &ServiceUpdate| proto::Service {
+        namespace: service.namespace.to_string(),
+        service: service.service.to_string(),
+        endpoints: service.endpoints.iter().map(endpoint).collect(),
+    };
+    proto::WatchResponse {
+        revision: update.revision,
+        snapshot: update.snapshot,
+        services: update.services.iter().map(service).collect(),
+    }
+}
+
+/// An update from a message.
+///
+/// # Errors
+/// The field that breaks its rule. An update is taken whole or not at all.
+pub fn update_from_proto(update: proto::WatchResponse) -> Result<Update, Malformed> {
+    let services = update.services.into_iter().map(service_from_proto).collect::<Result<_, _>>()?;
+    Ok(Update { revision: update.revision, snapshot: update.snapshot, services })
+}
+
+fn service_from_proto(service: proto::Service) -> Result<ServiceUpdate, Malformed> {
+    Ok(ServiceUpdate {
+        namespace: service.namespace.parse().map_err(|e| Malformed::new("namespace", e))?,
+        service: service.service.parse().map_err(|e| Malformed::new("service", e))?,
+        endpoints: service.endpoints.into_iter().map(endpoint_from_proto).collect::<Result<_, _>>()?,
+    })
+}
+
+fn endpoint_from_proto(endpoint: proto::Endpoint) -> Result<Endpoint, Malformed> {
+    let port = u16::try_from(endpoint.port).ok().filter(|port| *port != 0);
+    Ok(Endpoint {
+        instance: endpoint.instance.parse().map_err(|e| Malformed::new("instance", e))?,
+        host: Host::parse(&endpoint.address).map_err(|e| Malformed::new("address", e))?,
+        port: port.ok_or_else(|| Malformed::new("port", "a number from 1 to 65535"))?,
+        status: endpoint.status.parse().map_err(|e| Malformed::new("status", e))?,
+        weight: endpoint.weight,
+        zone: some(endpoint.zone),
+        version: some(endpoint.version),
+    })
+}
+
+fn text(text: Option<&str>) -> String {
+    text.unwrap_or_default().to_owned()
+}
+
+/// Proto3 writes nothing as an empty text.
+fn some(text: String) -> Option<Box<str>> {
+    (!text.is_empty()).then(|| text.into())
+}
