@@ -1,7 +1,9 @@
 //! The console in a real browser, in front of the demo: the whole product as a person meets it.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
@@ -36,19 +38,47 @@ pub(crate) fn step(context: &mut Context) -> Verdict {
     if let Some(failure) = built.failure {
         return Verdict::failed(failure.to_string(), built.text);
     }
-    let demo = match Demo::start(context) {
+    let demo = match demo(context).and_then(Demo::start) {
         Ok(demo) => demo,
-        Err(error) => return Verdict::failed(error, ""),
+        Err(error) => return Verdict::failed(error, log(context)),
     };
     let mut script = context.command("node");
     script.args([SCRIPT, &demo.url]);
     let finished = command::run(script, LIMIT);
+    let output = |context| format!("{}\nLog of bellwether demo:\n{}", finished.text, log(context));
     let verdict = match (finished.failure, demo.stop()) {
-        (Some(failure), _) => Verdict::failed(failure.to_string(), finished.text.clone()),
-        (None, Err(reason)) => Verdict::failed(reason, finished.text.clone()),
+        (Some(failure), _) => Verdict::failed(failure.to_string(), output(context)),
+        (None, Err(reason)) => Verdict::failed(reason, output(context)),
         (None, Ok(())) => Verdict::passed(""),
     };
     verdict.with_tests(counts(&finished.text), Vec::new())
+}
+
+/// The demo on any free port and a fresh data folder.
+fn demo(context: &Context) -> Result<Command, String> {
+    let data = context.target.join("tmp/browser");
+    if data.exists() {
+        std::fs::remove_dir_all(&data)
+            .map_err(|error| format!("cannot remove {}: {error}", data.display()))?;
+    }
+    let log = log_file(context);
+    let log = std::fs::create_dir_all(context.target.join("tmp"))
+        .and_then(|()| File::create(&log))
+        .map_err(|error| format!("cannot create {}: {error}", log.display()))?;
+    let mut command = context.command(context.target.join("debug/bellwether"));
+    command.args(["demo", "--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0", "-o", "json", "--data"]);
+    command.arg(data).stderr(log);
+    Ok(command)
+}
+
+fn log_file(context: &Context) -> PathBuf {
+    context.target.join("tmp/browser.log")
+}
+
+/// What the demo said on standard error; shown only where the step fails.
+fn log(context: &Context) -> String {
+    std::fs::read(log_file(context))
+        .map_or_else(|error| error.to_string(), |log| String::from_utf8_lossy(&log).into())
 }
 
 /// `bellwether demo`, running.
@@ -60,18 +90,9 @@ struct Demo {
 }
 
 impl Demo {
-    /// Starts it on any free port and a fresh data folder, and waits for the line that says where it listens.
-    fn start(context: &Context) -> Result<Demo, String> {
-        let data = context.target.join("tmp/browser");
-        match std::fs::remove_dir_all(&data) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(format!("cannot remove {}: {error}", data.display()));
-            }
-            _ => {}
-        }
-        let mut command = context.command(context.target.join("debug/bellwether"));
-        command.args(["demo", "--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0", "-o", "json", "--data"]);
-        command.arg(&data).stdin(Stdio::null()).stdout(Stdio::piped());
+    /// Starts it and waits for the line that says where it listens.
+    fn start(mut command: Command) -> Result<Demo, String> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|error| format!("cannot start bellwether demo: {error}"))?;
         let (sender, lines) = channel();
         if let Some(stdout) = child.stdout.take() {
@@ -142,6 +163,32 @@ mod tests {
     fn the_address_is_read_from_the_line_that_says_what_was_bound() {
         let line = r#"{"listen":"127.0.0.1:40001","gateway":"127.0.0.1:40002"}"#;
         assert_eq!(address(line), Ok("http://127.0.0.1:40001/".to_owned()));
+    }
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn a_demo_that_ends_well_when_asked_to_passes() {
+        let script = r#"trap 'exit 0' TERM; echo '{"listen":"127.0.0.1:1"}'; while :; do sleep 0.05; done"#;
+        let demo = Demo::start(shell(script)).unwrap();
+        assert_eq!(demo.url, "http://127.0.0.1:1/");
+        assert_eq!(demo.stop(), Ok(()));
+    }
+
+    #[test]
+    fn a_demo_that_is_killed_by_the_signal_fails() {
+        let demo = Demo::start(shell(r#"echo '{"listen":"127.0.0.1:1"}'; exec sleep 60"#)).unwrap();
+        assert!(demo.stop().unwrap_err().contains("signal"));
+    }
+
+    #[test]
+    fn a_demo_that_ends_at_once_does_not_say_where_it_listens() {
+        let error = Demo::start(shell("exit 1")).err().unwrap();
+        assert!(error.contains("did not say"), "{error}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! shown and overwritten, so that a long build is seen to move.
 
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
@@ -50,7 +51,8 @@ impl std::fmt::Display for Failure {
 
 /// Runs a command to its end, or ends it after `limit`.
 pub(crate) fn run(mut command: Command, limit: Duration) -> Finished {
-    let program = command.get_program().to_string_lossy().into_owned();
+    let program = Path::new(command.get_program());
+    let program = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = match command.spawn() {
         Ok(child) => child,
@@ -178,7 +180,7 @@ mod tests {
         let finished = shell("echo $$; sleep 1000 & sleep 1000; true", Duration::from_millis(300));
         assert_eq!(finished.failure, Some(Failure::Time(Duration::from_millis(300))));
         let shell_pid = finished.text.trim();
-        assert!(!std::path::Path::new("/proc").join(shell_pid).exists());
+        assert!(!Path::new("/proc").join(shell_pid).exists());
     }
 
     #[test]

@@ -50,9 +50,12 @@ pub(crate) fn step(context: &mut Context) -> Verdict {
 
 /// Sees to it that Node and the console's packages are there; or says why they cannot be.
 pub(crate) fn prepare(context: &mut Context) -> Result<(), String> {
+    let web = context.root.join(SOURCES);
+    if !web.join("package-lock.json").exists() {
+        return Err(format!("there is no {SOURCES}/package-lock.json"));
+    }
     context.tools.need(&tools::NODE)?;
     context.tools.need(&tools::NPM)?;
-    let web = context.root.join(SOURCES);
     // npm writes the second file when it has installed what the first one asks for.
     if is_newer(&web.join("node_modules/.package-lock.json"), &web.join("package-lock.json")) {
         return Ok(());

@@ -1,5 +1,6 @@
 //! Steps, how they are run, and the summary at the end.
 
+use std::io::Write;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
@@ -88,7 +89,7 @@ impl Verdict {
 pub(crate) fn run(steps: &[Step], context: &mut Context) -> ExitCode {
     let mut rows = Vec::new();
     for step in steps {
-        println!("{} …", step.name);
+        show(&format!("{} …\n", step.name));
         let begin = clock::now();
         let broken = step.needs.filter(|needed| {
             rows.iter()
@@ -100,14 +101,20 @@ pub(crate) fn run(steps: &[Step], context: &mut Context) -> ExitCode {
         };
         let row = Row { name: step.name, seconds: begin.elapsed().as_secs_f64(), verdict };
         if let Result::Failed { output, .. } = &row.verdict.result {
-            println!("{}", output.trim_end());
+            show(&format!("{}\n", output.trim_end()));
         }
-        println!("{}", row.line());
+        show(&format!("{}\n", row.line()));
         rows.push(row);
     }
-    print!("\n{}", summary(&rows));
+    show(&format!("\n{}", summary(&rows)));
     let failed = rows.iter().any(|row| matches!(row.verdict.result, Result::Failed { .. }));
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Prints without a panic where the reader has gone away (`| head`): the steps and the exit code still count.
+fn show(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
 /// A step that has run.
