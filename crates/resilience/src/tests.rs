@@ -1,11 +1,15 @@
 //! Each test's name is the claim.
 
+mod breaker;
+mod histories;
+mod policy;
+mod retry;
+
+use identity::Mono;
+
 use super::*;
 
-#[test]
-fn every_state_is_read_back_from_its_name() {
-    for state in State::ALL {
-        assert_eq!(state.as_str().parse(), Ok(state));
-    }
-    assert!("half-open".parse::<State>().is_err());
+/// A moment in milliseconds.
+fn at(ms: u64) -> Mono {
+    Mono(ms * 1_000_000)
 }

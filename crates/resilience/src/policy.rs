@@ -1,0 +1,227 @@
+//! What a call may take, how often it is tried, and when it is refused.
+//!
+//! [`Parts`] is what someone wrote, [`CallPolicy`] is what was found good: there is no other way to
+//! make one, so nothing downstream checks again. Without any policy document, [`CallPolicy::default`]
+//! is in force.
+
+use std::{ops::Deref, time::Duration};
+
+use identity::{Invalid, duration};
+
+use crate::{BudgetPolicy, OpenFor, RetryOn};
+
+/// The most probes that a half-open breaker can have under way: it has a slot for each.
+pub const PROBES_MAX: usize = 16;
+
+/// A policy for calls, validated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CallPolicy(Parts);
+
+/// A policy for calls as it is written.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Parts {
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// When to try again.
+    pub retry: RetryPolicy,
+    /// When to refuse; `None` for never.
+    pub circuit_breaker: Option<BreakerPolicy>,
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To a connection, name resolution included.
+    pub connect: Duration,
+    /// From a connection to the head of the response, for one attempt; `None` leaves it to `call`.
+    pub attempt: Option<Duration>,
+    /// From the request's head to the head of the response, over all attempts.
+    pub call: Duration,
+    /// Between two pieces of a body, in either direction.
+    pub idle: Duration,
+}
+
+/// When to try again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RetryPolicy {
+    /// How many tries beside the first.
+    pub max_retries: u32,
+    /// After what.
+    pub on: Vec<RetryOn>,
+    /// How many at most over all calls.
+    pub budget: BudgetPolicy,
+}
+
+/// When to refuse.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BreakerPolicy {
+    /// How many failures in a row are still accepted; one more opens.
+    pub consecutive_failures: u32,
+    /// How long it stays open.
+    pub open_for: OpenFor,
+    /// How it finds out about recovery.
+    pub half_open: HalfOpen,
+    /// Beyond what duration a call counts as slow; `None` counts none.
+    pub slow_after: Option<Duration>,
+}
+
+/// How a breaker finds out about recovery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HalfOpen {
+    /// How many calls may be under way at once; up to [`PROBES_MAX`].
+    pub probes: u32,
+    /// How many of them must succeed to close it.
+    pub successes: u32,
+    /// How long a probe may hold its place before another call may take it.
+    pub lease: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(1),
+            attempt: None,
+            call: Duration::from_secs(15),
+            idle: Duration::from_secs(300),
+        }
+    }
+}
+
+impl Default for BudgetPolicy {
+    fn default() -> Self {
+        Self { ratio: 0.2, min_per_second: 3 }
+    }
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            max_retries: 1,
+            on: vec![RetryOn::ConnectFailure, RetryOn::RefusedStream],
+            budget: BudgetPolicy::default(),
+        }
+    }
+}
+
+impl Default for OpenFor {
+    fn default() -> Self {
+        Self { base: Duration::from_secs(5), multiplier: 1.0, max: Duration::from_secs(60), jitter: 0.0 }
+    }
+}
+
+impl Default for HalfOpen {
+    fn default() -> Self {
+        Self { probes: 3, successes: 3, lease: Duration::from_secs(20) }
+    }
+}
+
+impl Default for BreakerPolicy {
+    fn default() -> Self {
+        Self {
+            consecutive_failures: 5,
+            open_for: OpenFor::default(),
+            half_open: HalfOpen::default(),
+            slow_after: None,
+        }
+    }
+}
+
+impl Default for CallPolicy {
+    /// What holds without any policy document.
+    fn default() -> Self {
+        Self(Parts { circuit_breaker: Some(BreakerPolicy::default()), ..Parts::default() })
+    }
+}
+
+impl Deref for CallPolicy {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl CallPolicy {
+    /// Checks every part.
+    ///
+    /// # Errors
+    /// The first field that breaks its rule, by its path.
+    pub fn new(parts: Parts) -> Result<Self, Invalid> {
+        parts.timeouts.check()?;
+        parts.retry.check()?;
+        parts.circuit_breaker.as_ref().map_or(Ok(()), BreakerPolicy::check)?;
+        Ok(Self(parts))
+    }
+}
+
+const DURATION_RULE: &str = "from 1ms to 1d";
+
+fn check_duration(field: &'static str, value: Duration) -> Result<(), Invalid> {
+    let range = Duration::from_millis(1)..=Duration::from_secs(86_400);
+    if range.contains(&value) {
+        Ok(())
+    } else {
+        Err(Invalid::new(field, &duration::format(value), DURATION_RULE))
+    }
+}
+
+fn check_number(
+    field: &'static str,
+    value: u32,
+    range: std::ops::RangeInclusive<u32>,
+    rule: &'static str,
+) -> Result<(), Invalid> {
+    if range.contains(&value) { Ok(()) } else { Err(Invalid::new(field, &value.to_string(), rule)) }
+}
+
+fn check_ratio(field: &'static str, value: f64) -> Result<(), Invalid> {
+    let rule = "from 0% to 100%";
+    if (0.0..=1.0).contains(&value) { Ok(()) } else { Err(Invalid::new(field, &value.to_string(), rule)) }
+}
+
+impl Timeouts {
+    fn check(&self) -> Result<(), Invalid> {
+        check_duration("timeouts.connect", self.connect)?;
+        check_duration("timeouts.attempt", self.attempt.unwrap_or(self.call))?;
+        check_duration("timeouts.call", self.call)?;
+        check_duration("timeouts.idle", self.idle)
+    }
+}
+
+impl RetryPolicy {
+    fn check(&self) -> Result<(), Invalid> {
+        check_number("retry.max_retries", self.max_retries, 0..=10, "0 to 10")?;
+        check_ratio("retry.budget.ratio", self.budget.ratio)?;
+        check_number("retry.budget.min_per_second", self.budget.min_per_second, 0..=1000, "0 to 1000")
+    }
+}
+
+impl BreakerPolicy {
+    fn check(&self) -> Result<(), Invalid> {
+        let threshold = "circuit_breaker.consecutive_failures.threshold";
+        check_number(threshold, self.consecutive_failures, 1..=100_000, "1 to 100000")?;
+        self.open_for.check()?;
+        self.half_open.check()?;
+        self.slow_after.map_or(Ok(()), |slow| check_duration("circuit_breaker.slow_after", slow))
+    }
+}
+
+impl OpenFor {
+    fn check(&self) -> Result<(), Invalid> {
+        check_duration("circuit_breaker.open_for", self.base)?;
+        check_duration("circuit_breaker.open_for.max", self.max)?;
+        check_ratio("circuit_breaker.open_for.jitter", self.jitter)?;
+        if (1.0..=10.0).contains(&self.multiplier) {
+            return Ok(());
+        }
+        Err(Invalid::new("circuit_breaker.open_for.multiplier", &self.multiplier.to_string(), "1 to 10"))
+    }
+}
+
+impl HalfOpen {
+    fn check(&self) -> Result<(), Invalid> {
+        check_number("circuit_breaker.half_open.probes", self.probes, 1..=PROBES_MAX as u32, "1 to 16")?;
+        check_number("circuit_breaker.half_open.successes", self.successes, 1..=255, "1 to 255")?;
+        check_duration("circuit_breaker.half_open.lease", self.lease)
+    }
+}

@@ -1,0 +1,190 @@
+//! Whether to try again, how soon, and how often at most.
+//!
+//! A budget and not a number of tries alone, because a number multiplies: with three tries each, an
+//! outage gets three times the load at the moment when it can bear it least. The budget ties retries to
+//! the calls that really come in, with a floor so that a quiet service can retry at all.
+
+use std::{
+    cmp::Ordering,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use identity::Mono;
+
+use crate::{Fault, RetryPolicy};
+
+/// How many retries a stream of calls may cause.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BudgetPolicy {
+    /// Retries per call, 0 to 1.
+    pub ratio: f64,
+    /// Retries per second that are allowed in any case.
+    pub min_per_second: u32,
+}
+
+/// The seconds over which calls and retries are compared.
+const WINDOW_SECONDS: u64 = 10;
+/// One slot for each second of the window.
+const SLOTS: usize = WINDOW_SECONDS as usize;
+
+/// Counts calls and retries of the last ten seconds, and says whether one more retry keeps the ratio.
+///
+/// Each retry finds at most `ratio · calls + 10 · min_per_second` retries in the ten whole seconds up to
+/// it, itself included. Counting a call is one atomic update, and 160 bytes is all there is.
+#[derive(Debug, Default)]
+pub struct RetryBudget {
+    calls: [AtomicU64; SLOTS],
+    retries: [AtomicU64; SLOTS],
+}
+
+impl RetryBudget {
+    /// A budget without history.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Counts a call (not its retries).
+    pub fn call(&self, now: Mono) {
+        add(&self.calls, now);
+    }
+
+    /// Whether a retry is within the budget; if so it is counted.
+    pub fn retry(&self, policy: &BudgetPolicy, now: Mono) -> bool {
+        let floor = u64::from(policy.min_per_second) * WINDOW_SECONDS;
+        // Rounded down: the promise is an upper bound.
+        let earned = (policy.ratio * sum(&self.calls, now) as f64) as u64;
+        // Counted first and looked at then, so that two at once cannot both take the last one.
+        add(&self.retries, now);
+        if sum(&self.retries, now) <= floor + earned {
+            return true;
+        }
+        take_back(&self.retries, now);
+        false
+    }
+}
+
+/// A slot holds the second that it counts (high 32 bits) and the count.
+fn second(now: Mono) -> u64 {
+    (now.0 / 1_000_000_000) & 0xffff_ffff
+}
+
+fn slot(slots: &[AtomicU64; SLOTS], now: Mono) -> &AtomicU64 {
+    &slots[(second(now) % WINDOW_SECONDS) as usize]
+}
+
+fn add(slots: &[AtomicU64; SLOTS], now: Mono) {
+    let second = second(now);
+    let next = |word: u64| {
+        match (word >> 32).cmp(&second) {
+            Ordering::Less => Some(second << 32 | 1), // The count of a window that is over.
+            Ordering::Equal => Some(word.saturating_add(1)),
+            Ordering::Greater => None,
+        }
+    };
+    let _ = slot(slots, now).fetch_update(Relaxed, Relaxed, next);
+}
+
+fn take_back(slots: &[AtomicU64; SLOTS], now: Mono) {
+    let second = second(now);
+    let next = |word: u64| (word >> 32 == second && word & 0xffff_ffff > 0).then(|| word - 1);
+    let _ = slot(slots, now).fetch_update(Relaxed, Relaxed, next);
+}
+
+fn sum(slots: &[AtomicU64; SLOTS], now: Mono) -> u64 {
+    let second = second(now);
+    let within = |word: u64| second.checked_sub(word >> 32).is_some_and(|age| age < WINDOW_SECONDS);
+    slots
+        .iter()
+        .map(|slot| slot.load(Relaxed))
+        .filter(|word| within(*word))
+        .map(|word| word & 0xffff_ffff)
+        .sum()
+}
+
+/// How long to wait before the next try: exponential, with full jitter.
+///
+/// Full jitter (anything from nothing to the bound) and not a little around the bound, because it is
+/// what spreads a crowd that was turned away at the same moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backoff {
+    /// The bound of the first wait.
+    pub base: Duration,
+    /// The largest bound.
+    pub max: Duration,
+}
+
+impl Backoff {
+    /// The wait before retry number `retry` (the first is 0); `random` is from 0 to 1.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let backoff = resilience::Backoff { base: Duration::from_millis(100), max: Duration::from_secs(5) };
+    /// assert_eq!(backoff.delay(2, 0.5), Duration::from_millis(200));
+    /// ```
+    pub fn delay(&self, retry: u32, random: f64) -> Duration {
+        let bound = self.base.saturating_mul(1_u32.checked_shl(retry).unwrap_or(u32::MAX)).min(self.max);
+        bound.mul_f64(random.clamp(0.0, 1.0))
+    }
+}
+
+/// The faults after which an attempt may be repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RetryOn {
+    /// There was no connection.
+    ConnectFailure,
+    /// The endpoint refused the stream before it processed anything.
+    RefusedStream,
+}
+
+impl RetryOn {
+    /// The condition's name in policies.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            RetryOn::ConnectFailure => "connect_failure",
+            RetryOn::RefusedStream => "refused_stream",
+        }
+    }
+
+    const fn covers(self, fault: Fault) -> bool {
+        match self {
+            RetryOn::ConnectFailure => matches!(fault, Fault::Connect | Fault::ConnectTimeout),
+            RetryOn::RefusedStream => matches!(fault, Fault::RefusedStream),
+        }
+    }
+}
+
+/// What to do after an attempt that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryDecision {
+    /// Try again.
+    Again,
+    /// Not a fault after which this policy tries again.
+    NotRetryable,
+    /// All tries are used up.
+    Exhausted,
+    /// There have been too many retries lately.
+    OverBudget,
+}
+
+impl RetryDecision {
+    /// Decides after attempt number `attempt` (the first is 1) failed. Only [`RetryDecision::Again`]
+    /// takes something out of the budget.
+    pub fn after(
+        policy: &RetryPolicy,
+        budget: &RetryBudget,
+        fault: Fault,
+        attempt: u32,
+        now: Mono,
+    ) -> RetryDecision {
+        if !policy.on.iter().any(|on| on.covers(fault)) {
+            RetryDecision::NotRetryable
+        } else if attempt > policy.max_retries {
+            RetryDecision::Exhausted
+        } else if budget.retry(&policy.budget, now) {
+            RetryDecision::Again
+        } else {
+            RetryDecision::OverBudget
+        }
+    }
+}
