@@ -5,10 +5,8 @@
 //! himself; the classic target is the metadata service of a cloud, which hands out credentials. So
 //! link-local and metadata addresses are refused at registration, and again after a name was resolved.
 
-use std::{
-    fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::fmt;
 
 use identity::Invalid;
 
