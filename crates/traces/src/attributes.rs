@@ -4,10 +4,98 @@
 //! allocation, and is walked faster than a map of that size is hashed. Types are kept, because a map of
 //! strings cannot tell `643` from `643.0` from `"643"`.
 
-use std::{borrow::Cow, fmt};
+use std::{
+    borrow::Borrow,
+    fmt,
+    hash::{Hash, Hasher},
+    ops::Deref,
+    sync::Arc,
+};
 
-/// The name of an attribute. Names that the code itself writes are static and cost nothing.
-pub type Key = Cow<'static, str>;
+/// The name of an attribute: static text, which costs nothing, or shared text, because spans repeat the
+/// same few names without end.
+#[derive(Clone)]
+pub struct Key(Text);
+
+#[derive(Clone)]
+enum Text {
+    Static(&'static str),
+    Shared(Arc<str>),
+}
+
+impl Key {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        match &self.0 {
+            Text::Static(text) => text,
+            Text::Shared(text) => text,
+        }
+    }
+}
+
+impl Deref for Key {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl Borrow<str> for Key {
+    fn borrow(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl AsRef<str> for Key {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl From<&'static str> for Key {
+    fn from(text: &'static str) -> Self {
+        Self(Text::Static(text))
+    }
+}
+
+impl From<String> for Key {
+    fn from(text: String) -> Self {
+        Self(Text::Shared(text.into()))
+    }
+}
+
+impl From<Arc<str>> for Key {
+    fn from(text: Arc<str>) -> Self {
+        Self(Text::Shared(text))
+    }
+}
 
 /// The value of an attribute, with the types of OTLP.
 #[derive(Debug, Clone, PartialEq)]
@@ -146,7 +234,7 @@ impl Attributes {
 
     /// The value named `key`; the first, where a sender broke the rule that names are unique.
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+        self.0.iter().find(|(name, _)| name.as_str() == key).map(|(_, value)| value)
     }
 
     /// The text named `key`, if it is text.
@@ -173,6 +261,11 @@ impl Attributes {
         self.0.iter()
     }
 
+    /// The attributes in order, to change them.
+    pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, (Key, Value)> {
+        self.0.iter_mut()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -183,12 +276,10 @@ impl Attributes {
         self.0.is_empty()
     }
 
-    /// The memory behind this list beyond its own size, as budgets count it.
+    /// The memory behind this list beyond its own size, as budgets count it; names are shared and not
+    /// counted.
     pub fn heap_bytes(&self) -> usize {
-        let entry = |(key, value): &(Key, Value)| {
-            let key = if matches!(key, Cow::Owned(_)) { key.len() } else { 0 };
-            size_of::<(Key, Value)>() + key + value.heap_bytes()
-        };
+        let entry = |(_, value): &(Key, Value)| size_of::<(Key, Value)>() + value.heap_bytes();
         self.0.iter().map(entry).sum()
     }
 }
