@@ -17,6 +17,7 @@ mod packed;
 mod recorder;
 mod red;
 mod rollup;
+mod sources;
 
 pub use calls::{CallKey, Outcome, Reporter, StatusClass};
 pub use histogram::{Bucket, ExponentialHistogram, HistogramError, Quantile};
@@ -24,6 +25,7 @@ pub use ledger::Ledger;
 pub use recorder::Recorder;
 pub use red::{By, OVERFLOW, RedQuery, RedRow};
 pub use rollup::{Rollup, RollupSettings, SLOT, SLOTS, SeriesKey, SeriesState, Total};
+pub use sources::{Origin, Sources};
 
 #[cfg(test)]
 mod tests;

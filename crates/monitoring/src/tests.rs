@@ -6,6 +6,7 @@ mod histogram;
 mod ledger;
 mod recorder;
 mod rollup;
+mod sources;
 
 use crate::{ExponentialHistogram, Outcome, Reporter, StatusClass};
 
