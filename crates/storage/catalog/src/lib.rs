@@ -1,1 +1,188 @@
-//! Stub.
+//! The catalog: instances and tokens, so that they are there again after a crash.
+//!
+//! The registry lives in memory anyway, so one durability primitive serves: every change is a record of
+//! the journal, and a snapshot takes the place of old records. Heartbeats never come here; only the
+//! transitions do that follow from their absence.
+//!
+//! **Absent on purpose:** no decisions (the registry makes them), no clock, no async runtime.
+
+use std::{path::Path, sync::Arc};
+
+use identity::Now;
+use prost::Message;
+use registry::{Change, Instance, Registry, Target};
+use storage_disk::Disk;
+use storage_journal::{
+    AppendError, History, Journal, OnDamage, OpenError, Recovery, Settings, SnapshotError, Stats,
+};
+
+mod record;
+#[cfg(test)]
+mod tests;
+mod token;
+
+use record::{ChangeRecord, InstanceRecord, SnapshotHead, TokenRecord, TokenRevoked};
+pub use token::{Scope, Token};
+
+/// A snapshot is worth its writing when this much has to be replayed without it: well under a second.
+const SNAPSHOT_AFTER_BYTES: u64 = 32 << 20;
+
+/// The journal of the catalog.
+#[derive(Debug)]
+pub struct Catalog {
+    journal: Journal,
+}
+
+/// What a catalog held when it was opened.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The registry; its leases begin anew at the moment of opening.
+    pub registry: Registry,
+    /// The tokens that were not revoked.
+    pub tokens: Vec<Token>,
+    /// The changes that no snapshot has swallowed, in order: events that were not written before a crash
+    /// can be written now.
+    pub changes: Vec<Change>,
+    /// What recovery found.
+    pub recovery: Recovery,
+}
+
+impl Catalog {
+    /// Opens the catalog in `folder`.
+    ///
+    /// # Errors
+    /// The journal is damaged or of a newer version; the folder is as it was.
+    pub fn open(disk: Arc<dyn Disk>, folder: &Path, now: Now) -> Result<(Self, Loaded), OpenError> {
+        let settings =
+            Settings { on_damage: OnDamage::Refuse, history: History::Snapshots, ..Settings::default() };
+        let mut replay = Replay::new(now);
+        let (journal, recovery) =
+            Journal::open(disk, folder, settings, &mut |_, kind, payload| replay.take(kind, payload))?;
+        Ok((Self { journal }, replay.finish(recovery)))
+    }
+
+    /// Makes a batch of changes durable, all of them or none.
+    ///
+    /// # Errors
+    /// Why it is not durable; then none of the changes may be shown.
+    pub async fn commit(&self, changes: &[Change]) -> Result<(), AppendError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let records: Vec<_> = changes
+            .iter()
+            .map(|change| (record::CHANGE, ChangeRecord::from(change).encode_to_vec()))
+            .collect();
+        self.journal.append_all(&records).await.map(drop)
+    }
+
+    /// Makes a token durable.
+    ///
+    /// # Errors
+    /// Why it is not durable.
+    pub async fn put_token(&self, token: &Token) -> Result<(), AppendError> {
+        self.journal.append(record::TOKEN, TokenRecord::from(token).encode_to_vec()).await.map(drop)
+    }
+
+    /// Makes the end of a token durable.
+    ///
+    /// # Errors
+    /// Why it is not durable; the token is valid as before.
+    pub async fn revoke_token(&self, id: &str) -> Result<(), AppendError> {
+        let record = TokenRevoked { id: id.to_owned() };
+        self.journal.append(record::TOKEN_REVOKED, record.encode_to_vec()).await.map(drop)
+    }
+
+    /// Whether so much has been written since the last snapshot that another one is worth it.
+    pub fn wants_snapshot(&self) -> bool {
+        self.journal.segments().iter().map(|segment| segment.bytes).sum::<u64>() > SNAPSHOT_AFTER_BYTES
+    }
+
+    /// Writes a snapshot and drops what it swallows. Nothing may be committed meanwhile that is not in
+    /// `registry` and `tokens`.
+    ///
+    /// # Errors
+    /// Why there is none; the journal is as it was and goes on growing.
+    pub fn snapshot(&self, registry: &Registry, tokens: &[Token]) -> Result<(), SnapshotError> {
+        let mut snapshot = self.journal.begin_snapshot()?;
+        let head = SnapshotHead { revision: registry.revision() };
+        snapshot.write(record::SNAPSHOT_HEAD, &head.encode_to_vec())?;
+        for token in tokens {
+            snapshot.write(record::TOKEN, &TokenRecord::from(token).encode_to_vec())?;
+        }
+        for (target, instance) in registry.instances() {
+            snapshot.write(record::INSTANCE, &InstanceRecord::new(&target, instance).encode_to_vec())?;
+        }
+        snapshot.finish().map(drop)
+    }
+
+    /// The journal's counters.
+    pub fn stats(&self) -> Stats {
+        self.journal.stats()
+    }
+
+    /// Bytes on disk.
+    pub fn bytes(&self) -> u64 {
+        self.journal.bytes()
+    }
+}
+
+/// Rebuilds what the records say: a snapshot's parts first, then changes one by one.
+struct Replay {
+    now: Now,
+    revision: u64,
+    instances: Vec<(Target, Instance)>,
+    /// Made when the snapshot is complete, which the first change or the end says.
+    registry: Option<Registry>,
+    tokens: Vec<Token>,
+    changes: Vec<Change>,
+}
+
+impl Replay {
+    fn new(now: Now) -> Self {
+        Self {
+            now,
+            revision: 0,
+            instances: Vec::new(),
+            registry: None,
+            tokens: Vec::new(),
+            changes: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, kind: u8, payload: &[u8]) -> Result<(), String> {
+        match kind {
+            record::SNAPSHOT_HEAD => self.revision = decode::<SnapshotHead>(payload)?.revision,
+            record::INSTANCE => self.instances.push(decode::<InstanceRecord>(payload)?.read()?),
+            record::TOKEN => self.tokens.push(decode::<TokenRecord>(payload)?.try_into()?),
+            record::TOKEN_REVOKED => {
+                let TokenRevoked { id } = decode(payload)?;
+                self.tokens.retain(|token| token.id != id);
+            }
+            record::CHANGE => {
+                let change = Change::try_from(decode::<ChangeRecord>(payload)?)?;
+                let now = self.now;
+                self.registry().replay(now, change.clone());
+                self.changes.push(change);
+            }
+            _ => return Err(format!("kind {kind} is of a newer version")),
+        }
+        Ok(())
+    }
+
+    fn registry(&mut self) -> &mut Registry {
+        let (now, revision) = (self.now, self.revision);
+        let instances = &mut self.instances;
+        self.registry.get_or_insert_with(|| Registry::restore(now, revision, instances.drain(..)))
+    }
+
+    fn finish(mut self, recovery: Recovery) -> Loaded {
+        self.registry();
+        let registry = self.registry.unwrap_or_default();
+        Loaded { registry, tokens: self.tokens, changes: self.changes, recovery }
+    }
+}
+
+fn decode<M: Message + Default>(payload: &[u8]) -> Result<M, String> {
+    M::decode(payload).map_err(|error| error.to_string())
+}

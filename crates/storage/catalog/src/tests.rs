@@ -1,0 +1,126 @@
+//! Each test's name is the claim.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use identity::{Mono, Now, Wall};
+use registry::{Command, Host, LeaseId, Registration};
+use storage_disk::FaultyDisk;
+
+use super::*;
+
+const FOLDER: &str = "/catalog";
+
+fn now() -> Now {
+    Now { mono: Mono(5), wall: Wall(1_700_000_000_000_000_000) }
+}
+
+fn target(instance: &str) -> Target {
+    Target {
+        namespace: "default".parse().unwrap(),
+        service: "cart".parse().unwrap(),
+        instance: instance.parse().unwrap(),
+    }
+}
+
+fn registration(port: u16) -> Registration {
+    Registration {
+        zone: Some("a".into()),
+        version: Some("1.2".into()),
+        weight: 50,
+        metadata: [("k".into(), "ü".into())].into(),
+        ttl: Some(Duration::from_secs(15)),
+        deregister_after: Some(Duration::from_secs(60)),
+        ..Registration::new(Host::parse("cart.internal").unwrap(), port)
+    }
+}
+
+fn register(instance: &str, port: u16, lease: u64) -> Command {
+    Command::register(target(instance), registration(port), LeaseId(lease), "test")
+}
+
+fn token(id: &str) -> Token {
+    Token {
+        id: id.to_owned(),
+        name: "ci".to_owned(),
+        hash: [7; 32],
+        scopes: vec![Scope::Write],
+        namespaces: vec!["default".parse().unwrap()],
+        created_at: Wall(3),
+        expires_at: Some(Wall(9)),
+    }
+}
+
+fn open(disk: &FaultyDisk) -> (Catalog, Loaded) {
+    Catalog::open(Arc::new(disk.clone()), Path::new(FOLDER), now()).unwrap()
+}
+
+async fn apply(catalog: &Catalog, registry: &mut Registry, command: Command) -> Result<(), AppendError> {
+    let mut draft = registry.draft();
+    draft.apply(now(), command).unwrap();
+    let batch = draft.finish();
+    catalog.commit(&batch.changes).await?;
+    registry.commit(now(), batch);
+    Ok(())
+}
+
+fn same(a: &Registry, b: &Registry) {
+    assert_eq!(a.revision(), b.revision());
+    assert!(a.instances().eq(b.instances()));
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_losing_everything_unsynced() {
+    let disk = FaultyDisk::new(1);
+    let (catalog, Loaded { mut registry, .. }) = open(&disk);
+    apply(&catalog, &mut registry, register("a", 80, 1)).await.unwrap();
+    apply(&catalog, &mut registry, register("b", 81, 2)).await.unwrap();
+    apply(&catalog, &mut registry, register("a", 80, 3)).await.unwrap();
+    let gone = Command::Deregister { target: target("b"), held: None, actor: "o".into(), reason: "r".into() };
+    apply(&catalog, &mut registry, gone).await.unwrap();
+    catalog.put_token(&token("t1")).await.unwrap();
+    catalog.put_token(&token("t2")).await.unwrap();
+    catalog.revoke_token("t1").await.unwrap();
+
+    let (_catalog, loaded) = open(&disk.crash());
+    same(&loaded.registry, &registry);
+    assert_eq!(loaded.registry.instance(&target("a")).unwrap().lease, LeaseId(3));
+    assert_eq!(loaded.tokens, [token("t2")]);
+    assert_eq!(loaded.changes.len(), 4);
+    assert!(loaded.registry.next_deadline() > Some(now().mono), "leases begin anew");
+}
+
+#[tokio::test]
+async fn a_snapshot_holds_everything_and_changes_go_on_after_it() {
+    let disk = FaultyDisk::new(2);
+    let (catalog, Loaded { mut registry, .. }) = open(&disk);
+    for (instance, lease) in [("a", 1), ("b", 2)] {
+        apply(&catalog, &mut registry, register(instance, 80, lease)).await.unwrap();
+    }
+    catalog.put_token(&token("t1")).await.unwrap();
+    catalog.snapshot(&registry, &[token("t1")]).unwrap();
+    apply(&catalog, &mut registry, register("b", 99, 3)).await.unwrap();
+
+    let (catalog, loaded) = open(&disk.crash());
+    same(&loaded.registry, &registry);
+    assert_eq!((loaded.tokens.len(), loaded.changes.len(), loaded.recovery.records), (1, 1, 1));
+    drop(catalog);
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_the_change_and_heals() {
+    let disk = FaultyDisk::new(3);
+    let (catalog, Loaded { mut registry, .. }) = open(&disk);
+    apply(&catalog, &mut registry, register("a", 80, 1)).await.unwrap();
+    disk.set_room(Some(0));
+    assert!(apply(&catalog, &mut registry, register("b", 80, 2)).await.is_err());
+    assert_eq!(registry.instance_count(), 1, "what is not durable is not shown");
+    disk.set_room(None);
+    apply(&catalog, &mut registry, register("b", 80, 3)).await.unwrap();
+    let (_catalog, loaded) = open(&disk.crash());
+    same(&loaded.registry, &registry);
+}
+
+#[test]
+fn a_token_never_prints_its_hash() {
+    assert!(!format!("{:?}", token("t")).contains("7, 7"));
+}
