@@ -1,0 +1,147 @@
+// The shapes of the control plane's native API, as far as the console reads them.
+// Durations are integers of nanoseconds (below 2^53: 104 days), timestamps RFC 3339, ids opaque.
+
+export interface Quantile {
+  estimate: number;
+  lower: number;
+  upper: number;
+}
+
+/** Rate, errors and duration of one population of calls over the window. */
+export interface Red {
+  calls: number;
+  errors: number;
+  refused: number;
+  rate_per_second: number;
+  error_ratio: number;
+  mean_ns: number | null;
+  p50_ns: Quantile | null;
+  p90_ns: Quantile | null;
+  p99_ns: Quantile | null;
+  max_ns: number | null;
+}
+
+export interface InstanceCounts {
+  total: number;
+  up: number;
+  down: number;
+  starting: number;
+  draining: number;
+  maintenance: number;
+}
+
+export interface ServiceRow {
+  service: string;
+  instances: InstanceCounts;
+  red: Red;
+}
+
+export interface Breaker {
+  /** `closed`, `open`, `half_open`, and the states that an operator forces. */
+  state: string;
+  since: string | null;
+  reason: string | null;
+}
+
+export interface Edge {
+  caller: string;
+  service: string;
+  red: Red;
+  breaker: Breaker | null;
+}
+
+export interface TraceSummary {
+  trace_id: string;
+  root: { service: string; operation: string } | null;
+  start: string;
+  duration_ns: number;
+  spans: number;
+  errors: number;
+  services: { service: string; spans: number }[];
+  incomplete: boolean;
+}
+
+export interface GovernanceEvent {
+  revision: number;
+  at: string;
+  kind: string;
+  action: string;
+  namespace: string | null;
+  service: string | null;
+  instance: string | null;
+  actor: string | null;
+  reason: string | null;
+  details: Record<string, unknown> | null;
+  exemplar_trace_ids: string[] | null;
+}
+
+export interface Ledger {
+  received: number;
+  stored: number;
+  sampled_out: number;
+  dropped: Record<string, number>;
+  spooled: number;
+  expired: number;
+}
+
+export interface Overview {
+  at: string;
+  namespace: string;
+  window_ns: number;
+  revision: number;
+  services: ServiceRow[];
+  edges: Edge[];
+  traces: TraceSummary[];
+  events: GovernanceEvent[];
+  ledger: { spans: Ledger; samples: Ledger };
+  server: { version: string; started: string; open_access: boolean };
+}
+
+export interface Instance {
+  id: string;
+  address: string;
+  port: number;
+  status: string;
+  reason: string | null;
+  health: string | null;
+  zone: string | null;
+  version: string | null;
+  weight: number | null;
+  metadata: Record<string, string> | null;
+}
+
+export interface ServiceDetail {
+  service: string;
+  revision: number;
+  instances: Instance[];
+}
+
+export interface SpanEvent {
+  offset_ns: number;
+  name: string;
+  attributes: Record<string, unknown> | null;
+}
+
+export interface Span {
+  span_id: string;
+  parent_span_id: string | null;
+  service: string;
+  operation: string;
+  kind: string;
+  start: string;
+  /** From the trace's start; negative where a caller's clock runs ahead. */
+  offset_ns: number;
+  duration_ns: number;
+  status: { code: string; message: string | null };
+  attributes: Record<string, unknown> | null;
+  events: SpanEvent[] | null;
+  resource: Record<string, unknown> | null;
+}
+
+export interface Trace {
+  trace_id: string;
+  incomplete: boolean;
+  start: string;
+  duration_ns: number;
+  spans: Span[];
+}

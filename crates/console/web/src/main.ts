@@ -1,0 +1,9 @@
+import { mount } from 'svelte';
+import App from './App.svelte';
+import './theme.css';
+import './base.css';
+
+const target = document.getElementById('console');
+if (target === null) throw new Error('index.html lacks the element #console');
+
+mount(App, { target });

@@ -1,0 +1,272 @@
+// A stand-in for the control plane, for looking at the console while working on it and for its browser test: serves
+// ../dist with the binary's headers and answers the console's part of the API from made-up data. Each namespace is a
+// scene: default (all is well), trouble, empty, hostile, large, two (the smallest system).
+//
+//   node test/fixture.mjs [--port 2399] [--token SECRET]
+
+import { createServer } from 'node:http';
+import { readFileSync } from 'node:fs';
+import { extname, join, normalize } from 'node:path';
+import { parseArgs } from 'node:util';
+
+export const HOSTILE = '<img src=x onerror=window.hacked=1>';
+
+const DIST = new URL('../../dist/', import.meta.url).pathname;
+const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8', '.svg': 'image/svg+xml' };
+const SECURITY = {
+  'content-security-policy':
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+  'x-content-type-options': 'nosniff',
+  'referrer-policy': 'no-referrer',
+};
+const STARTED = Date.now() - 3 * 3_600_000;
+const MS = 1e6;
+const WINDOWS = { '5m': 300, '15m': 900, '1h': 3600 };
+
+const iso = (ms) => new Date(ms).toISOString().replace('Z', '123456Z');
+const hex = (text, length) => {
+  let out = '';
+  for (let n = 2166136261, i = 0; out.length < length; i++) {
+    for (const c of text + i) n = Math.imul(n ^ c.codePointAt(0), 16777619) >>> 0;
+    out += n.toString(16).padStart(8, '0');
+  }
+  return out.slice(0, length);
+};
+
+function red(perSecond, errorRatio, p50, seconds, refused = 0) {
+  const calls = Math.round(perSecond * seconds);
+  const quantile = (ns) => (calls === 0 ? null : { estimate: ns, lower: Math.round(ns * 0.97), upper: Math.round(ns * 1.03) });
+  const errors = Math.round(calls * errorRatio);
+  return {
+    calls,
+    errors,
+    refused,
+    rate_per_second: calls / seconds,
+    error_ratio: calls === 0 ? 0 : errors / calls,
+    mean_ns: Math.round(p50 * 1.2),
+    p50_ns: quantile(p50),
+    p90_ns: quantile(Math.round(p50 * 2.4)),
+    p99_ns: quantile(Math.round(p50 * 5.1)),
+    max_ns: Math.round(p50 * 9),
+  };
+}
+
+const up = (total, other = {}) => {
+  const counts = { total, up: total, down: 0, starting: 0, draining: 0, maintenance: 0, ...other };
+  counts.up = total - counts.down - counts.starting - counts.draining - counts.maintenance;
+  return counts;
+};
+
+/** A scene: services with their instance counts, edges [caller, service, calls/s, error ratio, p50 in ms, breaker]. */
+function scene(namespace) {
+  const breaker = (state, reason, age) => ({ state, reason, since: iso(Date.now() - age * 1000) });
+  const shop = {
+    services: { storefront: up(2), catalog: up(3), checkout: up(2), payments: up(2), recommendations: up(1), mailer: up(1) },
+    edges: [
+      ['gateway', 'storefront', 42, 0.001, 18, null],
+      ['storefront', 'catalog', 61, 0, 3.4, null],
+      ['storefront', 'recommendations', 38, 0.004, 9.1, null],
+      ['storefront', 'checkout', 4.2, 0.002, 31, null],
+      ['checkout', 'catalog', 4.2, 0, 3.1, null],
+      ['checkout', 'payments', 4.1, 0.003, 24, breaker('closed', null, 8000)],
+    ],
+  };
+  if (namespace === 'two') {
+    return { services: { storefront: up(1), catalog: up(1) }, edges: [['gateway', 'storefront', 0.4, 0, 4.2, null], ['storefront', 'catalog', 0.4, 0, 1.3, null]] };
+  }
+  if (namespace === 'trouble') {
+    shop.services = { ...shop.services, payments: up(2, { down: 1 }), mailer: up(1, { down: 1 }), recommendations: up(3, { starting: 1, draining: 1 }) };
+    shop.edges[5] = ['checkout', 'payments', 4.1, 0.63, 1400, breaker('open', '6 failures in a row (threshold 5): 503 from payments-2', 34)];
+    shop.edges[2] = ['storefront', 'recommendations', 38, 0.08, 88, breaker('half_open', 'open_for has passed; 1 of 3 probes succeeded', 3)];
+    shop.edges.push(['payments', 'ledger', 0.03, 0, 12, null], ['ledger', 'payments', 0.2, 0, 5, null], ['catalog', 'catalog', 2, 0, 1, null]);
+  }
+  if (namespace === 'hostile') {
+    return { services: { [HOSTILE]: up(1), '"><script>hacked=1</script>': up(1) }, edges: [['gateway', HOSTILE, 1, 0.5, 9, breaker('open', HOSTILE, 9)], [HOSTILE, '"><script>hacked=1</script>', 1, 0, 2, null]] };
+  }
+  if (namespace === 'large') {
+    const name = (i) => `service-${String(i).padStart(3, '0')}`;
+    const services = Object.fromEntries(Array.from({ length: 40 }, (_, i) => [name(i), up(1 + (i % 7))]));
+    const edges = Array.from({ length: 39 }, (_, i) => [name(Math.floor(i / 3)), name(i + 1), 1 + (i % 9) * 7, i % 13 === 5 ? 0.12 : 0, 2 + i, null]);
+    return { services, edges: [['gateway', name(0), 120, 0, 30, null], ...edges] };
+  }
+  return namespace === 'empty' ? { services: {}, edges: [] } : shop;
+}
+
+function spansOf(id, namespace) {
+  const big = namespace === 'large';
+  const hostile = namespace === 'hostile';
+  const bad = namespace === 'trouble';
+  const start = Date.now() - 9_000;
+  const spans = [];
+  const add = (name, parent, service, operation, kind, from, length, error) => {
+    const span = {
+      span_id: hex(id + name, 16),
+      parent_span_id: parent && hex(id + parent, 16),
+      service: hostile ? HOSTILE : service,
+      operation: hostile ? `GET /${HOSTILE}` : operation,
+      kind,
+      start: iso(start + from),
+      offset_ns: Math.round(from * MS),
+      duration_ns: Math.round(length * MS),
+      status: { code: error ? 'error' : 'unset', message: error ?? '' },
+      attributes: hostile ? { [HOSTILE]: HOSTILE } : { 'http.request.method': operation.split(' ')[0], 'http.response.status_code': error ? 503 : 200, 'url.path': operation.split(' ')[1], 'server.address': `${service}-1` },
+      events: error ? [{ offset_ns: Math.round((from + length) * MS), name: 'exception', attributes: { 'exception.message': hostile ? HOSTILE : error } }] : [],
+      resource: { 'service.name': service, 'service.instance.id': `${service}-1`, 'service.version': '1.4.2' },
+    };
+    spans.push(span);
+  };
+  add('g', null, 'gateway', 'GET /checkout', 'server', 0, 48.2, null);
+  add('a', 'g', 'storefront', 'GET /checkout', 'server', 0.6, 47.1, null);
+  add('b', 'a', 'catalog', 'GET /items/{id}', 'server', 1.8, 3.4, null);
+  add('b2', 'b', 'catalog', 'SELECT items', 'client', 2.1, 2.6, null);
+  add('c', 'a', 'recommendations', 'GET /for/{user}', 'server', 5.6, 9.2, null);
+  add('d', 'a', 'checkout', 'POST /orders', 'server', 15.1, 32, null);
+  add('e', 'd', 'catalog', 'GET /prices', 'server', 15.9, 2.9, null);
+  add('f', 'd', 'payments', 'POST /charges', 'server', 19.4, 24.1, bad || hostile ? 'upstream answered 503 Service Unavailable' : null);
+  add('h', 'd', 'mailer', 'SEND confirmation', 'producer', 44.1, 0.18, null);
+  add('z', 'missing', 'mailer', 'RENDER receipt', 'internal', 45, 1.4, null);
+  if (big) for (let i = 0; i < 10_000; i++) add(`x${i}`, i % 9 ? 'a' : 'd', `service-${String(i % 12).padStart(3, '0')}`, `GET /page/${i}`, 'client', (i * 48) / 10_000, 0.4 + (i % 5), i % 97 ? null : 'timed out');
+  return { trace_id: id, incomplete: !big, start: iso(start), duration_ns: 48.2 * MS, spans };
+}
+
+function overview(namespace, window) {
+  const now = Date.now();
+  const seconds = WINDOWS[window] ?? 300;
+  const { services, edges } = scene(namespace);
+  const wobble = (i) => 1 + 0.08 * Math.sin(now / 4000 + i);
+  const drawn = edges.map(([caller, service, perSecond, ratio, p50, breaker], i) => ({
+    caller,
+    service,
+    red: red(perSecond * wobble(i), ratio, p50 * MS * wobble(i + 2), seconds, breaker?.state === 'open' ? 311 : 0),
+    breaker,
+  }));
+  const hostile = namespace === 'hostile';
+  const operations = ['GET /', 'GET /checkout', 'GET /items/{id}', 'POST /orders', 'GET /for/{user}'];
+  const traces = edges.length === 0 ? [] : Array.from({ length: 12 }, (_, i) => {
+    const tick = Math.floor(now / 3000) - i;
+    const failed = namespace === 'trouble' && tick % 4 === 0;
+    return {
+      trace_id: hex(`trace ${namespace} ${tick}`, 32),
+      root: tick % 11 === 5 ? null : { service: hostile ? HOSTILE : 'storefront', operation: hostile ? HOSTILE : operations[Math.abs(tick) % 5] },
+      start: iso(tick * 3000 - 400),
+      duration_ns: Math.round((failed ? 1480 : 6 + (Math.abs(tick * 7919) % 40)) * MS),
+      spans: 4 + (tick % 6),
+      errors: failed ? 2 : 0,
+      services: (hostile ? [HOSTILE] : ['storefront', 'catalog', 'checkout', 'payments']).map((service) => ({ service, spans: 2 })),
+      incomplete: tick % 11 === 5,
+    };
+  });
+  const event = (revision, age, kind, action, more) => ({ revision, at: iso(now - age * 1000), kind, action, namespace, service: null, instance: null, actor: null, reason: null, details: {}, exemplar_trace_ids: [], ...more });
+  const events = namespace === 'empty' ? [event(1, 8, 'server', 'started', { details: { version: '0.1.0' } })] : [
+    ...(namespace === 'trouble' ? [
+      event(42, 34, 'breaker', 'open', { service: 'payments', reason: '6 failures in a row (threshold 5): 503 from payments-2', actor: 'gateway-1', details: { caller: 'checkout', failures: 6 }, exemplar_trace_ids: [hex('e1', 32), hex('e2', 32), hex('e3', 32)] }),
+      event(41, 51, 'instance', 'down', { service: 'payments', instance: 'payments-2', reason: 'lease lapsed: no heartbeat for 10 s' }),
+    ] : []),
+    ...(hostile ? [event(40, 5, 'instance', HOSTILE, { service: HOSTILE, instance: HOSTILE, reason: HOSTILE, actor: HOSTILE, details: { [HOSTILE]: HOSTILE } })] : []),
+    event(12, 610, 'policy', 'applied', { service: 'payments', actor: 'token ops', details: { name: 'payments', revision: 3 } }),
+    ...[9, 8, 7].map((n) => event(n, 3000 + 20 * n, 'instance', 'registered', { service: n === 9 ? 'payments' : 'catalog', instance: `catalog-${n - 6}`, actor: 'loopback' })),
+    event(1, 10_800, 'server', 'started', { details: { version: '0.1.0' } }),
+  ];
+  const received = 182_344 + Math.floor((now - STARTED) / 25);
+  return {
+    at: iso(now),
+    namespace,
+    window_ns: seconds * 1e9,
+    revision: 42,
+    services: Object.keys(services).sort().map((service) => {
+      const into = drawn.filter((edge) => edge.service === service);
+      const calls = into.reduce((sum, { red }) => sum + red.calls, 0);
+      const errors = into.reduce((sum, { red }) => sum + red.errors, 0);
+      const p50 = into[0]?.red.p50_ns?.estimate ?? 0;
+      return { service, instances: services[service], red: red(calls / seconds, calls === 0 ? 0 : errors / calls, p50, seconds) };
+    }),
+    edges: drawn,
+    traces,
+    events,
+    ledger: {
+      spans: { received, stored: received - 1204, sampled_out: 1200, dropped: { too_large: 4 }, spooled: 0, expired: 0 },
+      samples: { received: 0, stored: 0, sampled_out: 0, dropped: {}, spooled: 0, expired: 0 },
+    },
+    server: { version: '0.1.0', started: iso(STARTED), open_access: true },
+  };
+}
+
+function service(namespace, name) {
+  const counts = scene(namespace).services[name];
+  if (counts === undefined) return null;
+  const statuses = ['up', 'down', 'starting', 'draining', 'maintenance'].flatMap((status) => Array(counts[status]).fill(status));
+  return {
+    service: name,
+    revision: 42,
+    instances: statuses.map((status, i) => ({
+      id: `${name}-${i + 1}`,
+      address: '127.0.0.1',
+      port: 9000 + i,
+      status,
+      reason: status === 'down' ? 'lease lapsed: no heartbeat for 10 s' : status,
+      health: 'unchecked',
+      zone: i % 2 ? 'b' : 'a',
+      version: '1.4.2',
+      weight: 100,
+      metadata: namespace === 'hostile' ? { [HOSTILE]: HOSTILE } : i === 0 ? { team: 'shop' } : {},
+    })),
+  };
+}
+
+export function start({ port = 0, token = null } = {}) {
+  const problem = (response, status, code, title, detail) => {
+    response.writeHead(status, { ...SECURITY, 'content-type': 'application/problem+json' });
+    response.end(JSON.stringify({ type: 'about:blank', title, status, code, detail }));
+  };
+  const server = createServer((request, response) => {
+    const url = new URL(request.url, 'http://fixture');
+    const path = decodeURIComponent(url.pathname);
+    const namespace = url.searchParams.get('namespace') ?? 'default';
+    const window = url.searchParams.get('window') ?? '5m';
+    const json = (body) => {
+      if (body === null) return problem(response, 404, 'BW-1404', 'Not found', `nothing at ${path}`);
+      response.writeHead(200, { ...SECURITY, 'content-type': 'application/json' });
+      response.end(JSON.stringify(body));
+    };
+    if (path.startsWith('/bellwether/')) {
+      if (token !== null && request.headers.authorization !== `Bearer ${token}`) {
+        return problem(response, 401, 'BW-1401', 'A token is needed', 'send a bearer token with the scope read');
+      }
+      const at = path.slice('/bellwether/v1'.length);
+      if (at === '/overview') return json(overview(namespace, window));
+      if (at === '/namespaces') return json({ namespaces: ['default', 'empty', 'hostile', 'large', 'trouble', 'two'] });
+      if (at === '/overview/stream') {
+        response.writeHead(200, { ...SECURITY, 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
+        let id = Number(request.headers['last-event-id'] ?? 0);
+        const send = () => response.write(`id: ${++id}\nevent: overview\ndata: ${JSON.stringify(overview(namespace, window))}\n\n`);
+        send();
+        const timer = setInterval(send, 500);
+        response.on('close', () => clearInterval(timer));
+        return undefined;
+      }
+      const trace = /^\/traces\/([0-9a-f]+)$/.exec(at);
+      if (trace) return json(trace[1].length === 32 ? spansOf(trace[1], namespace) : null);
+      const named = /^\/namespaces\/([^/]+)\/services\/(.+)$/.exec(at);
+      return json(named ? service(named[1], named[2]) : null);
+    }
+    const file = extname(path) === '' ? 'index.html' : normalize(path);
+    try {
+      const bytes = readFileSync(join(DIST, file));
+      response.writeHead(200, { ...SECURITY, 'content-type': TYPES[extname(file)] ?? 'application/octet-stream', 'cache-control': 'no-cache' });
+      response.end(bytes);
+    } catch {
+      problem(response, 404, 'BW-1404', 'Not found', `nothing at ${path}`);
+    }
+    return undefined;
+  });
+  return new Promise((resolve) => {
+    server.listen(port, '127.0.0.1', () => resolve({ server, base: `http://127.0.0.1:${server.address().port}` }));
+  });
+}
+
+if (process.argv[1] === new URL(import.meta.url).pathname) {
+  const { values } = parseArgs({ options: { port: { type: 'string', default: '2399' }, token: { type: 'string' } } });
+  const { base } = await start({ port: Number(values.port), token: values.token ?? null });
+  console.log(base);
+}
