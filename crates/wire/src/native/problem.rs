@@ -56,8 +56,8 @@ pub struct Problem {
     #[schema(value_type = String, example = "BW-1101")]
     code: Code,
     /// What happened this time: the thing and the rule it broke.
-    #[schema(example = "no service \"paymnts\" in namespace \"default\"")]
-    detail: String,
+    #[schema(value_type = String, example = "no service \"paymnts\" in namespace \"default\"")]
+    detail: Box<str>,
     /// The path that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "/bellwether/v1/namespaces/default/services/paymnts")]
@@ -84,7 +84,7 @@ impl Problem {
             title: Cow::Borrowed(entry.title),
             status: entry.status,
             code,
-            detail: detail.into(),
+            detail: detail.into().into_boxed_str(),
             instance: None,
             field: None,
             next: Cow::Borrowed(entry.remedy),
