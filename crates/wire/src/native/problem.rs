@@ -48,7 +48,7 @@ pub struct Problem {
     kind: Kind,
     /// What happened, in the same words every time.
     #[schema(value_type = String, example = "No such service")]
-    title: Cow<'static, str>,
+    title: Box<str>,
     /// The status of the HTTP answer.
     #[schema(example = 404)]
     status: u16,
@@ -81,7 +81,7 @@ impl Problem {
         let entry = code.entry();
         Self {
             kind: Kind(code),
-            title: Cow::Borrowed(entry.title),
+            title: entry.title.into(),
             status: entry.status,
             code,
             detail: detail.into().into_boxed_str(),

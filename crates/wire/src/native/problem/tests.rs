@@ -121,5 +121,6 @@ fn grpc_says_the_same() {
 
 #[test]
 fn a_problem_is_small_enough_to_be_returned_by_value() {
-    assert!(size_of::<Problem>() < 128, "{}", size_of::<Problem>());
+    // With room for a word beside it; beyond 127 bytes clippy calls an error large.
+    assert!(size_of::<Problem>() <= 112, "{}", size_of::<Problem>());
 }
