@@ -72,6 +72,9 @@ use format::{FileKind, damaged_path, records, segment_path};
 use queue::{Answer, Shared};
 use reader::{Next, Reader, Unreadable};
 
+#[cfg(test)]
+mod tests;
+
 /// Gets every recovered record: where it is from, its kind, its payload. An error means that the
 /// record is not understood and keeps the journal from opening.
 pub type Replay<'a> = &'a mut dyn FnMut(Origin, u8, &[u8]) -> Result<(), String>;

@@ -1,0 +1,8 @@
+//! Claims about the journal, most of them over the disk that fails on purpose.
+
+mod damage;
+mod faults;
+mod groups;
+mod properties;
+mod snapshots;
+mod world;
