@@ -1,0 +1,192 @@
+use identity::{Invalid, TraceId, Wall};
+use proptest::prelude::*;
+use storage_disk::FaultyDisk;
+use traces::{Span, Status};
+
+use super::{open, open_with, plain, resource, settings, span, trace_id};
+use crate::{PageToken, Query, ServiceKey, Settings, Spans};
+
+fn ids(store: &Spans, query: &Query) -> Vec<u128> {
+    store.search(query).traces.iter().map(|summary| summary.trace_id.get()).collect()
+}
+
+#[test]
+fn services_and_operations_are_listed_by_name() {
+    let store = open(&FaultyDisk::new(1));
+    let mut elsewhere = span(3, 1, "shop", "GET /");
+    elsewhere.resource = resource("staging", "shop");
+    store
+        .accept(plain(vec![
+            span(1, 1, "shop", "GET /orders"),
+            span(1, 2, "payments", "charge"),
+            span(2, 1, "shop", "GET /orders"),
+            span(2, 2, "shop", "GET /"),
+            elsewhere,
+        ]))
+        .wait()
+        .unwrap();
+    let key =
+        |namespace: &str, service: &str| ServiceKey { namespace: namespace.into(), service: service.into() };
+    assert_eq!(
+        store.services(),
+        [key("default", "payments"), key("default", "shop"), key("staging", "shop")]
+    );
+    let operations: Vec<_> =
+        store.operations("default", "shop").into_iter().map(|of| (of.name.to_string(), of.spans)).collect();
+    assert_eq!(operations, [("GET /".to_owned(), 1), ("GET /orders".to_owned(), 2)]);
+    assert!(store.operations("default", "nobody").is_empty());
+}
+
+#[test]
+fn pages_follow_each_other_without_gaps_or_repetitions() {
+    let store = open(&FaultyDisk::new(1));
+    store.accept(plain((1..=45).map(|trace| span(trace, 1, "shop", "op")).collect())).wait().unwrap();
+    let mut query = Query { service: Some("shop".into()), ..Query::default() };
+    let mut seen = Vec::new();
+    loop {
+        let page = store.search(&query);
+        assert!(page.traces.len() <= Query::DEFAULT_LIMIT);
+        seen.extend(page.traces.iter().map(|summary| summary.trace_id.get()));
+        let Some(next) = page.next else { break };
+        query.page = Some(next.to_string().parse().unwrap());
+    }
+    assert!(seen.iter().copied().eq((1..=45).rev()));
+}
+
+#[test]
+fn a_page_token_that_nobody_gave_out_is_refused() {
+    for wrong in ["", "x", &"g".repeat(48), &"0".repeat(48), &"é".repeat(24)] {
+        let refused: Result<PageToken, Invalid> = wrong.parse();
+        assert!(refused.is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_span_that_began_earlier_moves_its_trace() {
+    let store = open(&FaultyDisk::new(1));
+    store.accept(plain(vec![span(10, 1, "shop", "op"), span(20, 1, "shop", "op")])).wait().unwrap();
+    let mut late = span(20, 2, "payments", "op");
+    late.start = Wall(5);
+    store.accept(plain(vec![late])).wait().unwrap();
+    assert_eq!(ids(&store, &Query::default()), [10, 20]);
+    assert_eq!(ids(&store, &Query { service: Some("shop".into()), ..Query::default() }), [10, 20]);
+    assert_eq!(ids(&store, &Query { end: Some(Wall(10)), ..Query::default() }), [20]);
+}
+
+const SERVICES: [&str; 3] = ["a", "b", "c"];
+const OPERATIONS: [&str; 3] = ["x", "y", "z"];
+
+prop_compose! {
+    fn any_span()(
+        trace in 1..12_u128, id in 1..1_000_u64, service in 0..3_usize, operation in 0..3_usize,
+        namespace in 0..2_usize, start in 0..50_u64, length in 0..50_u64, failed in any::<bool>(),
+        text in 0..4_u8,
+    ) -> Span {
+        let mut span = span(trace, id, "", OPERATIONS[operation]);
+        span.resource = resource(["default", "other"][namespace], SERVICES[service]);
+        (span.start, span.duration_ns) = (Wall(start), length);
+        if failed {
+            span.status = Status::error("declined");
+        }
+        span.attributes.push("order", format!("order-{text}"));
+        span
+    }
+}
+
+prop_compose! {
+    fn any_query()(
+        namespace in prop::option::of(0..2_usize), service in prop::option::of(0..4_usize),
+        operation in prop::option::of(0..3_usize),
+        durations in (prop::option::of(0..60_u64), prop::option::of(0..90_u64)),
+        errors_only in any::<bool>(),
+        times in (prop::option::of(0..50_u64), prop::option::of(0..60_u64)),
+        text in prop::option::of(0..4_u8), limit in 0..6_usize,
+    ) -> Query {
+        Query {
+            namespace: namespace.map(|at| ["default", "other"][at].into()),
+            service: service.map(|at| ["a", "b", "c", "d"][at].into()),
+            operation: operation.map(|at| OPERATIONS[at].into()),
+            min_duration_ns: durations.0,
+            max_duration_ns: durations.1,
+            errors_only,
+            start: times.0.map(Wall),
+            end: times.1.map(Wall),
+            text: text.map(|text| format!("order-{text}").into()),
+            limit,
+            page: None,
+        }
+    }
+}
+
+/// The same answer, by looking at everything.
+fn scan(spans: &[Span], query: &Query) -> Vec<u128> {
+    let mut traces: Vec<(Wall, TraceId)> = Vec::new();
+    for id in (1..12).map(trace_id) {
+        let mine: Vec<&Span> = spans.iter().filter(|span| span.trace_id == id).collect();
+        let Some(start) = mine.iter().map(|span| span.start).min() else { continue };
+        let end = mine.iter().map(|span| span.end()).max().unwrap();
+        let duration = end.0 - start.0;
+        let place = |span: &&&Span| {
+            query.namespace.as_deref().is_none_or(|name| span.resource.namespace() == name)
+                && query.service.as_deref().is_none_or(|name| span.service() == name)
+                && query.operation.as_deref().is_none_or(|name| span.name.as_ref() == name)
+        };
+        let text = |span: &&&Span| {
+            query.text.as_deref().is_none_or(|text| span.attributes.get_str("order") == Some(text))
+        };
+        let fits = query.min_duration_ns.is_none_or(|least| duration >= least)
+            && query.max_duration_ns.is_none_or(|most| duration <= most)
+            && query.start.is_none_or(|first| start >= first)
+            && query.end.is_none_or(|end| start < end)
+            && (!query.errors_only || mine.iter().any(|span| span.is_error()))
+            && mine.iter().any(|span| place(&span))
+            && mine.iter().any(|span| text(&span));
+        if fits {
+            traces.push((start, id));
+        }
+    }
+    traces.sort();
+    traces.iter().rev().map(|(_, id)| id.get()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_search_equals_a_scan_of_what_is_there(
+        batches in prop::collection::vec(prop::collection::vec(any_span(), 0..12), 1..8),
+        queries in prop::collection::vec(any_query(), 1..12),
+        is_tight in any::<bool>(),
+    ) {
+        let disk = FaultyDisk::new(1);
+        let disk_bytes = if is_tight { 6_000 } else { 1 << 30 };
+        let store = open_with(&disk, Settings { disk_bytes, ..settings() });
+        for batch in &batches {
+            store.accept(plain(batch.clone())).wait().unwrap();
+        }
+        drop(store);
+        let store = open(&disk);
+        let spans: Vec<Span> = (1..12)
+            .filter_map(|id| store.trace(trace_id(id)))
+            .flat_map(|spans| spans.into_iter().map(|span| span.as_ref().clone()))
+            .collect();
+        prop_assert_eq!(spans.len() as u64, store.ledger().stored - store.ledger().expired);
+        if !is_tight {
+            prop_assert_eq!(spans.len(), batches.iter().map(Vec::len).sum::<usize>());
+        }
+        for query in queries {
+            let expected = scan(&spans, &query);
+            let mut found = Vec::new();
+            let mut paged = query.clone();
+            loop {
+                let page = store.search(&paged);
+                found.extend(page.traces.iter().map(|summary| summary.trace_id.get()));
+                match page.next {
+                    Some(next) => paged.page = Some(next),
+                    None => break,
+                }
+            }
+            prop_assert_eq!(found, expected, "{:?}", query);
+        }
+    }
+}
