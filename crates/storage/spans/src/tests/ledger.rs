@@ -1,9 +1,12 @@
-use identity::Wall;
-use monitoring::Origin;
-use storage_disk::FaultyDisk;
+use std::{path::Path, sync::Arc};
 
-use super::{batch, open, plain, span, trace_id};
-use crate::{AcceptError, Batch, Receipt};
+use identity::Wall;
+use monitoring::{Ledger, Origin};
+use storage_disk::FaultyDisk;
+use storage_journal::Journal;
+
+use super::{FOLDER, batch, open, plain, settings, span, trace_id};
+use crate::{AcceptError, Batch, Receipt, record};
 
 #[test]
 fn what_is_acknowledged_is_found_again_with_its_counters() {
@@ -102,4 +105,22 @@ fn a_batch_without_spans_still_counts() {
     store.accept(counters).wait().unwrap();
     drop(store);
     assert_eq!(open(&disk).ledger().sampled_out, 7);
+}
+
+#[test]
+fn a_batch_that_stands_in_the_journal_twice_counts_once() {
+    let disk = FaultyDisk::new(1);
+    let Batch { origin, spans, .. } = batch(0);
+    let ledger = Ledger { received: 3, stored: 3, ..Ledger::default() };
+    let encoded = record::encode(origin.as_ref(), Wall(1), &ledger, &spans);
+    let settings = settings().journal();
+    let journal = Journal::open(Arc::new(disk.clone()), Path::new(FOLDER), settings, &mut |_, _, _| Ok(()));
+    let journal = journal.unwrap().0;
+    for _ in 0..2 {
+        journal.append(record::BATCH, &encoded).wait().unwrap();
+    }
+    drop(journal);
+    let store = open(&disk);
+    assert_eq!(store.ledger(), ledger);
+    assert_eq!(store.trace(trace_id(1)).map(|spans| spans.len()), Some(3));
 }
