@@ -65,7 +65,9 @@ const byName = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
 const byCall = (a: Call, b: Call) => byName(a.caller, b.caller) || byName(a.service, b.service);
 const SETTLING_ROUNDS = 6;
 const SELF_RISE = 28;
-const BEND = 40;
+/** How far before a service an edge against the stream turns, and how round. */
+const TURN = 14;
+const ROUND = 12;
 const MAX_SHELF = 4;
 
 export function layout(services: Iterable<string>, called: readonly Call[], size: Size): Layout {
@@ -94,8 +96,8 @@ export function layout(services: Iterable<string>, called: readonly Call[], size
       routes.push(selfRoute(call, left(from.layer) + size.nodeWidth / 2, from.y - size.nodeHeight / 2, size));
     } else {
       lane += size.labelHeight + size.labelDrop + 16;
-      const a = { x: left(from.layer) + size.nodeWidth * 0.6, y: from.y + size.nodeHeight / 2 };
-      const b = { x: left(to.layer) + size.nodeWidth * 0.4, y: to.y + size.nodeHeight / 2 };
+      const a = { x: left(from.layer) + size.nodeWidth, y: from.y + size.nodeHeight / 4 };
+      const b = { x: left(to.layer), y: to.y + size.nodeHeight / 4 };
       routes.push(backRoute(call, a, b, lane - size.labelHeight - size.labelDrop, size));
     }
   }
@@ -213,15 +215,23 @@ function selfRoute(call: Call, x: number, y: number, size: Size): Route {
   return { ...call, path, middle, angle: 180, label: { x, y: y - SELF_RISE - size.labelHeight / 2 }, kind: 'self' };
 }
 
-/** Against the stream: below everything, so that it crosses no service, each in a lane of its own. */
+/**
+ * Against the stream: out on the right, down between the layers, back below everything in a lane of its own, up
+ * between the layers and in on the left like every other call. So it leads over no service.
+ */
 function backRoute(call: Call, a: Point, b: Point, lane: number, size: Size): Route {
-  const turn = Math.sign(b.x - a.x) || 1;
-  const bend = Math.min(BEND, Math.abs(b.x - a.x) / 2);
+  const [right, left] = [a.x + TURN, b.x - TURN];
+  const corner = (x1: number, y1: number, x: number, y: number, x2: number, y2: number) =>
+    `L${n(x1)} ${n(y1)}C${n(x)} ${n(y)} ${n(x)} ${n(y)} ${n(x2)} ${n(y2)}`;
   const path =
-    `M${n(a.x)} ${n(a.y)}C${n(a.x)} ${n(lane)} ${n(a.x)} ${n(lane)} ${n(a.x + turn * bend)} ${n(lane)}` +
-    `L${n(b.x - turn * bend)} ${n(lane)}C${n(b.x)} ${n(lane)} ${n(b.x)} ${n(lane)} ${n(b.x)} ${n(b.y)}`;
-  const middle = { x: (a.x + b.x) / 2, y: lane };
-  return { ...call, path, middle, angle: turn > 0 ? 0 : 180, label: below(middle, size), kind: 'back' };
+    `M${n(a.x)} ${n(a.y)}` +
+    corner(right - ROUND, a.y, right, a.y, right, a.y + ROUND) +
+    corner(right, lane - ROUND, right, lane, right - ROUND, lane) +
+    corner(left + ROUND, lane, left, lane, left, lane - ROUND) +
+    corner(left, b.y + ROUND, left, b.y, left + ROUND, b.y) +
+    `L${n(b.x)} ${n(b.y)}`;
+  const middle = { x: (right + left) / 2, y: lane };
+  return { ...call, path, middle, angle: 180, label: below(middle, size), kind: 'back' };
 }
 
 /** Services that take part in no call, in rows below those that do. */
