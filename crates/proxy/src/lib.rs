@@ -1,10 +1,45 @@
 //! The data plane: calls go in by a service's name and come out at one of its instances.
 //!
-//! **Absent on purpose:** no knowledge of the control plane but the two traits [`Directory`] and
-//! [`Sink`], no configuration files, no arguments.
+//! The story of a call is told by one function, `call`: route → permit → endpoint → attempt → outcome,
+//! and each verb is a module. It runs on an immutable table of services ([`Directory`] keeps it fresh)
+//! and ends in breaker, histogram and spans, which are handed over in reports ([`Sink`]).
+//!
+//! **Absent on purpose:** no knowledge of the control plane but these two traits, no configuration
+//! files, no arguments, no TLS and no HTTP/2 yet.
 
+mod attempt;
+mod balance;
+mod body;
+mod call;
+mod clock;
+mod connect;
 mod directory;
+mod endpoint;
+mod follow;
+mod gateway;
+mod guard;
+mod hop;
+mod idle;
+mod listener;
+mod meter;
+mod outbound;
+mod outbox;
+mod pool;
+mod random;
+mod record;
+mod refusal;
+mod report;
+mod request_body;
+mod retry;
+mod route;
+mod routing;
+mod running;
+mod settings;
 mod sink;
+mod spans;
+mod upgrade;
 
 pub use directory::{Directory, Subscription, Unavailable};
+pub use running::Proxy;
+pub use settings::{Limits, Settings};
 pub use sink::{Sink, SinkError};

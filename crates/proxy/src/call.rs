@@ -1,0 +1,133 @@
+//! A call, from the request's head to the answer's.
+
+use std::sync::Arc;
+
+use http::{Request, Response, StatusCode, Version, request::Parts};
+use hyper::body::Incoming;
+use resilience::{Ending, Fault, RetryDecision};
+use tokio::time::timeout_at;
+
+use crate::{
+    attempt::{self, Answer},
+    balance,
+    body::Body,
+    clock,
+    connect::Failure,
+    endpoint::Endpoint,
+    gateway::Gateway,
+    hop,
+    outbound::Outbound,
+    record::Record,
+    refusal::{Reason, Refusal},
+    retry, route,
+    routing::Service,
+    upgrade,
+};
+
+/// Answers one request: with the answer of an endpoint of the service that it names, or with our own.
+///
+/// Dropped before its end, as it is when the client goes away, it gives back all that it holds, and the
+/// call counts as cancelled.
+pub(crate) async fn call(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<Body> {
+    let (parts, incoming) = request.into_parts();
+    let mut record = Record::begin(gateway.clone(), &parts);
+    match carry(&gateway, &mut record, parts, incoming).await {
+        Ok((answer, outbound)) => deliver(&gateway, record, answer, outbound),
+        Err(refusal) => record.refuse(refusal),
+    }
+}
+
+/// Route, permit, and as many attempts as the policy allows within the time for the call.
+async fn carry(
+    gateway: &Gateway,
+    record: &mut Record,
+    parts: Parts,
+    incoming: Incoming,
+) -> Result<(Answer, Outbound), Refusal> {
+    let service = route::find(&gateway.routing.load(), &gateway.namespace, &parts)?;
+    record.routed(service.clone());
+    let timeouts = service.guard.policy.timeouts;
+    let mut outbound = Outbound::new(parts, incoming, timeouts.idle)?;
+    record.ask_permit(&service)?;
+    let deadline = clock::deadline(timeouts.call);
+    match timeout_at(deadline, attempts(gateway, record, &service, &mut outbound)).await {
+        Ok(answer) => answer.map(|answer| (answer, outbound)),
+        Err(_elapsed) => {
+            let limit = identity::duration::format(timeouts.call);
+            let detail = format!("service {:?} did not answer within {limit}", service.name.as_str());
+            Err(Refusal::new(Reason::Upstream(Fault::CallTimeout), detail))
+        }
+    }
+}
+
+/// Tries until there is an answer, or a reason to stop.
+async fn attempts(
+    gateway: &Gateway,
+    record: &mut Record,
+    service: &Service,
+    outbound: &mut Outbound,
+) -> Result<Answer, Refusal> {
+    let policy = &service.guard.policy;
+    let mut tried: Option<Arc<Endpoint>> = None;
+    service.guard.budget.call(gateway.clock.mono());
+    loop {
+        let now = gateway.clock.mono();
+        let most = gateway.limits.calls_per_endpoint;
+        let occupied = balance::choose(service, tried.as_ref(), &gateway.random, now, most)?;
+        let endpoint = occupied.endpoint().clone();
+        let (context, number) = record.begin_attempt(occupied);
+        outbound.mark(&context, number);
+        let run = attempt::run(&endpoint, outbound, &policy.timeouts, &gateway.limits, &gateway.clock);
+        let failure = match run.await {
+            Ok(answer) => return Ok(answer),
+            Err(failure) if outbound.progress.is_broken() => {
+                return Err(Refusal::new(Reason::ClientBody, failure.detail));
+            }
+            Err(failure) => failure,
+        };
+        record.end_attempt(Ending::Failed(failure.fault));
+        let alone = service.up.len() < 2;
+        match retry::after(gateway, service, outbound, &failure, number, alone).await {
+            RetryDecision::Again => tried = Some(endpoint),
+            decision => return Err(refusal(&endpoint, failure, number, decision)),
+        }
+    }
+}
+
+/// What the client is told when the last attempt has failed.
+fn refusal(endpoint: &Endpoint, failure: Failure, attempts: u32, decision: RetryDecision) -> Refusal {
+    let Failure { fault, detail } = failure;
+    let tries = if attempts == 1 { String::new() } else { format!(" (attempt {attempts})") };
+    let budget = match decision {
+        RetryDecision::OverBudget => ", and the budget for retries is used up",
+        _ => "",
+    };
+    let instance = endpoint.instance.as_str();
+    Refusal::new(Reason::Upstream(fault), format!("instance {instance:?}{tries}: {detail}{budget}"))
+}
+
+/// Passes an answer on. The call ends with the answer's body.
+fn deliver(
+    gateway: &Arc<Gateway>,
+    mut record: Record,
+    answer: Answer,
+    mut outbound: Outbound,
+) -> Response<Body> {
+    if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return match outbound.upgrade.take() {
+            Some(client) => upgrade::join(gateway, record, answer, client),
+            None => {
+                record.end_attempt(Ending::Failed(Fault::Malformed));
+                let detail = "the endpoint switches protocols without having been asked to";
+                record.refuse(Refusal::new(Reason::Upstream(Fault::Malformed), detail))
+            }
+        };
+    }
+    let (mut parts, incoming) = answer.response.into_parts();
+    parts.version = Version::HTTP_11;
+    parts.extensions.clear();
+    hop::strip(&mut parts.headers);
+    let status = parts.status.as_u16();
+    let body = Body::streaming(incoming, status, record, answer.connection, outbound.progress);
+    Response::from_parts(parts, body)
+}

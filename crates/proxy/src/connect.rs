@@ -1,0 +1,80 @@
+//! A connection to an endpoint.
+//!
+//! A registration is written by whoever may write, and we dial what it says: so every address is looked
+//! at once more before it is dialled, whatever the name resolved to this time.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use registry::{Forbidden, Host};
+use resilience::Fault;
+use tokio::{net::TcpStream, time::timeout};
+
+use crate::{endpoint::Endpoint, request_body::RequestBody, settings::Limits};
+
+/// Why there is no connection, or no answer.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) fault: Fault,
+    pub(crate) detail: String,
+}
+
+impl Failure {
+    pub(crate) fn new(fault: Fault, detail: impl ToString) -> Self {
+        Self { fault, detail: detail.to_string() }
+    }
+}
+
+/// Opens a connection within the time for it, name resolution included.
+pub(crate) async fn dial(
+    endpoint: &Endpoint,
+    limits: &Limits,
+    within: Duration,
+) -> Result<SendRequest<RequestBody>, Failure> {
+    let Ok(stream) = timeout(within, open(endpoint)).await else {
+        let within = identity::duration::format(within);
+        return Err(Failure::new(Fault::ConnectTimeout, format!("no connection within {within}")));
+    };
+    let stream = stream?;
+    // Responses must not wait for acknowledgements of requests' parts; a failure costs speed only.
+    let _ = stream.set_nodelay(true);
+    let (sender, connection) = http1::Builder::new()
+        .max_header_size(limits.head_bytes)
+        .max_buf_size(limits.head_bytes.max(8 * 1024) * 2)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| Failure::new(Fault::Connect, error))?;
+    tokio::spawn(async move {
+        // How a connection ends is told to the call that used it; an idle one may end as it likes.
+        let _ = connection.with_upgrades().await;
+    });
+    Ok(sender)
+}
+
+async fn open(endpoint: &Endpoint) -> Result<TcpStream, Failure> {
+    let failed = |error: io::Error| Failure::new(Fault::Connect, error);
+    match &endpoint.host {
+        Host::Ip(ip) => connect([SocketAddr::new(*ip, endpoint.port)]).await,
+        Host::Name(name) => {
+            let addresses = tokio::net::lookup_host((name.as_ref(), endpoint.port)).await.map_err(failed)?;
+            connect(addresses).await
+        }
+    }
+}
+
+/// The first of these addresses that may be dialled and answers.
+async fn connect(addresses: impl IntoIterator<Item = SocketAddr>) -> Result<TcpStream, Failure> {
+    let mut failure = Failure::new(Fault::Connect, "the name has no address");
+    for address in addresses {
+        if let Some(forbidden) = Forbidden::check(address.ip()) {
+            failure = Failure::new(Fault::Forbidden, format!("{}: {}", address.ip(), forbidden.rule()));
+            continue;
+        }
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure = Failure::new(Fault::Connect, format!("{address}: {error}")),
+        }
+    }
+    Err(failure)
+}

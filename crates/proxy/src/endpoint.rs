@@ -1,0 +1,166 @@
+//! One instance as this proxy calls it: where it is, what is under way there, how it has been doing.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use identity::{InstanceId, Mono};
+use registry::Host;
+
+use crate::{meter::Meter, pool::Pool};
+
+/// An endpoint. It stays the same value as long as the instance keeps its address, through changes of
+/// its status and of its neighbours.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) instance: InstanceId,
+    pub(crate) host: Host,
+    pub(crate) port: u16,
+    pub(crate) pool: Pool,
+    pub(crate) meter: Meter,
+    in_flight: AtomicU32,
+    was_called: AtomicBool,
+    penalty: Penalty,
+}
+
+impl Endpoint {
+    pub(crate) fn new(instance: InstanceId, host: Host, port: u16, pool: Pool, meter: Meter) -> Self {
+        Self {
+            instance,
+            host,
+            port,
+            pool,
+            meter,
+            in_flight: AtomicU32::new(0),
+            was_called: AtomicBool::new(false),
+            penalty: Penalty::default(),
+        }
+    }
+
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.in_flight.load(Relaxed)
+    }
+
+    pub(crate) fn was_called(&self) -> bool {
+        self.was_called.load(Relaxed)
+    }
+
+    /// Counts one attempt more as under way, unless there are `most` already.
+    pub(crate) fn occupy(self: &Arc<Self>, most: u32) -> Option<Occupied> {
+        let next = |in_flight| (in_flight < most).then_some(in_flight + 1);
+        self.in_flight.fetch_update(Relaxed, Relaxed, next).ok()?;
+        if !self.was_called() {
+            self.was_called.store(true, Relaxed);
+        }
+        Some(Occupied(self.clone()))
+    }
+
+    /// Takes in how an attempt ended.
+    pub(crate) fn learn(&self, failed: bool, now: Mono) {
+        self.penalty.learn(failed, now);
+    }
+
+    /// How much there is against sending a call here: what is under way, made heavier by failures.
+    pub(crate) fn load(&self, now: Mono) -> f64 {
+        (f64::from(self.in_flight()) + 1.0) * (1.0 + self.penalty.at(now))
+    }
+}
+
+/// An attempt under way; it ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Occupied(Arc<Endpoint>);
+
+impl Occupied {
+    pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.0
+    }
+}
+
+impl Drop for Occupied {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Relaxed);
+    }
+}
+
+/// What the failures of late weigh.
+///
+/// An instance that answers errors at once always has the fewest calls under way, and would draw all
+/// traffic to itself. Each failure weighs as much as ten calls in flight; it is forgotten with time, so
+/// that an instance is tried again, and faster with successes.
+#[derive(Debug, Default)]
+struct Penalty {
+    /// Milliseconds of the monotonic clock (high 32 bits) and an `f32` (low).
+    word: AtomicU64,
+}
+
+const WEIGHT: f32 = 10.0;
+const HEAVIEST: f32 = 100.0;
+/// How much of it a success leaves.
+const SUCCESS_LEAVES: f32 = 0.8;
+/// In this time without calls it falls to 37 %.
+const MEMORY: Duration = Duration::from_secs(5);
+/// Below this it is nothing.
+const NOTHING: f32 = 0.01;
+
+impl Penalty {
+    fn at(&self, now: Mono) -> f64 {
+        f64::from(decayed(self.word.load(Relaxed), now))
+    }
+
+    fn learn(&self, failed: bool, now: Mono) {
+        // A healthy endpoint has no penalty, and then nothing is written.
+        if !failed && self.word.load(Relaxed) as u32 == 0 {
+            return;
+        }
+        let _ = self.word.fetch_update(Relaxed, Relaxed, |word| {
+            let before = decayed(word, now);
+            let after = if failed { (before + WEIGHT).min(HEAVIEST) } else { before * SUCCESS_LEAVES };
+            let after = if after < NOTHING { 0.0 } else { after };
+            Some(millis(now) << 32 | u64::from(after.to_bits()))
+        });
+    }
+}
+
+fn millis(now: Mono) -> u64 {
+    (now.0 / 1_000_000) & 0xffff_ffff
+}
+
+fn decayed(word: u64, now: Mono) -> f32 {
+    let value = f32::from_bits(word as u32);
+    if value == 0.0 {
+        return 0.0;
+    }
+    // A word from the future was written by a thread that read the clock a moment later.
+    let age = millis(now).saturating_sub(word >> 32) as f32;
+    value * (-age / MEMORY.as_millis() as f32).exp()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_weigh_successes_and_time_heal() {
+        let second = |s: u64| Mono(s * 1_000_000_000);
+        let penalty = Penalty::default();
+        penalty.learn(false, second(1));
+        assert_eq!(penalty.at(second(1)), 0.0);
+        penalty.learn(true, second(1));
+        assert_eq!(penalty.at(second(1)), 10.0);
+        assert!((3.6..3.8).contains(&penalty.at(second(6))));
+        penalty.learn(false, second(1));
+        assert!((penalty.at(second(1)) - 8.0).abs() < 1e-5);
+        for _ in 0..1_000 {
+            penalty.learn(true, second(2));
+        }
+        assert_eq!(penalty.at(second(2)), 100.0);
+        for _ in 0..100 {
+            penalty.learn(false, second(2));
+        }
+        assert_eq!(penalty.at(second(2)), 0.0);
+    }
+}

@@ -1,0 +1,72 @@
+//! Following the registry: each update becomes a new table, and is acknowledged once calls use it.
+//!
+//! When the registry goes away, calls go on by the last table. Coming back is jittered, so that all
+//! proxies of a fleet do not knock on a restarted control plane at the same moment.
+
+use std::{sync::Arc, time::Duration};
+
+use resilience::Backoff;
+use tokio::{sync::watch, time::sleep};
+use wire::native::channel::Hello;
+
+use crate::{
+    Directory, Subscription, Unavailable,
+    gateway::Gateway,
+    routing::{Routing, Step},
+};
+
+const AGAIN: Backoff = Backoff { base: Duration::from_millis(100), max: Duration::from_secs(5) };
+
+/// A proxy that follows the registry.
+pub(crate) struct Follower<D> {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) directory: D,
+    /// How it introduces itself; the revision is filled in.
+    pub(crate) hello: Hello,
+    /// The revision by which calls are routed.
+    pub(crate) revision: watch::Sender<Option<u64>>,
+}
+
+impl<D: Directory> Follower<D> {
+    /// Follows for ever.
+    pub(crate) async fn run(self) {
+        let mut failures = 0;
+        loop {
+            let Err(unavailable) = self.session(&mut failures).await;
+            if failures == 0 {
+                tracing::warn!(%unavailable, "calls go on by the last snapshot");
+            }
+            sleep(AGAIN.delay(failures, self.gateway.random.ratio())).await;
+            failures = failures.saturating_add(1);
+        }
+    }
+
+    async fn session(&self, failures: &mut u32) -> Result<std::convert::Infallible, Unavailable> {
+        let since = self.gateway.routing.load().revision;
+        let hello = Hello { since, ..self.hello.clone() };
+        let mut subscription = self.directory.watch(hello).await?;
+        loop {
+            let update = subscription.next().await?;
+            *failures = 0;
+            let routing = self.gateway.routing.load_full();
+            match routing.after(&update, &self.gateway.builder) {
+                Step::Next(next) => self.install(next),
+                Step::Known => {}
+                Step::Suspect => {
+                    tracing::error!(
+                        revision = update.revision,
+                        "the control plane sent an empty snapshot with an older revision; it is not followed"
+                    );
+                    continue;
+                }
+            }
+            subscription.acknowledge(update.revision).await?;
+        }
+    }
+
+    fn install(&self, next: Routing) {
+        let revision = next.revision;
+        self.gateway.routing.store(Arc::new(next));
+        self.revision.send_replace(revision);
+    }
+}

@@ -1,0 +1,83 @@
+//! What every call shares.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use identity::{Namespace, Now, ServiceName};
+use resilience::Transition;
+use tokio_util::sync::CancellationToken;
+use traces::sampling::Budget;
+
+use crate::{
+    clock::Clock,
+    meter::Book,
+    outbox::Outbox,
+    random::Random,
+    routing::{Builder, Routing, Service},
+    settings::{Limits, Settings},
+    spans::Identity,
+};
+
+/// What every call shares.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub(crate) clock: Clock,
+    pub(crate) random: Arc<Random>,
+    pub(crate) limits: Limits,
+    /// Where services without a namespace are looked for.
+    pub(crate) namespace: Namespace,
+    pub(crate) caller: ServiceName,
+    pub(crate) identity: Identity,
+    pub(crate) routing: ArcSwap<Routing>,
+    pub(crate) builder: Builder,
+    pub(crate) book: Arc<Book>,
+    pub(crate) outbox: Outbox,
+    pub(crate) sampling: Budget,
+    /// Ends what no call waits for: upgraded connections.
+    pub(crate) closing: CancellationToken,
+}
+
+impl Gateway {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let clock = Clock::start();
+        let random = Arc::new(Random::new(settings.seed));
+        let limits = settings.limits;
+        let book = Arc::new(Book::new(limits.series));
+        let builder = Builder {
+            limits,
+            caller: settings.caller.clone(),
+            policy: settings.policy.clone(),
+            book: book.clone(),
+            random: random.clone(),
+            clock,
+        };
+        Self {
+            clock,
+            random,
+            limits,
+            namespace: settings.namespace.clone(),
+            caller: settings.caller.clone(),
+            identity: Identity::new(
+                settings.proxy.clone(),
+                settings.caller.as_str(),
+                settings.version.as_str(),
+            ),
+            routing: ArcSwap::default(),
+            builder,
+            book,
+            outbox: Outbox::new(limits.spooled_spans),
+            sampling: Budget::new(limits.traces_per_second, limits.remarkable_traces_per_second),
+            closing: CancellationToken::new(),
+        }
+    }
+
+    /// Reports what a breaker did.
+    pub(crate) fn tell(&self, service: &Service, transition: Transition, now: Now) {
+        let told = service.guard.tell(transition, service, &self.caller, now);
+        tracing::info!(
+            namespace = %told.namespace, service = %told.service, from = %told.from, to = %told.to,
+            reason = told.reason, "circuit breaker"
+        );
+        self.outbox.push_transition(told);
+    }
+}

@@ -1,0 +1,150 @@
+//! A request as it goes on: without what concerned only the connection it came by.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header, request::Parts};
+use hyper::{body::Incoming, upgrade::OnUpgrade};
+use traces::context::{TRACEPARENT, TRACESTATE, TraceContext};
+
+use crate::{
+    hop::{self, Coding},
+    refusal::{Reason, Refusal},
+    request_body::{Progress, RequestBody},
+};
+
+/// How many attempts the call has had, over all proxies on its way.
+const ATTEMPT: HeaderName = HeaderName::from_static("bellwether-attempt");
+/// How many proxies of ours a call may pass through before it must be going in a circle.
+const HOPS_MAX: usize = 32;
+const VIA: HeaderValue = HeaderValue::from_static("1.1 bellwether");
+
+/// A request that is ready to be sent, as often as it has to be.
+#[derive(Debug)]
+pub(crate) struct Outbound {
+    parts: Parts,
+    /// `None` once it is on its way.
+    body: Option<RequestBody>,
+    pub(crate) progress: Progress,
+    /// The client's side of an upgrade, if it asked for one.
+    pub(crate) upgrade: Option<OnUpgrade>,
+    /// Attempts that a proxy before this one has made already.
+    earlier_attempts: u32,
+}
+
+impl Outbound {
+    pub(crate) fn new(mut parts: Parts, incoming: Incoming, idle: Duration) -> Result<Self, Refusal> {
+        if hop::coding(&parts.headers) == Coding::Other {
+            return Err(Refusal::new(
+                Reason::UnknownCoding,
+                "the body has a transfer coding other than chunked",
+            ));
+        }
+        let earlier_attempts = attempt(&parts.headers).saturating_sub(1);
+        let upgrade = hop::upgrade(&parts.headers).cloned();
+        let on_upgrade = parts.extensions.remove::<OnUpgrade>();
+        parts.extensions.clear();
+        hop::strip(&mut parts.headers);
+        hop::strip_ours(&mut parts.headers);
+        // The client is told to go on when the endpoint begins to take the body, not by the endpoint.
+        parts.headers.remove(header::EXPECT);
+        let upgrade = upgrade.zip(on_upgrade).map(|(protocol, on_upgrade)| {
+            parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            parts.headers.insert(header::UPGRADE, protocol);
+            on_upgrade
+        });
+        Self::count_hop(&mut parts.headers)?;
+        Self::make_origin_form(&mut parts)?;
+        parts.version = Version::HTTP_11;
+        let (body, progress) = RequestBody::new(incoming, idle);
+        Ok(Self { parts, body: Some(body), progress, upgrade, earlier_attempts })
+    }
+
+    fn count_hop(headers: &mut HeaderMap) -> Result<(), Refusal> {
+        if headers.contains_key(header::VIA) {
+            let ours = |value: &HeaderValue| {
+                value
+                    .as_bytes()
+                    .split(|b| *b == b',')
+                    .filter(|hop| hop.trim_ascii() == VIA.as_bytes())
+                    .count()
+            };
+            let hops: usize = headers.get_all(header::VIA).iter().map(ours).sum();
+            if hops >= HOPS_MAX {
+                let detail = format!("the call has passed through {hops} proxies");
+                return Err(Refusal::new(Reason::Loop, detail));
+            }
+        }
+        headers.append(header::VIA, VIA);
+        Ok(())
+    }
+
+    /// `/path?query` as the target, with the host in its header, however the client wrote it.
+    fn make_origin_form(parts: &mut Parts) -> Result<(), Refusal> {
+        let Some(authority) = parts.uri.authority() else { return Ok(()) };
+        let malformed = || Refusal::new(Reason::Malformed, "the request's target cannot be read");
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| malformed())?;
+        parts.headers.insert(header::HOST, host);
+        let target = parts.uri.path_and_query().cloned();
+        parts.uri = target.map_or(Uri::from_static("/"), Uri::from);
+        Ok(())
+    }
+
+    /// Whether an earlier proxy is already trying this call again. Then it is not for us to multiply.
+    pub(crate) fn is_retry(&self) -> bool {
+        self.earlier_attempts > 0
+    }
+
+    /// Whether there is still something to send: the body has not been used up by an attempt.
+    pub(crate) fn can_be_sent(&self) -> bool {
+        self.body.is_some() || self.is_repeatable()
+    }
+
+    /// Whether sending it twice has the effect of sending it once, and can be done.
+    pub(crate) fn is_repeatable(&self) -> bool {
+        let idempotent = matches!(
+            self.parts.method,
+            Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE | Method::TRACE
+        );
+        idempotent && self.upgrade.is_none() && self.body.as_ref().is_none_or(RequestBody::is_empty)
+    }
+
+    /// Writes where this attempt stands in the trace and among the attempts.
+    pub(crate) fn mark(&mut self, context: &TraceContext, attempt: u32) {
+        let headers = &mut self.parts.headers;
+        if let Ok(value) = HeaderValue::try_from(context.traceparent()) {
+            headers.insert(TRACEPARENT, value);
+        }
+        match HeaderValue::from_str(context.state.as_str()) {
+            Ok(value) if !context.state.is_empty() => headers.insert(TRACESTATE, value),
+            _ => headers.remove(TRACESTATE),
+        };
+        headers.insert(ATTEMPT, (self.earlier_attempts + attempt).into());
+    }
+
+    /// The request, and what is left to make another one of it.
+    pub(crate) fn take(&mut self) -> Request<RequestBody> {
+        let body = self.body.take().unwrap_or(RequestBody::Empty);
+        let mut parts = Request::new(()).into_parts().0;
+        if self.is_repeatable() && body.is_empty() {
+            parts.method = self.parts.method.clone();
+            parts.uri = self.parts.uri.clone();
+            parts.headers = self.parts.headers.clone();
+        } else {
+            std::mem::swap(&mut parts, &mut self.parts);
+        }
+        Request::from_parts(parts, body)
+    }
+
+    /// Takes a request back of which nothing was sent.
+    pub(crate) fn put_back(&mut self, request: Request<RequestBody>) {
+        let (parts, body) = request.into_parts();
+        self.parts = parts;
+        self.body = Some(body);
+    }
+}
+
+/// The attempt that a header speaks of; the first where there is none that can be read.
+fn attempt(headers: &HeaderMap) -> u32 {
+    let text = headers.get(ATTEMPT).and_then(|value| value.to_str().ok());
+    text.and_then(|text| text.parse().ok()).map_or(1, |number: u32| number.clamp(1, 1_000))
+}

@@ -1,0 +1,69 @@
+//! Idle connections of one endpoint.
+//!
+//! Last in, first out: under little load the same few connections stay warm and the others grow old
+//! and are closed. Every idle connection has a task that reads from it, so one that the endpoint has
+//! closed is known to be closed and is never handed out; what closes in the very moment of its use is
+//! the caller's to notice.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use hyper::client::conn::http1::SendRequest;
+use identity::Mono;
+
+use crate::request_body::RequestBody;
+
+/// The idle connections of one endpoint.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    idle: Mutex<Vec<Idle>>,
+    most: usize,
+    timeout: Duration,
+}
+
+#[derive(Debug)]
+struct Idle {
+    sender: SendRequest<RequestBody>,
+    since: Mono,
+}
+
+impl Pool {
+    pub(crate) fn new(most: usize, timeout: Duration) -> Self {
+        Self { idle: Mutex::new(Vec::new()), most, timeout }
+    }
+
+    /// The connection that was used last, if one is ready.
+    pub(crate) fn take(&self, now: Mono) -> Option<SendRequest<RequestBody>> {
+        let mut idle = self.lock();
+        // One that is neither ready nor closed is about to be: its task has not run since the end of its
+        // last response. It stays for the next call.
+        idle.retain(|connection| !connection.sender.is_closed());
+        let at = idle.iter().rposition(|connection| connection.sender.is_ready())?;
+        let connection = idle.remove(at);
+        (now.since(connection.since) <= self.timeout).then_some(connection.sender)
+    }
+
+    /// Keeps a connection whose request and response are complete.
+    pub(crate) fn put(&self, sender: SendRequest<RequestBody>, now: Mono) {
+        if sender.is_closed() {
+            return;
+        }
+        let mut idle = self.lock();
+        if idle.len() < self.most {
+            idle.push(Idle { sender, since: now });
+        }
+    }
+
+    /// Closes what has been idle for too long.
+    pub(crate) fn sweep(&self, now: Mono) {
+        self.lock().retain(|connection| {
+            !connection.sender.is_closed() && now.since(connection.since) <= self.timeout
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,256 @@
+//! The story of one call, told exactly once: to the breaker, the histograms, the trace and the report.
+//!
+//! A record that is dropped before its end was reached is the story of a client that went away.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{Method, Response, Uri, request::Parts};
+use hyper::client::conn::http1::SendRequest;
+use identity::{Mono, Now, SpanId};
+use monitoring::StatusClass;
+use resilience::{Ending, Fault, Outcome, State, classify};
+use traces::{
+    context::{Flags, TRACEPARENT, TRACESTATE, TraceContext},
+    sampling::Decision,
+};
+
+use crate::{
+    body::Body,
+    endpoint::{Endpoint, Occupied},
+    gateway::Gateway,
+    guard::CallPermit,
+    refusal::{Reason, Refusal},
+    request_body::{Progress, RequestBody},
+    routing::Service,
+    spans,
+};
+
+/// A call under way.
+#[derive(Debug)]
+pub(crate) struct Record {
+    gateway: Arc<Gateway>,
+    story: Story,
+    permit: Option<CallPermit>,
+    occupied: Option<Occupied>,
+    ended: bool,
+}
+
+/// What is known about a call when it is over.
+#[derive(Debug)]
+pub(crate) struct Story {
+    pub(crate) trace: TraceContext,
+    pub(crate) parent: Option<SpanId>,
+    pub(crate) begun: Now,
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) service: Option<Arc<Service>>,
+    pub(crate) breaker: State,
+    pub(crate) attempts: Vec<Attempt>,
+    pub(crate) refused: Option<Reason>,
+    pub(crate) detail: String,
+}
+
+/// One try.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub(crate) span: SpanId,
+    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) begun: Now,
+    /// When it ended and how; `None` while it is under way.
+    pub(crate) end: Option<(Mono, Ending)>,
+}
+
+impl Record {
+    pub(crate) fn begin(gateway: Arc<Gateway>, parts: &Parts) -> Self {
+        let begun = gateway.clock.now();
+        let text = |name| parts.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        let span = gateway.random.span_id();
+        let (trace, parent) = match TraceContext::extract(text(TRACEPARENT), text(TRACESTATE)) {
+            Some(caller) => (caller.with_span(span), Some(caller.span_id)),
+            None => {
+                let flags = Flags::default().with_sampled(true).with_random(true);
+                (TraceContext::new(gateway.random.trace_id(), span, flags), None)
+            }
+        };
+        let story = Story {
+            trace,
+            parent,
+            begun,
+            method: parts.method.clone(),
+            uri: parts.uri.clone(),
+            service: None,
+            breaker: State::Closed,
+            attempts: Vec::new(),
+            refused: None,
+            detail: String::new(),
+        };
+        Self { gateway, story, permit: None, occupied: None, ended: false }
+    }
+
+    /// The call has found its service.
+    pub(crate) fn routed(&mut self, service: Arc<Service>) {
+        self.story.breaker = service.guard.state();
+        self.story.service = Some(service);
+    }
+
+    /// Asks the service's breaker.
+    pub(crate) fn ask_permit(&mut self, service: &Service) -> Result<(), Refusal> {
+        let now = self.story.begun;
+        match service.guard.permit(now) {
+            Ok((permit, transition)) => {
+                self.permit = permit;
+                if let Some(transition) = transition {
+                    self.story.breaker = transition.to;
+                    self.gateway.tell(service, transition, now);
+                }
+                Ok(())
+            }
+            Err(refused) => {
+                self.story.breaker = refused.state;
+                let detail = format!(
+                    "the circuit breaker of service {:?} is {}",
+                    service.name.as_str(),
+                    refused.state
+                );
+                Err(Refusal::new(Reason::BreakerOpen, detail).retry_after(service.guard.wait(refused, now)))
+            }
+        }
+    }
+
+    /// Begins an attempt and answers with its place in the trace, and its number.
+    pub(crate) fn begin_attempt(&mut self, occupied: Occupied) -> (TraceContext, u32) {
+        let (span, begun) = (self.gateway.random.span_id(), self.gateway.clock.now());
+        let endpoint = occupied.endpoint().clone();
+        self.story.attempts.push(Attempt { span, endpoint, begun, end: None });
+        self.occupied = Some(occupied);
+        (self.story.trace.with_span(span), self.story.attempts.len() as u32)
+    }
+
+    /// The attempt under way has failed; the call may go on.
+    pub(crate) fn end_attempt(&mut self, ending: Ending) {
+        let now = self.gateway.clock.mono();
+        self.occupied = None;
+        if let Some(attempt) = self.story.attempts.last_mut().filter(|attempt| attempt.end.is_none()) {
+            attempt.end = Some((now, ending));
+            let outcome = classify(ending);
+            if matches!(outcome, Outcome::Success | Outcome::Failure) {
+                attempt.endpoint.learn(outcome == Outcome::Failure, now);
+            }
+        }
+    }
+
+    /// What else is to be said in the span.
+    pub(crate) fn note(&mut self, detail: &str) {
+        self.story.detail = detail.to_owned();
+    }
+
+    pub(crate) fn idle_timeout(&self) -> Duration {
+        let policy = self.story.service.as_ref().map(|service| &service.guard.policy);
+        policy.map_or(resilience::Timeouts::default().idle, |policy| policy.timeouts.idle)
+    }
+
+    /// The place at the endpoint, for what goes on after the call (an upgraded connection).
+    pub(crate) fn take_occupied(&mut self) -> Option<Occupied> {
+        self.occupied.take()
+    }
+
+    /// The answer is complete, and its connection may serve another call.
+    pub(crate) fn end_with_connection(
+        self,
+        status: u16,
+        connection: SendRequest<RequestBody>,
+        progress: &Progress,
+    ) {
+        if progress.is_done()
+            && let Some(attempt) = self.story.attempts.last()
+        {
+            attempt.endpoint.pool.put(connection, self.gateway.clock.mono());
+        }
+        self.end(Ending::Answered(status), status);
+    }
+
+    /// The call is over; `status` is what the client was told.
+    pub(crate) fn end(mut self, ending: Ending, status: u16) {
+        self.close(Some(ending), status);
+    }
+
+    /// The call is answered by us.
+    pub(crate) fn refuse(mut self, refusal: Refusal) -> Response<Body> {
+        self.story.refused = Some(refusal.reason);
+        self.story.detail = refusal.detail().to_owned();
+        self.close(refusal.reason.ending(), refusal.status());
+        refusal.response().map(Body::Whole)
+    }
+
+    /// Tells everyone. No ending means that we refused before anything was tried.
+    fn close(&mut self, ending: Option<Ending>, status: u16) {
+        self.ended = true;
+        self.end_attempt(ending.unwrap_or(Ending::CallerFault));
+        let now = self.gateway.clock.now();
+        let outcome = measured(ending);
+        if let Some(service) = self.story.service.clone() {
+            self.measure(&service, outcome, status, now);
+            if let Some(permit) = self.permit.take() {
+                let verdict = ending.map_or(Outcome::Ignored, classify);
+                if let Some(transition) = service.guard.end(permit, verdict, self.story.trace.trace_id, now) {
+                    self.gateway.tell(&service, transition, now);
+                }
+            }
+        }
+        self.trace(outcome, status, now);
+    }
+
+    fn measure(&self, service: &Service, outcome: monitoring::Outcome, status: u16, now: Now) {
+        let nanos = now.mono.0.saturating_sub(self.story.begun.mono.0);
+        let whole = &service.guard.meter;
+        let meter = self.story.attempts.last().map_or(whole, |attempt| &attempt.endpoint.meter);
+        let status = match outcome {
+            monitoring::Outcome::Cancelled => StatusClass::None,
+            _ => StatusClass::of(status),
+        };
+        meter.record(whole, outcome, status, nanos);
+    }
+
+    fn trace(&self, outcome: monitoring::Outcome, status: u16, now: Now) {
+        let spans = 1 + self.story.attempts.len() as u64;
+        let remarkable = outcome != monitoring::Outcome::Ok;
+        let decision = match self.story.parent {
+            // Whoever began the trace has decided.
+            Some(_) if self.story.trace.flags.sampled() => Decision::Keep,
+            Some(_) => Decision::SampleOut,
+            None => self.gateway.sampling.decide(now.mono, remarkable),
+        };
+        match decision {
+            Decision::SampleOut => self.gateway.outbox.sample_out(spans),
+            decision => {
+                let partial = decision == Decision::KeepPartial;
+                let kept = spans::of(&self.story, &self.gateway.identity, outcome, status, now, partial);
+                self.gateway.outbox.sample_out(spans - kept.len() as u64);
+                self.gateway.outbox.push_spans(kept);
+            }
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.close(Some(Ending::Cancelled), 0);
+        }
+    }
+}
+
+/// The ending as calls are counted by.
+fn measured(ending: Option<Ending>) -> monitoring::Outcome {
+    match ending {
+        None => monitoring::Outcome::Refused,
+        Some(Ending::Failed(
+            Fault::ConnectTimeout | Fault::AttemptTimeout | Fault::CallTimeout | Fault::Idle,
+        )) => monitoring::Outcome::Timeout,
+        Some(Ending::Cancelled | Ending::CallerFault) => monitoring::Outcome::Cancelled,
+        Some(ending) => match classify(ending) {
+            Outcome::Failure => monitoring::Outcome::Error,
+            _ => monitoring::Outcome::Ok,
+        },
+    }
+}

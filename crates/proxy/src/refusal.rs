@@ -1,0 +1,149 @@
+//! What a client gets when its call cannot be answered by the service: a status that says whose fault
+//! it is, a problem document that says what to do, and `Proxy-Status` (RFC 9209) for machines.
+
+use std::{borrow::Cow, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response};
+use resilience::{Ending, Fault};
+use wire::native::problem::{Code, Problem};
+
+/// RFC 9209.
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+/// Why a call is answered by the proxy itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    HostMissing,
+    Malformed,
+    MethodNotAllowed,
+    UnknownCoding,
+    NoRoute,
+    NoSnapshot,
+    Loop,
+    BreakerOpen,
+    NoEndpoint,
+    TooManyCalls,
+    /// The client's body broke off or stalled.
+    ClientBody,
+    /// An attempt was made and failed.
+    Upstream(Fault),
+}
+
+impl Reason {
+    /// The word for it in spans.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::HostMissing => "host_missing",
+            Self::Malformed => "malformed_request",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::UnknownCoding => "unknown_transfer_coding",
+            Self::NoRoute => "no_route",
+            Self::NoSnapshot => "no_snapshot",
+            Self::Loop => "loop",
+            Self::BreakerOpen => "breaker_open",
+            Self::NoEndpoint => "no_endpoint",
+            Self::TooManyCalls => "too_many_calls",
+            Self::ClientBody => "client_body",
+            Self::Upstream(fault) => fault.as_str(),
+        }
+    }
+
+    fn code(self) -> Code {
+        match self {
+            Self::HostMissing => Code::HostMissing,
+            Self::Malformed => Code::MalformedRequest,
+            Self::MethodNotAllowed => Code::MethodNotAllowed,
+            Self::UnknownCoding => Code::NotOffered,
+            Self::NoRoute => Code::NoRoute,
+            Self::NoSnapshot => Code::NoSnapshot,
+            Self::Loop => Code::LoopDetected,
+            Self::BreakerOpen => Code::BreakerOpen,
+            Self::NoEndpoint => Code::NoEndpoint,
+            Self::TooManyCalls => Code::ConcurrencyLimited,
+            Self::ClientBody => Code::MalformedBody,
+            Self::Upstream(fault) => match fault {
+                Fault::Connect => Code::ConnectFailed,
+                Fault::ConnectTimeout => Code::ConnectTimeout,
+                Fault::AttemptTimeout | Fault::Idle => Code::AttemptTimeout,
+                Fault::CallTimeout => Code::CallTimeout,
+                Fault::RefusedStream | Fault::Reset => Code::UpstreamReset,
+                Fault::Malformed => Code::UpstreamMalformed,
+                Fault::Forbidden => Code::EndpointForbidden,
+            },
+        }
+    }
+
+    /// The error type of RFC 9209, section 2.3.
+    fn proxy_status(self) -> &'static str {
+        match self {
+            Self::HostMissing | Self::Malformed | Self::ClientBody | Self::UnknownCoding => {
+                "bellwether; error=http_request_error"
+            }
+            Self::MethodNotAllowed => "bellwether; error=http_request_denied",
+            Self::NoRoute => "bellwether; error=destination_not_found",
+            Self::Loop => "bellwether; error=proxy_loop_detected",
+            Self::NoSnapshot | Self::BreakerOpen | Self::NoEndpoint => {
+                "bellwether; error=destination_unavailable"
+            }
+            Self::TooManyCalls => "bellwether; error=connection_limit_reached",
+            Self::Upstream(fault) => match fault {
+                Fault::Connect => "bellwether; error=connection_refused",
+                Fault::ConnectTimeout => "bellwether; error=connection_timeout",
+                Fault::AttemptTimeout | Fault::CallTimeout | Fault::Idle => {
+                    "bellwether; error=http_response_timeout"
+                }
+                Fault::RefusedStream | Fault::Reset => "bellwether; error=http_response_incomplete",
+                Fault::Malformed => "bellwether; error=http_protocol_error",
+                Fault::Forbidden => "bellwether; error=destination_ip_prohibited",
+            },
+        }
+    }
+
+    /// What it says about the service; nothing, where we did not get to call it.
+    pub(crate) fn ending(self) -> Option<Ending> {
+        match self {
+            Self::Upstream(fault) => Some(Ending::Failed(fault)),
+            Self::ClientBody => Some(Ending::CallerFault),
+            _ => None,
+        }
+    }
+}
+
+/// The proxy's own answer to a call.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) reason: Reason,
+    problem: Problem,
+}
+
+impl Refusal {
+    pub(crate) fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, problem: Problem::new(reason.code(), detail) }
+    }
+
+    pub(crate) fn next(mut self, next: impl Into<Cow<'static, str>>) -> Self {
+        self.problem = self.problem.next(next);
+        self
+    }
+
+    pub(crate) fn retry_after(mut self, delay: Duration) -> Self {
+        self.problem = self.problem.retry_after(delay);
+        self
+    }
+
+    pub(crate) fn status(&self) -> u16 {
+        self.problem.status()
+    }
+
+    pub(crate) fn detail(&self) -> &str {
+        self.problem.detail()
+    }
+
+    pub(crate) fn response(&self) -> Response<Bytes> {
+        let mut response = Response::from(&self.problem);
+        let status = HeaderValue::from_static(self.reason.proxy_status());
+        response.headers_mut().insert(PROXY_STATUS, status);
+        response
+    }
+}

@@ -1,0 +1,175 @@
+//! What calls are routed by: an immutable table that is replaced as a whole.
+//!
+//! A call loads it once and sees one revision from beginning to end. What lasts longer than a revision
+//! (breakers, connections, histograms) is shared between the tables, so that a change of one instance
+//! forgets nothing about the others.
+
+use std::{collections::HashMap, sync::Arc};
+
+use identity::{InstanceId, Namespace, RouteName, ServiceName};
+use monitoring::{CallKey, Outcome, Reporter, StatusClass};
+use registry::Status;
+use wire::native::channel::{ServiceUpdate, Update};
+
+use crate::{
+    endpoint::Endpoint,
+    guard::Guard,
+    meter::{Book, Meter},
+    pool::Pool,
+    random::Random,
+    settings::Limits,
+};
+
+/// Everything that is known, at one revision.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Routing {
+    /// `None` before the first snapshot.
+    pub(crate) revision: Option<u64>,
+    services: HashMap<Namespace, HashMap<ServiceName, Arc<Service>>>,
+}
+
+/// A service at one revision.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) namespace: Namespace,
+    pub(crate) name: ServiceName,
+    pub(crate) guard: Arc<Guard>,
+    /// All of its endpoints, whatever their status.
+    pub(crate) endpoints: Vec<Arc<Endpoint>>,
+    /// Those that calls go to.
+    pub(crate) up: Vec<Seat>,
+}
+
+/// An endpoint's place among those that calls go to.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) endpoint: Arc<Endpoint>,
+    /// The weights of this one and of all before it: where it ends on the line that is drawn from.
+    pub(crate) end: u64,
+}
+
+/// What an update makes of a table.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// The next table.
+    Next(Routing),
+    /// Nothing: it was known already.
+    Known,
+    /// Nothing: it is no proof of what it says.
+    Suspect,
+}
+
+/// What a table is built with.
+#[derive(Debug)]
+pub(crate) struct Builder {
+    pub(crate) limits: Limits,
+    pub(crate) caller: ServiceName,
+    pub(crate) policy: resilience::CallPolicy,
+    pub(crate) book: Arc<Book>,
+    pub(crate) random: Arc<Random>,
+    pub(crate) clock: crate::clock::Clock,
+}
+
+impl Routing {
+    /// The service with this name.
+    pub(crate) fn find(&self, namespace: &str, service: &str) -> Option<&Arc<Service>> {
+        self.services.get(namespace)?.get(service)
+    }
+
+    pub(crate) fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
+        self.services.values().flat_map(HashMap::values)
+    }
+
+    /// The names of a namespace's services.
+    pub(crate) fn names(&self, namespace: &str) -> impl Iterator<Item = &str> {
+        self.services.get(namespace).into_iter().flat_map(HashMap::keys).map(ServiceName::as_str)
+    }
+
+    /// What this update makes of the table.
+    pub(crate) fn after(&self, update: &Update, builder: &Builder) -> Step {
+        if self.revision.is_some_and(|known| !update.snapshot && update.revision <= known) {
+            return Step::Known;
+        }
+        // The revision never goes back. If it does, and nothing is there any more, then it is more
+        // likely that the control plane lost its memory than that everything has gone at once.
+        let went_back = self.revision.is_some_and(|known| update.revision < known);
+        if update.snapshot && went_back && update.services.is_empty() {
+            return Step::Suspect;
+        }
+        let mut next = if update.snapshot { Routing::default() } else { self.clone() };
+        next.revision = Some(update.revision);
+        for change in &update.services {
+            // In the old table, so that a snapshot forgets no breaker either.
+            let before = self.find(change.namespace.as_str(), change.service.as_str());
+            let services = next.services.entry(change.namespace.clone()).or_default();
+            if change.endpoints.is_empty() {
+                services.remove(&change.service);
+            } else {
+                services.insert(change.service.clone(), Arc::new(builder.service(change, before)));
+            }
+        }
+        Step::Next(next)
+    }
+}
+
+impl Builder {
+    fn service(&self, change: &ServiceUpdate, before: Option<&Arc<Service>>) -> Service {
+        let guard = match before {
+            Some(service) => service.guard.clone(),
+            None => Arc::new(Guard::new(
+                self.policy.clone(),
+                self.meter(change, None),
+                self.random.number(),
+                self.clock.now(),
+            )),
+        };
+        let known = before.map(|service| service.endpoints.as_slice()).unwrap_or_default();
+        let endpoints: Vec<_> =
+            change.endpoints.iter().map(|row| self.endpoint(change, row, known)).collect();
+        let mut end = 0;
+        let up = change
+            .endpoints
+            .iter()
+            .zip(&endpoints)
+            .filter(|(row, _)| row.status == Status::Up && row.weight > 0)
+            .map(|(row, endpoint)| {
+                end += u64::from(row.weight);
+                Seat { endpoint: endpoint.clone(), end }
+            })
+            .collect();
+        let (namespace, name) = (change.namespace.clone(), change.service.clone());
+        Service { namespace, name, guard, endpoints, up }
+    }
+
+    /// The endpoint as it was, or a new one where it is another address.
+    fn endpoint(
+        &self,
+        change: &ServiceUpdate,
+        row: &wire::native::channel::Endpoint,
+        known: &[Arc<Endpoint>],
+    ) -> Arc<Endpoint> {
+        let same = |known: &&Arc<Endpoint>| {
+            known.instance == row.instance && known.host == row.host && known.port == row.port
+        };
+        if let Some(endpoint) = known.iter().find(same) {
+            return endpoint.clone();
+        }
+        let pool = Pool::new(self.limits.idle_per_endpoint, self.limits.idle_timeout);
+        let meter = self.meter(change, Some(row.instance.clone()));
+        Arc::new(Endpoint::new(row.instance.clone(), row.host.clone(), row.port, pool, meter))
+    }
+
+    fn meter(&self, change: &ServiceUpdate, instance: Option<InstanceId>) -> Meter {
+        let key = CallKey {
+            namespace: change.namespace.clone(),
+            caller: self.caller.clone(),
+            service: change.service.clone(),
+            instance,
+            route: RouteName::default(),
+            reporter: Reporter::Source,
+            outcome: Outcome::Ok,
+            status: StatusClass::None,
+        };
+        Meter::new(key, self.book.clone())
+    }
+}

@@ -1,0 +1,91 @@
+//! A proxy from start to stop.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use monitoring::Ledger;
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use wire::native::channel::Hello;
+
+use crate::{Directory, Settings, Sink, follow::Follower, gateway::Gateway, listener, report::Reporter};
+
+/// A running proxy. Dropped, it goes on; [`Proxy::shutdown`] stops it.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    gateway: Arc<Gateway>,
+    revision: watch::Receiver<Option<u64>>,
+    stopping: CancellationToken,
+    /// Cancelled after all calls have ended, so that the last report has them.
+    calls_ended: CancellationToken,
+    clients: JoinHandle<()>,
+    follower: JoinHandle<()>,
+    reporter: JoinHandle<()>,
+}
+
+impl Proxy {
+    /// Starts a proxy in the current runtime of tokio.
+    ///
+    /// It accepts clients at once, and answers 503 until it has heard from its directory; see
+    /// [`Proxy::ready`].
+    ///
+    /// # Errors
+    /// A listener that cannot be used.
+    pub fn start(settings: Settings, directory: impl Directory, sink: impl Sink) -> io::Result<Self> {
+        let gateway = Arc::new(Gateway::new(&settings));
+        let Settings { listener, proxy, version, epoch, drain, flush, report_every, .. } = settings;
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
+        let address = listener.local_addr()?;
+        let (stopping, calls_ended) = (CancellationToken::new(), CancellationToken::new());
+
+        let (sender, revision) = watch::channel(None);
+        let hello = Hello { proxy: proxy.clone(), epoch, version, since: None };
+        let follower = Follower { gateway: gateway.clone(), directory, hello, revision: sender };
+        let reporter = Reporter::new(gateway.clone(), sink, proxy, epoch);
+        Ok(Self {
+            address,
+            clients: tokio::spawn(listener::serve(gateway.clone(), listener, stopping.clone(), drain)),
+            follower: tokio::spawn(follower.run()),
+            reporter: tokio::spawn(reporter.run(report_every, flush, calls_ended.clone())),
+            gateway,
+            revision,
+            stopping,
+            calls_ended,
+        })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The revision by which calls are routed; `None` before the first snapshot.
+    pub fn revision(&self) -> Option<u64> {
+        *self.revision.borrow()
+    }
+
+    /// Waits for the first snapshot.
+    pub async fn ready(&self) {
+        // The sender lives as long as the follower, which ends only with the proxy.
+        let _ = self.revision.clone().wait_for(Option::is_some).await;
+    }
+
+    /// The account of the spans made here: `stored` is what was acknowledged, `spooled` what waits.
+    pub fn ledger(&self) -> Ledger {
+        self.gateway.outbox.ledger()
+    }
+
+    /// Stops: no new client is accepted, calls in flight go on for at most `drain`, and what happened is
+    /// reported for the last time, for at most `flush`. Answers with the final account.
+    pub async fn shutdown(self) -> Ledger {
+        self.stopping.cancel();
+        let _ = self.clients.await;
+        self.gateway.closing.cancel();
+        self.calls_ended.cancel();
+        let _ = self.reporter.await;
+        self.follower.abort();
+        let _ = self.follower.await;
+        self.gateway.outbox.ledger()
+    }
+}

@@ -1,0 +1,111 @@
+//! What a proxy is told when it starts.
+
+use std::{net::TcpListener, time::Duration};
+
+use identity::{Namespace, ProxyId, ServiceName};
+use resilience::CallPolicy;
+
+/// Everything that a proxy is told.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where it listens. Whoever bound it has decided who can reach it.
+    pub listener: TcpListener,
+    /// Its id.
+    pub proxy: ProxyId,
+    /// Its version, for the control plane.
+    pub version: String,
+    /// A random number that no earlier run of this proxy had: reports are told apart by it.
+    pub epoch: u64,
+    /// What trace ids, span ids and choices among endpoints are drawn from.
+    pub seed: u64,
+    /// Where a service is looked for whose name comes without a namespace.
+    pub namespace: Namespace,
+    /// The name under which its calls are counted: a sidecar's service, or `gateway`.
+    pub caller: ServiceName,
+    /// The policy of services that have none of their own.
+    pub policy: CallPolicy,
+    /// What it may use.
+    pub limits: Limits,
+    /// How often it reports.
+    pub report_every: Duration,
+    /// How long calls in flight may go on when it stops.
+    pub drain: Duration,
+    /// How long the last report may take when it stops.
+    pub flush: Duration,
+}
+
+impl Settings {
+    /// The settings that fit most: only what is different everywhere has to be given.
+    ///
+    /// # Errors
+    /// Never for the names that this writes itself; their rules are checked like anyone's.
+    pub fn new(
+        listener: TcpListener,
+        proxy: ProxyId,
+        epoch: u64,
+        seed: u64,
+    ) -> Result<Self, identity::Invalid> {
+        Ok(Self {
+            listener,
+            proxy,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            epoch,
+            seed,
+            namespace: Namespace::default(),
+            caller: ServiceName::new("gateway")?,
+            policy: CallPolicy::default(),
+            limits: Limits::default(),
+            report_every: Duration::from_secs(1),
+            drain: Duration::from_secs(10),
+            flush: Duration::from_secs(2),
+        })
+    }
+}
+
+/// What a proxy may use. Each bound states what it costs to raise it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections of clients at once. Beyond it none is accepted until one has ended; the others wait
+    /// in the kernel's queue. An idle one costs about 10 KiB.
+    pub connections: usize,
+    /// Bytes of a request's or a response's head, and of trailers. Each connection keeps a buffer of up
+    /// to twice this.
+    pub head_bytes: usize,
+    /// Fields in a head. At most 100, for which room is kept on the stack.
+    pub head_fields: usize,
+    /// How long a client may take for the head of a request, and how long its connection may be idle
+    /// between two requests.
+    pub head_timeout: Duration,
+    /// Calls in flight to one endpoint. Each holds a connection.
+    pub calls_per_endpoint: u32,
+    /// Idle connections kept for one endpoint. Each costs about 10 KiB here and at the endpoint.
+    pub idle_per_endpoint: usize,
+    /// How long an idle connection is kept.
+    pub idle_timeout: Duration,
+    /// Spans that wait for the next report, about 1 KiB each.
+    pub spooled_spans: usize,
+    /// Rows of calls, 4 KiB each, with half as many again kept for services as a whole.
+    pub series: usize,
+    /// Traces of any kind kept a second, of those that start here.
+    pub traces_per_second: u32,
+    /// Traces with a failure or refusal kept a second beyond those.
+    pub remarkable_traces_per_second: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            head_bytes: 64 * 1024,
+            head_fields: 100,
+            head_timeout: Duration::from_secs(30),
+            calls_per_endpoint: 1_024,
+            idle_per_endpoint: 128,
+            idle_timeout: Duration::from_secs(60),
+            spooled_spans: 10_000,
+            series: 2_000,
+            traces_per_second: traces::sampling::Budget::DEFAULT_PER_SECOND,
+            remarkable_traces_per_second: traces::sampling::Budget::DEFAULT_REMARKABLE_PER_SECOND,
+        }
+    }
+}

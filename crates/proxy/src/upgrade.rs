@@ -1,0 +1,51 @@
+//! Connections that change their protocol (RFC 9110, section 7.8), such as WebSocket.
+//!
+//! Nothing is passed on before the endpoint has agreed. From then on it is bytes both ways, the call is
+//! over for breaker and histogram, and the endpoint stays occupied until the connection ends.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, Response, header};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use resilience::Ending;
+use tokio::{io::copy_bidirectional, select};
+
+use crate::{attempt::Answer, body::Body, gateway::Gateway, hop, record::Record};
+
+/// Answers the client that its protocol was accepted, and joins both sides.
+pub(crate) fn join(
+    gateway: &Arc<Gateway>,
+    mut record: Record,
+    answer: Answer,
+    client: OnUpgrade,
+) -> Response<Body> {
+    let Answer { mut response, connection } = answer;
+    let endpoint = hyper::upgrade::on(&mut response);
+    let occupied = record.take_occupied();
+    let status = response.status().as_u16();
+    record.end(Ending::Answered(status), status);
+    let closing = gateway.closing.clone();
+    tokio::spawn(async move {
+        // Held until the endpoint's connection has been handed over, and as long as it is in use.
+        let _held = (connection, occupied);
+        let joined = async {
+            let (client, endpoint) = (client.await.ok()?, endpoint.await.ok()?);
+            // How it ends is between the two.
+            copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(endpoint)).await.ok()
+        };
+        select! {
+            _ = joined => {}
+            () = closing.cancelled() => {}
+        }
+    });
+    let (mut parts, _) = response.into_parts();
+    let protocol = hop::upgrade(&parts.headers).cloned();
+    parts.extensions.clear();
+    hop::strip(&mut parts.headers);
+    parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    if let Some(protocol) = protocol {
+        parts.headers.insert(header::UPGRADE, protocol);
+    }
+    Response::from_parts(parts, Body::Whole(Default::default()))
+}
