@@ -1,1 +1,5 @@
-//! Stub.
+//! The control plane.
+
+pub mod access;
+pub mod clock;
+pub mod listener;

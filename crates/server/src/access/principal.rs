@@ -1,0 +1,58 @@
+//! Who asks, and what that one may do.
+
+use identity::Namespace;
+use storage_catalog::{Scope, Token};
+use wire::native::problem::{Code, Problem};
+
+/// Whoever sent a request; in its extensions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// The name for records of who did what.
+    pub name: String,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// Where; none stands for every namespace.
+    pub namespaces: Vec<Namespace>,
+}
+
+impl Principal {
+    /// Whoever uses a server that requires no tokens.
+    pub fn operator() -> Self {
+        Self { name: "operator".to_owned(), scopes: vec![Scope::Admin], namespaces: Vec::new() }
+    }
+
+    /// Checks that this principal has `scope` in `namespace`, or everywhere where that is `None`.
+    pub fn require(&self, scope: Scope, namespace: Option<&Namespace>) -> Result<(), Problem> {
+        // Each scope includes those before it.
+        if !self.scopes.iter().any(|own| *own >= scope) {
+            let own: Vec<&str> = self.scopes.iter().map(|scope| scope.as_str()).collect();
+            let own = own.join(", ");
+            let detail = format!("this needs the scope {scope}, and {} has {own}", self.quoted());
+            return Err(
+                Problem::new(Code::ScopeMissing, detail).next(format!("use a token with scope {scope}"))
+            );
+        }
+        let inside = match namespace {
+            _ if self.namespaces.is_empty() => true,
+            Some(namespace) => self.namespaces.contains(namespace),
+            None => false,
+        };
+        if inside {
+            return Ok(());
+        }
+        let own: Vec<&str> = self.namespaces.iter().map(Namespace::as_str).collect();
+        let what = namespace.map_or_else(|| "all namespaces".to_owned(), |name| format!("namespace {name}"));
+        let detail = format!("this concerns {what}, and {} is bound to {}", self.quoted(), own.join(", "));
+        Err(Problem::new(Code::NamespaceDenied, detail).next(format!("use a token for {what}")))
+    }
+
+    fn quoted(&self) -> String {
+        format!("\"{}\"", self.name.escape_debug())
+    }
+}
+
+impl From<&Token> for Principal {
+    fn from(token: &Token) -> Self {
+        Self { name: token.name.clone(), scopes: token.scopes.clone(), namespaces: token.namespaces.clone() }
+    }
+}
