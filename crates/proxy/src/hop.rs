@@ -99,7 +99,9 @@ mod tests {
     fn left(mut headers: HeaderMap) -> Vec<String> {
         strip(&mut headers);
         strip_ours(&mut headers);
-        headers.keys().map(ToString::to_string).collect()
+        let mut names: Vec<_> = headers.keys().map(ToString::to_string).collect();
+        names.sort_unstable();
+        names
     }
 
     #[test]
@@ -116,8 +118,8 @@ mod tests {
             ("x-kept", "1"),
             ("bellwether-caller", "root"),
         ]);
-        assert_eq!(left(given), ["host", "content-length", "x-kept"]);
-        assert_eq!(left(headers(&[("te", "gzip, Trailers")])), ["te", "connection"]);
+        assert_eq!(left(given), ["content-length", "host", "x-kept"]);
+        assert_eq!(left(headers(&[("te", "gzip, Trailers")])), ["connection", "te"]);
     }
 
     #[test]

@@ -1,0 +1,11 @@
+//! The proxy over real sockets, between clients and endpoints that behave and that do not.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod bodies;
+mod breaker;
+mod calls;
+mod outage;
+mod reports;
+mod strict;
+mod world;
