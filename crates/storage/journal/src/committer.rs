@@ -100,7 +100,7 @@ impl Committer {
     }
 
     fn commit(&mut self, mut forming: Forming) {
-        let result = self.write(&mut forming.group);
+        let result = self.write(&mut forming);
         let active = self.active.as_ref().map(|active| (active.number, active.bytes));
         let (count, bytes) = (forming.group.count(), forming.group.len());
         let update = |inner: &mut Inner, result: &Answer| match (result, active) {
@@ -114,13 +114,16 @@ impl Committer {
     }
 
     /// Where the group's first record stands, once it is durable.
-    fn write(&mut self, group: &mut GroupBuffer) -> Answer {
+    fn write(&mut self, forming: &mut Forming) -> Answer {
+        let group = &mut forming.group;
         let first_record = self.next_record;
         if group.count() == 0 {
             let segment = self.active.as_ref().map_or(self.upcoming.number, |active| active.number);
             return Ok(Position { segment, record: first_record });
         }
-        self.check_reserve()?;
+        if !forming.uses_reserve {
+            self.check_reserve()?;
+        }
         self.make_room(group.len() as u64)?;
         let Some(active) = &mut self.active else { return Err(AppendError::Closed) };
         let (segment, offset) = (active.number, active.bytes);

@@ -232,7 +232,13 @@ impl Journal {
     /// Appends records of which all are replayed or none, and resolves to the first one's position.
     /// Without records it resolves when everything before it is settled.
     pub fn append_all<P: AsRef<[u8]>>(&self, records: &[(u8, P)]) -> Append {
-        Append(self.shared.append(records))
+        Append(self.shared.append(records, false))
+    }
+
+    /// Appends a record also where the disk has no room left but the reserve
+    /// ([`Settings::reserve_bytes`]): for small records without which no room can be made.
+    pub fn append_from_reserve(&self, kind: u8, payload: impl AsRef<[u8]>) -> Append {
+        Append(self.shared.append(&[(kind, payload)], true))
     }
 
     /// Begins a snapshot that covers everything appended before this call and nothing after. The

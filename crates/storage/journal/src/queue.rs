@@ -23,6 +23,8 @@ pub(crate) type Answer = Result<Position, AppendError>;
 #[derive(Debug)]
 pub(crate) struct Forming {
     pub(crate) group: GroupBuffer,
+    /// Written also where only the reserve is left.
+    pub(crate) uses_reserve: bool,
     waiters: Vec<(u32, Completion<Answer>)>,
     queued_bytes: u64,
 }
@@ -93,7 +95,7 @@ impl Shared {
     }
 
     /// Puts the records, all of them, into one group.
-    pub(crate) fn append<P: AsRef<[u8]>>(&self, records: &[(u8, P)]) -> Waiter<Answer> {
+    pub(crate) fn append<P: AsRef<[u8]>>(&self, records: &[(u8, P)], uses_reserve: bool) -> Waiter<Answer> {
         let mut bytes = 0;
         for (_, payload) in records {
             let size = payload.as_ref().len() as u64;
@@ -118,7 +120,7 @@ impl Shared {
             return Waiter::answered(Err(AppendError::QueueFull { queued, limit: self.queue_bytes }));
         }
         inner.queued_bytes += bytes;
-        let forming = inner.forming(bytes);
+        let forming = inner.forming(bytes, uses_reserve);
         let (completion, waiter) = completion();
         forming.waiters.push((forming.group.count(), completion));
         forming.queued_bytes += bytes;
@@ -240,16 +242,23 @@ impl Inner {
     }
 
     /// The group that takes this many bytes.
-    fn forming(&mut self, bytes: u64) -> &mut Forming {
+    fn forming(&mut self, bytes: u64, uses_reserve: bool) -> &mut Forming {
         let fits = |work: &Work| match work {
             Work::Group(forming) => {
-                forming.group.count() == 0 || forming.group.len() as u64 + bytes <= GROUP_BYTES as u64
+                forming.uses_reserve == uses_reserve
+                    && (forming.group.count() == 0
+                        || forming.group.len() as u64 + bytes <= GROUP_BYTES as u64)
             }
             Work::Rotate(_) => false,
         };
         if !self.queue.back().is_some_and(fits) {
             let group = GroupBuffer::reusing(std::mem::take(&mut self.spare));
-            self.queue.push_back(Work::Group(Forming { group, waiters: Vec::new(), queued_bytes: 0 }));
+            self.queue.push_back(Work::Group(Forming {
+                group,
+                uses_reserve,
+                waiters: Vec::new(),
+                queued_bytes: 0,
+            }));
         }
         match self.queue.back_mut() {
             Some(Work::Group(forming)) => forming,

@@ -144,6 +144,7 @@ fn the_reserve_is_left_to_others() {
     let refused = (0..50).find_map(|_| world.append(1).err()).unwrap();
     assert!(matches!(refused, AppendError::Full { reserve: 1000, .. }), "{refused}");
     assert!(world.disk.used_bytes() < 600);
+    world.journal().append_from_reserve(super::world::KIND, super::world::payload(100)).wait().unwrap();
     world.disk.set_room(None);
     world.append(1).unwrap();
 }
