@@ -1,1 +1,202 @@
-//! Stub.
+//! Who did what, when and why: the flight recorder.
+//!
+//! Events come in batches. A batch is a record of a journal and is answered when it is durable; its
+//! events are readable from then on, in the order of their revisions. The newest are kept in memory,
+//! older ones are read from the disk, and the oldest go by age and by bytes, a segment at a time.
+//!
+//! **Promises:** acknowledged means durable; nothing is readable that is not durable; a revision never
+//! means two different events; a batch that is sent again is acknowledged again and recorded once. A
+//! damaged journal is refused: an audit with holes in it is no audit.
+//!
+//! **Why a feed has no queue of its own:** a subscriber waits on [`Events::revisions`] and reads what
+//! came since the last revision that it has seen. It cannot lag behind a bounded queue and lose
+//! something; the slowest just reads larger pages.
+//!
+//! **Absent on purpose:** no clock (events say when they happened, and [`Events::advance`] what time it
+//! is), no wire formats, no async runtime.
+
+mod error;
+mod event;
+mod intake;
+mod log;
+mod query;
+mod record;
+mod settings;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use identity::Wall;
+use monitoring::Origin;
+use prost::Message;
+use storage_disk::Disk;
+use storage_journal::{Journal, OpenError, ReadError};
+use tokio::sync::watch;
+
+pub use error::RecordError;
+pub use event::{Event, Kind};
+pub use intake::Record;
+pub use query::{Order, Query};
+pub use settings::Settings;
+
+use intake::{Arrivals, Intake};
+use log::{Log, Store};
+use record::{BATCH, BatchRecord, REMOVED, RemovedRecord};
+
+#[cfg(test)]
+mod tests;
+
+/// Events that are recorded together: all of them or none.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Batch {
+    /// Where it comes from, so that it may be sent again; `None` for a sender that does not number its
+    /// batches.
+    pub origin: Option<Origin>,
+    /// What happened, in order.
+    pub events: Vec<Event>,
+}
+
+/// The size of what is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stats {
+    /// Events.
+    pub events: u64,
+    /// Events that are gone because of their age or for want of room.
+    pub expired: u64,
+    /// Memory for the newest, as the budget counts it.
+    pub memory_bytes: u64,
+    /// Disk for all.
+    pub disk_bytes: u64,
+    /// Segments of the journal.
+    pub segments: u64,
+    /// What the journal counts.
+    pub journal: storage_journal::Stats,
+}
+
+/// The event store. Clones are the same store; dropping the last one finishes what is on its way. All
+/// methods may be called from any thread at the same time.
+#[derive(Debug, Clone)]
+pub struct Events(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    // Dropped first: its thread uses the journal.
+    intake: Intake,
+    journal: Arc<Journal>,
+    store: Arc<Store>,
+    revisions: watch::Receiver<u64>,
+}
+
+impl Events {
+    /// Opens the store in this folder, or begins one. The caller sees to it that the folder has one
+    /// owner. Blocks the thread while it reads everything.
+    ///
+    /// # Errors
+    /// The journal is damaged, the disk fails, or a later version wrote the folder, which is left as it
+    /// is then.
+    pub fn open(disk: Arc<dyn Disk>, folder: &Path, settings: Settings) -> Result<Events, OpenError> {
+        let mut log = Log::new(settings.memory_bytes);
+        let mut arrivals = Arrivals::default();
+        let mut before = 0;
+        let mut replay = |from, kind, payload: &[u8]| {
+            let storage_journal::Origin::Segment(segment) = from else {
+                return Err("a snapshot, which this store does not write".to_owned());
+            };
+            let undecoded = |error: prost::DecodeError| error.to_string();
+            match kind {
+                BATCH => {
+                    let mut batch = BatchRecord::decode(payload).map_err(undecoded)?;
+                    let origin: Option<Origin> = batch.origin.take().map(Into::into);
+                    arrivals.revision = arrivals.revision.max(last_revision(&batch));
+                    // Twice in the journal: the first answer was an error, but the record was there.
+                    if origin.as_ref().is_none_or(|origin| arrivals.sources.take_in(origin)) {
+                        log.add(segment, batch.into_events()?);
+                    }
+                }
+                REMOVED => {
+                    let removed = RemovedRecord::decode(payload).map_err(undecoded)?;
+                    arrivals.revision = arrivals.revision.max(removed.revision);
+                    (before, log.expired) = (removed.before, removed.expired);
+                    for origin in removed.sources {
+                        arrivals.sources.take_in(&origin.into());
+                    }
+                }
+                _ => return Err(format!("kind {kind} is unknown")),
+            }
+            Ok(())
+        };
+        let (journal, _) = Journal::open(disk, folder, settings.journal(), &mut replay)?;
+        // A crash between the record and the removal leaves segments that the record already counts.
+        log.forget_before(before);
+        journal.remove_before(before);
+        let (sender, revisions) = watch::channel(arrivals.revision);
+        let (journal, store) = (Arc::new(journal), Arc::new(Store::new(log)));
+        let intake = Intake::start(journal.clone(), store.clone(), arrivals, sender, &settings);
+        let intake = intake.map_err(|source| OpenError::Io {
+            action: "start the thread of",
+            path: folder.to_path_buf(),
+            source,
+        })?;
+        Ok(Events(Arc::new(Inner { intake, journal, store, revisions })))
+    }
+
+    /// Records a batch. It resolves when its events are durable and readable.
+    ///
+    /// A source sends its batches one after the other, the same one again until it is recorded.
+    pub fn record(&self, batch: Batch) -> Record {
+        self.0.intake.submit(batch)
+    }
+
+    /// Records a single event of this process.
+    pub fn record_one(&self, event: Event) -> Record {
+        self.record(Batch { origin: None, events: vec![event] })
+    }
+
+    /// Reads events. Blocks the thread for the disk where memory does not hold the answer, so ask
+    /// [`Events::is_in_memory`] before calling it from an asynchronous task.
+    pub fn read(&self, query: &Query) -> Result<Vec<Event>, ReadError> {
+        self.0.store.find(&self.0.journal, query)
+    }
+
+    /// Whether reading this would not touch the disk.
+    pub fn is_in_memory(&self, query: &Query) -> bool {
+        self.0.store.is_in_memory(query)
+    }
+
+    /// The last revision that is readable; 0 before the first event.
+    pub fn revision(&self) -> u64 {
+        *self.0.revisions.borrow()
+    }
+
+    /// Tells of each new last revision, after it became readable.
+    pub fn revisions(&self) -> watch::Receiver<u64> {
+        self.0.revisions.clone()
+    }
+
+    /// The sequence of the last batch of this source and epoch that is durable.
+    pub fn last_sequence(&self, source: &str, epoch: u64) -> Option<u64> {
+        self.0.intake.last_sequence(source, epoch)
+    }
+
+    /// Lets time pass: what has become too old goes.
+    pub fn advance(&self, now: Wall) {
+        self.0.intake.advance(now);
+    }
+
+    /// The size of what is kept.
+    pub fn stats(&self) -> Stats {
+        let log = self.0.store.read();
+        Stats {
+            events: log.events(),
+            expired: log.expired,
+            memory_bytes: log.newest_bytes(),
+            disk_bytes: self.0.journal.bytes(),
+            segments: self.0.journal.segments().len() as u64,
+            journal: self.0.journal.stats(),
+        }
+    }
+}
+
+fn last_revision(batch: &BatchRecord) -> u64 {
+    batch.first_revision.saturating_add(batch.events.len() as u64).saturating_sub(1)
+}

@@ -1,0 +1,48 @@
+//! Which events a reader wants, and in which order.
+
+use identity::{Namespace, ServiceName};
+
+use crate::{Event, Kind};
+
+/// From which end a query reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// For people: what happened last.
+    #[default]
+    NewestFirst,
+    /// For feeds: what happened since.
+    OldestFirst,
+}
+
+/// What [`crate::Events::read`] returns. What is not given is not asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Query {
+    /// Only events of this kind.
+    pub kind: Option<Kind>,
+    /// Only events of this namespace.
+    pub namespace: Option<Namespace>,
+    /// Only events of this service.
+    pub service: Option<ServiceName>,
+    /// Only events with a higher revision.
+    pub since: Option<u64>,
+    /// At most so many events, which bounds the memory of the answer.
+    pub limit: usize,
+    /// From which end.
+    pub order: Order,
+}
+
+impl Query {
+    pub(crate) fn since(&self) -> u64 {
+        self.since.unwrap_or(0)
+    }
+
+    pub(crate) fn wants(&self, event: &Event) -> bool {
+        fn fits<T: PartialEq>(wanted: &Option<T>, found: Option<&T>) -> bool {
+            wanted.as_ref().is_none_or(|wanted| Some(wanted) == found)
+        }
+        event.revision > self.since()
+            && fits(&self.kind, Some(&event.kind))
+            && fits(&self.namespace, event.namespace.as_ref())
+            && fits(&self.service, event.service.as_ref())
+    }
+}
