@@ -108,7 +108,7 @@ impl Events {
                     let mut batch = BatchRecord::decode(payload).map_err(undecoded)?;
                     let origin: Option<Origin> = batch.origin.take().map(Into::into);
                     arrivals.revision = arrivals.revision.max(last_revision(&batch));
-                    // Twice in the journal: the first answer was an error, but the record was there.
+                    // Should a batch ever stand in the journal twice, it counts once.
                     if origin.as_ref().is_none_or(|origin| arrivals.sources.take_in(origin)) {
                         log.add(segment, batch.into_events()?);
                     }
