@@ -1,5 +1,29 @@
-//! The control plane.
+//! The control plane: registry, stores and APIs behind one address.
+//!
+//! [`Server::start`] recovers what a data folder holds and serves it; [`Server::channel`] is the way of
+//! a proxy in the same process to it, and the same is served over gRPC to proxies in others.
+//!
+//! It decides little itself: the cores do, and this package brings them sockets, clocks and disks.
+//! **Absent on purpose:** no calls between services (that is the proxy's), no arguments, environment or
+//! configuration files (those are the binary's).
 
 pub mod access;
+mod api;
+mod budgets;
+mod channel;
+mod chronicle;
 pub mod clock;
+mod intake;
 pub mod listener;
+mod live;
+mod pages;
+mod problems;
+mod random;
+mod roll;
+mod start;
+mod state;
+mod view;
+
+pub use budgets::{Budget, Budgets};
+pub use channel::{Channel, Subscription};
+pub use start::{Server, Settings, create_token_offline};

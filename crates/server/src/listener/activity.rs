@@ -5,7 +5,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
 };
 
 use identity::Mono;
@@ -31,6 +31,8 @@ pub(super) struct Activity {
     quiet_since: AtomicU64,
     /// When the first bytes of the head that is being read came; 0 where none is.
     head_since: AtomicU64,
+    /// The other end has closed, or the network has.
+    gone: AtomicBool,
     /// A response has ended.
     pub(super) changed: Notify,
 }
@@ -41,6 +43,7 @@ impl Activity {
             in_flight: AtomicUsize::new(0),
             quiet_since: AtomicU64::new(clock::mono().0),
             head_since: AtomicU64::new(0),
+            gone: AtomicBool::new(false),
             changed: Notify::new(),
         })
     }
@@ -50,6 +53,16 @@ impl Activity {
         if self.in_flight.load(SeqCst) == 0 && self.head_since.load(SeqCst) == 0 {
             self.head_since.store(clock::mono().0, SeqCst);
         }
+    }
+
+    /// Nobody is there any more; what goes wrong from now on is nobody's fault.
+    pub(super) fn leave(&self) {
+        self.gone.store(true, SeqCst);
+    }
+
+    /// Whether nobody is there any more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.load(SeqCst)
     }
 
     /// A request's head has been read; it is in flight until its response's body is gone.

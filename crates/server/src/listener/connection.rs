@@ -213,7 +213,7 @@ async fn serve_http1(transport: Transport, context: Arc<Context>, stop: Cancella
         settings.stats.refuse(reason);
         raw(&problem)
     });
-    if !words.is_empty() || !transport.at_end {
+    if !words.is_empty() || !context.activity.is_gone() {
         farewell(transport, &words, &settings).await;
     }
 }
@@ -279,7 +279,9 @@ async fn serve_http2(transport: Transport, context: Arc<Context>, stop: Cancella
             ended = &mut connection => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "an HTTP/2 connection ended");
-                    settings.stats.refuse(Reason::Http2);
+                    if !context.activity.is_gone() {
+                        settings.stats.refuse(Reason::Http2);
+                    }
                 }
                 return;
             }

@@ -79,8 +79,6 @@ pub(super) struct Transport {
     stalled: Option<Pin<Box<Sleep>>>,
     /// The status of the library's own answer that was held back.
     pub(super) held_back: Option<u16>,
-    /// The client has sent all it will send.
-    pub(super) at_end: bool,
 }
 
 impl Transport {
@@ -91,16 +89,7 @@ impl Transport {
         stats: Arc<ListenerStats>,
         write_stall: Duration,
     ) -> Self {
-        Self {
-            socket,
-            first,
-            activity,
-            stats,
-            patience: write_stall,
-            stalled: None,
-            held_back: None,
-            at_end: false,
-        }
+        Self { socket, first, activity, stats, patience: write_stall, stalled: None, held_back: None }
     }
 
     /// Passes a write's or flush's progress on, and ends it where there was none for too long.
@@ -109,8 +98,11 @@ impl Transport {
         cx: &mut Context<'_>,
         polled: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        if polled.is_ready() {
+        if let Poll::Ready(result) = &polled {
             self.stalled = None;
+            if result.is_err() {
+                self.activity.leave();
+            }
             return polled;
         }
         let patience = self.patience;
@@ -121,6 +113,7 @@ impl Transport {
             return Poll::Pending;
         }
         self.stats.refuse(Reason::WriteStall);
+        self.activity.leave();
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not take its response")))
     }
 }
@@ -144,11 +137,11 @@ impl AsyncRead for Transport {
         }
         let before = buf.filled().len();
         let polled = Pin::new(&mut this.socket).poll_read(cx, buf);
-        if matches!(polled, Poll::Ready(Ok(()))) {
-            match buf.filled().len() > before {
-                true => this.activity.received(),
-                false => this.at_end |= buf.remaining() > 0,
-            }
+        match &polled {
+            Poll::Ready(Ok(())) if buf.filled().len() > before => this.activity.received(),
+            Poll::Ready(Ok(())) if buf.remaining() == 0 => {}
+            Poll::Ready(_) => this.activity.leave(),
+            Poll::Pending => {}
         }
         polled
     }

@@ -1,9 +1,12 @@
 //! Requests' bodies: how large, how slow, how broken.
 
 use server::listener::Reason;
-use tokio::io::AsyncWriteExt;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
 
-use crate::harness::{SHORT, Server, app, assert_problem, read_all, read_until};
+use crate::harness::{PATIENCE, SHORT, Server, app, assert_problem, read_all, read_until};
 
 fn post(path: &str, headers: &str, body: &str) -> String {
     format!("POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n{body}")
@@ -67,7 +70,7 @@ async fn a_body_that_trickles_gets_408_however_often_bytes_come() {
         }
     });
     let mut answer = Vec::new();
-    let _ = tokio::io::AsyncReadExt::read_to_end(&mut read, &mut answer).await;
+    let _ = timeout(PATIENCE, read.read_to_end(&mut answer)).await.expect("an end");
     assert_problem(&String::from_utf8(answer).unwrap(), 408, "BW-1013");
     assert_eq!(server.stats.refused(Reason::BodyTimeout), 1);
     trickle.await.unwrap();

@@ -1,9 +1,12 @@
 //! HTTP/1 up to the end of a request's head.
 
 use server::listener::Reason;
-use tokio::io::AsyncWriteExt;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
 
-use crate::harness::{SHORT, Server, app, assert_problem, read_all, read_until, until};
+use crate::harness::{PATIENCE, SHORT, Server, app, assert_problem, read_all, read_until, until};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
 const LAST: &str = "GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
@@ -112,7 +115,7 @@ async fn a_head_that_trickles_is_ended_however_often_bytes_come() {
     });
     let mut answer = Vec::new();
     // A reset after the answer is as good as an end: the client never stopped sending.
-    let _ = tokio::io::AsyncReadExt::read_to_end(&mut read, &mut answer).await;
+    let _ = timeout(PATIENCE, read.read_to_end(&mut answer)).await.expect("an end");
     assert_problem(&String::from_utf8(answer).unwrap(), 408, "BW-1013");
     assert_eq!(server.stats.refused(Reason::HeadTimeout), 1);
     trickle.await.unwrap();

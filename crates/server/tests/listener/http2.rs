@@ -111,22 +111,78 @@ async fn a_client_that_answers_no_ping_is_dropped() {
     until("it is gone", || server.stats.active() == 0).await;
 }
 
+/// A request's head from HPACK's static table alone.
+fn head(stream: u32, fields: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(fields.len()).unwrap();
+    [&[0, 0, length, 1, 5][..], &stream.to_be_bytes(), fields].concat()
+}
+
+/// `:method GET`, `:scheme http`, `:path /`.
+const GET: &[u8] = &[0x82, 0x86, 0x84];
+
 #[tokio::test]
 async fn rapid_resets_end_the_connection() {
     let server = Server::start(app(), |settings| settings.limits.h2_max_resets = 5).await;
     let mut stream = server.connect().await;
     let mut flood = [PREFACE, EMPTY_SETTINGS].concat();
-    for stream in (1_u32..400).step_by(2) {
-        // :method GET, :scheme http, :path /, all from the static table, then RST_STREAM (CANCEL).
-        flood.extend_from_slice(&[0, 0, 3, 1, 5]);
-        flood.extend_from_slice(&stream.to_be_bytes());
-        flood.extend_from_slice(&[0x82, 0x86, 0x84, 0, 0, 4, 3, 0]);
-        flood.extend_from_slice(&stream.to_be_bytes());
-        flood.extend_from_slice(&8_u32.to_be_bytes());
+    // Fewer than the protocol's library would end it for by itself.
+    for stream in (1_u32..30).step_by(2) {
+        let reset = [&[0, 0, 4, 3, 0][..], &stream.to_be_bytes(), &8_u32.to_be_bytes()].concat();
+        flood.extend([head(stream, GET), reset].concat());
     }
-    let _ = stream.write_all(&flood).await;
+    stream.write_all(&flood).await.unwrap();
     server.refused(Reason::Http2).await;
     until("it is gone", || server.stats.active() == 0).await;
+}
+
+#[tokio::test]
+async fn errors_of_the_client_end_the_connection_when_they_are_too_many() {
+    let server = Server::start(app(), |settings| settings.limits.h2_max_errors = 5).await;
+    let mut stream = server.connect().await;
+    let mut flood = [PREFACE, EMPTY_SETTINGS].concat();
+    // A method and nothing else is no request.
+    flood.extend((1_u32..30).step_by(2).flat_map(|stream| head(stream, &GET[..1])));
+    stream.write_all(&flood).await.unwrap();
+    server.refused(Reason::Http2).await;
+    until("it is gone", || server.stats.active() == 0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_vanishes_has_broken_no_rule() {
+    let server = Server::start(app(), |_| {}).await;
+    for linger in [None, Some(std::time::Duration::ZERO)] {
+        let mut stream = server.connect().await;
+        let endless = [&[0x82, 0x86, 0x04, 8][..], b"/endless", &[0x41, 9], b"localhost"].concat();
+        stream.write_all(&[PREFACE, EMPTY_SETTINGS, &head(1, &endless)].concat()).await.unwrap();
+        stream.read_exact(&mut [0; 20_000]).await.unwrap();
+        // With a reset, or with an end in the middle of a response.
+        socket2::SockRef::from(&stream).set_linger(linger).unwrap();
+        drop(stream);
+        until("it is gone", || server.stats.active() == 0).await;
+    }
+    assert_eq!((server.stats.requests(), server.stats.refused(Reason::Http2)), (2, 0));
+}
+
+#[tokio::test]
+async fn the_limits_are_announced() {
+    let server = Server::start(app(), |settings| {
+        settings.limits.h2_max_streams = 7;
+        settings.limits.h2_stream_window = 70_000;
+        settings.limits.h2_max_frame = 17_000;
+        settings.limits.max_header_bytes = 9_000;
+    })
+    .await;
+    let mut stream = server.connect().await;
+    stream.write_all(&[PREFACE, EMPTY_SETTINGS].concat()).await.unwrap();
+    let mut frame = [0; 9];
+    stream.read_exact(&mut frame).await.unwrap();
+    let mut settings = vec![0; usize::from(frame[2])];
+    stream.read_exact(&mut settings).await.unwrap();
+    let setting = |id: u16| {
+        let found = settings.chunks(6).find(|setting| setting[..2] == id.to_be_bytes());
+        found.map(|setting| u32::from_be_bytes(setting[2..].try_into().unwrap()))
+    };
+    assert_eq!([3, 4, 5, 6].map(setting), [7, 70_000, 17_000, 9_000].map(Some));
 }
 
 #[tokio::test]

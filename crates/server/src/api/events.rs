@@ -1,0 +1,164 @@
+//! Who did what, when and why; as pages and as a feed.
+
+use std::{collections::VecDeque, convert::Infallible, sync::Arc};
+
+use axum::{
+    Extension, Json,
+    extract::State as Of,
+    response::{
+        IntoResponse, Sse,
+        sse::{Event as SseEvent, KeepAlive},
+    },
+};
+use futures_util::stream;
+use http::HeaderMap;
+use identity::{Namespace, ServiceName};
+use serde::Deserialize;
+use storage_catalog::Scope;
+use storage_events::{Kind, Order, Query};
+use tokio::sync::watch;
+use utoipa::IntoParams;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use wire::native::{api, nearest, problem::Problem};
+
+use super::{
+    Caller, Shared,
+    extract::{Answer, Asked, invalid},
+    pages,
+    watch::{KEEP_ALIVE, event},
+};
+use crate::{chronicle, state::State, view};
+
+/// Events that a feed reads at a time.
+const FEED_PAGE: usize = 256;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(feed))
+}
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct EventQuery {
+    /// Only events of this kind: instance, breaker, policy, token, proxy or server.
+    kind: Option<String>,
+    /// Only this namespace.
+    #[param(value_type = Option<String>)]
+    namespace: Option<Namespace>,
+    /// Only this service.
+    #[param(value_type = Option<String>)]
+    service: Option<ServiceName>,
+    /// Only events after this revision.
+    since: Option<u64>,
+    /// Events of a page, 1 to 1000; 100 where it is not given.
+    limit: Option<usize>,
+}
+
+/// Events, newest first.
+#[utoipa::path(
+    get, path = "/bellwether/v1/events", tag = "operation", params(EventQuery),
+    responses((status = 200, body = api::Events), (status = "default", body = Problem)),
+)]
+async fn list(
+    Of(state): Shared,
+    Extension(caller): Caller,
+    Asked(params): Asked<EventQuery>,
+) -> Answer<Json<api::Events>> {
+    caller.require(Scope::Read, params.namespace.as_ref())?;
+    let query = query(&params, Order::NewestFirst, pages::limit(params.limit)?)?;
+    let events = chronicle::read(&state.events, query).await?.iter().map(view::event).collect();
+    Ok(Json(api::Events { events, revision: state.events.revision() }))
+}
+
+/// The feed of events as they happen: server-sent events `event`, from `since` (or `Last-Event-ID`) on.
+#[utoipa::path(
+    get, path = "/bellwether/v1/events/stream", tag = "operation",
+    params(EventQuery, ("Last-Event-ID" = Option<u64>, Header)),
+    responses(
+        (status = 200, description = "a stream that ends with the server", body = api::Event, content_type = "text/event-stream"),
+        (status = "default", body = Problem),
+    ),
+)]
+async fn feed(
+    Of(state): Shared,
+    Extension(caller): Caller,
+    Asked(params): Asked<EventQuery>,
+    headers: HeaderMap,
+) -> Answer<impl IntoResponse> {
+    caller.require(Scope::Read, params.namespace.as_ref())?;
+    let last = match headers.get("last-event-id") {
+        Some(id) => Some(
+            id.to_str()
+                .ok()
+                .and_then(|id| id.parse().ok())
+                .ok_or_else(|| invalid("Last-Event-ID", "Last-Event-ID is a revision, a number"))?,
+        ),
+        None => params.since,
+    };
+    let mut query = query(&params, Order::OldestFirst, FEED_PAGE)?;
+    query.since = Some(last.unwrap_or_else(|| state.events.revision()));
+    let feed = Feed { revisions: state.events.revisions(), state, query, ready: VecDeque::new() };
+    let events = stream::unfold(feed, |mut feed| async move {
+        let event = feed.next().await?;
+        Some((Ok::<_, Infallible>(event), feed))
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+}
+
+struct Feed {
+    state: Arc<State>,
+    revisions: watch::Receiver<u64>,
+    query: Query,
+    ready: VecDeque<SseEvent>,
+}
+
+impl Feed {
+    async fn next(&mut self) -> Option<SseEvent> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(event);
+            }
+            // Marked as seen before the events are read, so that none falls between the two.
+            self.revisions.borrow_and_update();
+            let events = match chronicle::read(&self.state.events, self.query.clone()).await {
+                Ok(events) => events,
+                // The client comes back with the last revision that it has.
+                Err(problem) => {
+                    tracing::error!(error = %problem, "a feed of events ended");
+                    return None;
+                }
+            };
+            if let Some(last) = events.last() {
+                self.query.since = Some(last.revision);
+                self.ready.extend(events.iter().map(|of| event("event", of.revision, &view::event(of))));
+                continue;
+            }
+            tokio::select! {
+                changed = self.revisions.changed() => changed.ok()?,
+                () = self.state.stopping.cancelled() => return None,
+            }
+        }
+    }
+}
+
+fn query(params: &EventQuery, order: Order, limit: usize) -> Result<Query, Problem> {
+    let kind = params.kind.as_deref().map(kind).transpose()?;
+    Ok(Query {
+        kind,
+        namespace: params.namespace.clone(),
+        service: params.service.clone(),
+        since: params.since,
+        limit,
+        order,
+    })
+}
+
+fn kind(text: &str) -> Result<Kind, Problem> {
+    text.parse().map_err(|error: identity::Invalid| {
+        let problem = invalid("kind", error);
+        match nearest(text, Kind::ALL.iter().map(|kind| kind.as_str())) {
+            Some(meant) => problem.next(format!("did you mean \"{meant}\"?")),
+            None => problem,
+        }
+    })
+}

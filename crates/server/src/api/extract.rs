@@ -1,0 +1,110 @@
+//! From a request to values, and from a refusal to a problem document.
+//!
+//! axum's own extractors answer with plain text. These answer with problem documents that name the
+//! field and the rule.
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, OptionalFromRequest, Path, Query, Request},
+};
+use http::{HeaderMap, StatusCode, header, request::Parts};
+use registry::LeaseId;
+use serde::de::DeserializeOwned;
+use wire::native::{
+    decode,
+    problem::{Code, Problem},
+};
+
+use crate::listener::Refusal;
+
+/// What a handler answers.
+pub(crate) type Answer<T> = Result<T, Refusal>;
+
+/// The names in the path, each checked against its rule.
+pub(crate) struct Named<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send, S: Sync> FromRequestParts<S> for Named<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Answer<Self> {
+        let Path(names) = Path::from_request_parts(parts, &()).await.map_err(|rejection| {
+            let text = rejection.body_text();
+            // axum wraps the rule in its own words ("Cannot parse `service` …: …" or the like).
+            let rule = text
+                .find("is not valid")
+                .and_then(|at| text[..at].rfind(['`', ':']).map(|from| &text[from + 1..]));
+            Problem::new(Code::InvalidValue, rule.unwrap_or(&text).trim().to_owned()).at("path")
+        })?;
+        Ok(Self(names))
+    }
+}
+
+/// The query, without unknown parameters.
+pub(crate) struct Asked<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Asked<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Answer<Self> {
+        let Query(query) = Query::try_from_uri(&parts.uri).map_err(|rejection| {
+            let text = rejection.body_text();
+            let reason = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+            // "limit: invalid digit …" names the parameter before the colon.
+            let (field, reason) = match reason.split_once(": ") {
+                Some((field, reason)) if !field.contains(' ') => (format!("/{field}"), reason),
+                _ => (String::new(), reason),
+            };
+            decode::unreadable(reason, &field, false)
+        })?;
+        Ok(Self(query))
+    }
+}
+
+/// A JSON body, whatever its content type says: `curl -d` says it is a form.
+pub(crate) struct Sent<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Answer<Self> {
+        Ok(Self(decode::json(&body(request, state).await?)?))
+    }
+}
+
+/// A JSON body that may be left out.
+impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Sent<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Answer<Option<Self>> {
+        let body = body(request, state).await?;
+        if body.is_empty() { Ok(None) } else { Ok(Some(Self(decode::json(&body)?))) }
+    }
+}
+
+async fn body<S: Send + Sync>(request: Request, state: &S) -> Answer<Bytes> {
+    let bytes = <Bytes as FromRequest<S>>::from_request(request, state).await;
+    bytes.map_err(|rejection| {
+        let code = match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Code::BodyTooLarge,
+            StatusCode::REQUEST_TIMEOUT => Code::RequestTimeout,
+            _ => Code::MalformedBody,
+        };
+        Refusal(Problem::new(code, rejection.body_text()))
+    })
+}
+
+/// The lease that a caller holds: `If-Match`, else the body.
+pub(crate) fn held_lease(headers: &HeaderMap, body: Option<&str>) -> Result<Option<LeaseId>, Problem> {
+    let header = match headers.get(header::IF_MATCH) {
+        Some(value) => Some(value.to_str().map_err(|_| invalid("If-Match", "visible ASCII"))?.trim()),
+        None => None,
+    };
+    let text = header.map(|text| text.trim_matches('"')).or(body);
+    let place = if header.is_some() { "If-Match" } else { "/lease_id" };
+    text.map(|text| text.parse::<LeaseId>().map_err(|error| invalid(place, error))).transpose()
+}
+
+/// A value that breaks a rule, with the place where it stands.
+pub(crate) fn invalid(place: &str, why: impl ToString) -> Problem {
+    Problem::new(Code::InvalidValue, why.to_string()).at(place)
+}

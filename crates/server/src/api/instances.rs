@@ -1,0 +1,183 @@
+//! Instances come, stay and go.
+
+use std::collections::BTreeMap;
+
+use axum::{Extension, Json, extract::State as Of, response::IntoResponse};
+use http::{HeaderMap, StatusCode};
+use identity::{InstanceId, Namespace, ServiceName, duration};
+use registry::{Command, Host, LeaseId, Registration, Target, WEIGHT_DEFAULT};
+use serde::Deserialize;
+use storage_catalog::Scope;
+use utoipa::IntoParams;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use wire::native::{
+    api,
+    problem::{Code, Problem},
+};
+
+use super::{
+    Caller, Shared,
+    extract::{Answer, Asked, Named, Sent, held_lease, invalid},
+    may_read, services,
+};
+use crate::{access::Principal, problems, random, state::State, view};
+
+pub(super) fn routes() -> OpenApiRouter<std::sync::Arc<State>> {
+    OpenApiRouter::new().routes(routes!(register, show, deregister)).routes(routes!(heartbeat))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct WriteQuery {
+    /// Only say what would happen.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Registers an instance, or says something else of it. The same again changes nothing but the lease.
+#[utoipa::path(
+    put, path = "/bellwether/v1/namespaces/{namespace}/services/{service}/instances/{instance}", tag = "registration",
+    params(("namespace" = String, Path), ("service" = String, Path), ("instance" = String, Path), WriteQuery,
+        ("If-Match" = Option<String>, Header, description = "the lease that the caller holds already")),
+    request_body = api::RegistrationBody,
+    responses(
+        (status = 201, description = "it was not there before", body = api::Registered),
+        (status = 200, description = "it was", body = api::Registered),
+        (status = "default", body = Problem),
+    ),
+)]
+async fn register(
+    Of(state): Shared,
+    Extension(caller): Caller,
+    Named((namespace, service, instance)): Named<(Namespace, ServiceName, InstanceId)>,
+    Asked(query): Asked<WriteQuery>,
+    headers: HeaderMap,
+    Sent(body): Sent<api::RegistrationBody>,
+) -> Answer<impl IntoResponse> {
+    caller.require(Scope::Write, Some(&namespace))?;
+    let held = held_lease(&headers, body.lease_id.as_deref())?;
+    let target = Target { namespace, service, instance };
+    let registration = Box::new(registration(body)?);
+    let lease = LeaseId(random::number()?);
+    let command = Command::Register { target, registration, lease, held, actor: caller.name.as_str().into() };
+    let outcome =
+        if query.dry_run { state.roll.try_out(command)? } else { state.roll.apply(command).await? };
+    let revision =
+        outcome.change.as_ref().map_or_else(|| state.roll.read().revision(), |change| change.revision);
+    let lease_id = outcome.lease.map(|lease| lease.to_string()).unwrap_or_default();
+    let status = if outcome.created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(api::Registered { lease_id, revision, created: outcome.created })))
+}
+
+/// An instance as it is now.
+#[utoipa::path(
+    get, path = "/bellwether/v1/namespaces/{namespace}/services/{service}/instances/{instance}", tag = "discovery",
+    params(("namespace" = String, Path), ("service" = String, Path), ("instance" = String, Path)),
+    responses((status = 200, body = api::Instance), (status = "default", body = Problem)),
+)]
+async fn show(
+    Of(state): Shared,
+    Extension(caller): Caller,
+    Named((namespace, service, instance)): Named<(Namespace, ServiceName, InstanceId)>,
+) -> Answer<Json<api::Instance>> {
+    may_read(&Extension(caller), &namespace)?;
+    let registry = state.roll.read();
+    if registry.service(&namespace, &service).is_none() {
+        return Err(services::unknown(&registry, &namespace, &service).into());
+    }
+    let target = Target { namespace, service, instance };
+    let found = registry.instance(&target).map(|instance| view::instance(target.instance.as_str(), instance));
+    Ok(Json(found.ok_or_else(|| problems::registry(registry::Error::NotFound(target.clone())))?))
+}
+
+/// Removes an instance: the holder of its lease, or an operator.
+#[utoipa::path(
+    delete, path = "/bellwether/v1/namespaces/{namespace}/services/{service}/instances/{instance}", tag = "registration",
+    params(("namespace" = String, Path), ("service" = String, Path), ("instance" = String, Path), WriteQuery,
+        ("If-Match" = Option<String>, Header, description = "the lease; without it the scope admin is needed")),
+    request_body = Option<api::LeaseBody>,
+    responses((status = 204, description = "it is gone"), (status = "default", body = Problem)),
+)]
+async fn deregister(
+    Of(state): Shared,
+    Extension(caller): Caller,
+    Named((namespace, service, instance)): Named<(Namespace, ServiceName, InstanceId)>,
+    Asked(query): Asked<WriteQuery>,
+    headers: HeaderMap,
+    body: Option<Sent<api::LeaseBody>>,
+) -> Answer<StatusCode> {
+    let held = held(&caller, &namespace, &headers, body)?;
+    let reason = if held.is_some() { "deregistered by its owner" } else { "removed by an operator" };
+    let target = Target { namespace, service, instance };
+    let command =
+        Command::Deregister { target, held, actor: caller.name.as_str().into(), reason: reason.into() };
+    if query.dry_run {
+        state.roll.try_out(command)?
+    } else {
+        state.roll.apply(command).await?
+    };
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Keeps a lease, and brings a lapsed instance back.
+#[utoipa::path(
+    post, path = "/bellwether/v1/namespaces/{namespace}/services/{service}/instances/{instance}/heartbeat",
+    tag = "registration",
+    params(("namespace" = String, Path), ("service" = String, Path), ("instance" = String, Path),
+        ("If-Match" = Option<String>, Header, description = "the lease; without it the scope admin is needed")),
+    request_body = Option<api::LeaseBody>,
+    responses(
+        (status = 204, description = "the lease begins anew"),
+        (status = 404, description = "unknown or forgotten: register again", body = Problem),
+        (status = 409, description = "another process holds the lease", body = Problem),
+        (status = "default", body = Problem),
+    ),
+)]
+async fn heartbeat(
+    Of(state): Shared,
+    Extension(caller): Caller,
+    Named((namespace, service, instance)): Named<(Namespace, ServiceName, InstanceId)>,
+    headers: HeaderMap,
+    body: Option<Sent<api::LeaseBody>>,
+) -> Answer<StatusCode> {
+    let held = held(&caller, &namespace, &headers, body)?;
+    state.roll.heartbeat(Target { namespace, service, instance }, held, &caller.name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The lease of the caller; whoever has none speaks as an operator.
+fn held(
+    caller: &Principal,
+    namespace: &Namespace,
+    headers: &HeaderMap,
+    body: Option<Sent<api::LeaseBody>>,
+) -> Result<Option<LeaseId>, Problem> {
+    caller.require(Scope::Write, Some(namespace))?;
+    let held = held_lease(headers, body.and_then(|Sent(body)| body.lease_id).as_deref())?;
+    if held.is_none() && caller.require(Scope::Admin, Some(namespace)).is_err() {
+        let detail = "without a lease only an operator (scope admin) may do this to an instance";
+        return Err(Problem::new(Code::LeaseMissing, detail).at("If-Match"));
+    }
+    Ok(held)
+}
+
+fn registration(body: api::RegistrationBody) -> Result<Registration, Problem> {
+    let host = Host::parse(&body.address).map_err(|error| problems::invalid(&error))?;
+    let period = |field: &str, text: Option<String>| {
+        text.map(|text| duration::parse(&text)).transpose().map_err(|error| invalid(field, error))
+    };
+    let metadata: BTreeMap<Box<str>, Box<str>> =
+        body.metadata.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+    let registration = Registration {
+        zone: body.zone.map(Into::into),
+        version: body.version.map(Into::into),
+        weight: body.weight.unwrap_or(WEIGHT_DEFAULT),
+        metadata,
+        ttl: period("/ttl", body.ttl)?,
+        deregister_after: period("/deregister_after", body.deregister_after)?,
+        ..Registration::new(host, body.port)
+    };
+    registration.check().map_err(|error| problems::invalid(&error))?;
+    Ok(registration)
+}

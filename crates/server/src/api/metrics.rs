@@ -1,0 +1,138 @@
+//! `/metrics`: the calls that the proxies counted, and Bellwether itself.
+
+use axum::{Extension, extract::State as Of, response::IntoResponse};
+use http::header;
+use monitoring::{
+    Ledger, OVERFLOW, SeriesKey,
+    exposition::{CONTENT_TYPE, DURATION_BOUNDS, Exposition, Type},
+};
+use storage_catalog::Scope;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use wire::native::problem::Problem;
+
+use super::{Caller, Shared, extract::Answer};
+use crate::{listener::Reason, state::State};
+
+pub(super) fn routes() -> OpenApiRouter<std::sync::Arc<State>> {
+    OpenApiRouter::new().routes(routes!(metrics))
+}
+
+/// Everything in Prometheus' text format.
+#[utoipa::path(
+    get, path = "/metrics", tag = "operation",
+    responses((status = 200, body = String, content_type = "text/plain"), (status = "default", body = Problem)),
+)]
+async fn metrics(Of(state): Shared, Extension(caller): Caller) -> Answer<impl IntoResponse> {
+    caller.require(Scope::Read, None)?;
+    let mut text = Exposition::new();
+    calls(&mut text, &state);
+    registry(&mut text, &state);
+    ledger(&mut text, &state);
+    storage(&mut text, &state);
+    listener(&mut text, &state);
+    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text.into_string()))
+}
+
+fn calls(text: &mut Exposition, state: &State) {
+    let totals = state.samples.totals();
+    let mut family = text.family(
+        "bellwether_call_duration_seconds",
+        "How long calls took, as the proxies saw them.",
+        Type::Histogram,
+    );
+    for (key, total) in &totals {
+        family.histogram(&labels(key), total.histogram(), &DURATION_BOUNDS, total.sum_ns() as f64 / 1e9);
+    }
+    let mut family = text.family("bellwether_calls_total", "Calls, as the proxies saw them.", Type::Counter);
+    for (key, total) in &totals {
+        family.count(&labels(key), total.calls());
+    }
+}
+
+/// The labels of a series; calls that no series had room for have lost most of theirs.
+fn labels(key: &SeriesKey) -> Vec<(&str, &str)> {
+    let mut labels = vec![("reporter", key.reporter().as_str()), ("outcome", key.outcome().as_str())];
+    match key {
+        SeriesKey::Calls(key) => labels.extend([
+            ("namespace", key.namespace.as_str()),
+            ("caller", key.caller.as_str()),
+            ("service", key.service.as_str()),
+            ("instance", key.instance.as_ref().map_or("", |instance| instance.as_str())),
+            ("route", key.route.as_str()),
+            ("status", key.status.as_str()),
+        ]),
+        SeriesKey::Overflow { .. } => labels.push(("service", OVERFLOW)),
+    }
+    labels
+}
+
+fn registry(text: &mut Exposition, state: &State) {
+    let registry = state.roll.read();
+    let (instances, revision) = (registry.instance_count(), registry.revision());
+    drop(registry);
+    text.family("bellwether_registry_instances", "Registered instances.", Type::Gauge)
+        .sample(&[], instances as f64);
+    text.family("bellwether_registry_revision", "The registry's revision.", Type::Gauge)
+        .sample(&[], revision as f64);
+    let proxies = state.live.proxies();
+    let connected = proxies.iter().filter(|(_, proxy)| proxy.watches > 0).count();
+    text.family("bellwether_proxies_connected", "Proxies that follow the registry.", Type::Gauge)
+        .sample(&[], connected as f64);
+}
+
+fn ledger(text: &mut Exposition, state: &State) {
+    let (spans, samples) = state.ledgers();
+    let accounts = [("spans", &spans), ("samples", &samples)];
+    let mut each = |name: &str, help: &str, figure: &dyn Fn(&Ledger) -> u64| {
+        let mut family = text.family(name, help, Type::Counter);
+        for (signal, ledger) in &accounts {
+            family.count(&[("signal", signal)], figure(ledger));
+        }
+    };
+    each("bellwether_telemetry_received_total", "What came in.", &|ledger| ledger.received);
+    each("bellwether_telemetry_stored_total", "What was stored.", &|ledger| ledger.stored);
+    each("bellwether_telemetry_sampled_out_total", "What sampling left out.", &|ledger| ledger.sampled_out);
+    each("bellwether_telemetry_expired_total", "What retention removed again.", &|ledger| ledger.expired);
+    let mut family =
+        text.family("bellwether_telemetry_dropped_total", "What was lost, by reason.", Type::Counter);
+    for (signal, ledger) in &accounts {
+        for (reason, count) in &ledger.dropped {
+            family.count(&[("signal", signal), ("reason", reason)], *count);
+        }
+    }
+}
+
+fn storage(text: &mut Exposition, state: &State) {
+    let stores = [
+        ("spans", state.spans.stats().memory_bytes, state.spans.stats().disk_bytes),
+        ("samples", state.samples.stats().memory_bytes, state.samples.stats().disk_bytes),
+        ("events", state.events.stats().memory_bytes, state.events.stats().disk_bytes),
+    ];
+    let mut family = text.family("bellwether_storage_disk_bytes", "Bytes on disk, by store.", Type::Gauge);
+    for (store, _, disk) in stores {
+        family.sample(&[("store", store)], disk as f64);
+    }
+    let mut family =
+        text.family("bellwether_storage_memory_bytes", "Bytes held in memory, by store.", Type::Gauge);
+    for (store, memory, _) in stores {
+        family.sample(&[("store", store)], memory as f64);
+    }
+}
+
+fn listener(text: &mut Exposition, state: &State) {
+    let stats = &state.listener;
+    text.family("bellwether_listener_connections_accepted_total", "Connections accepted.", Type::Counter)
+        .count(&[], stats.accepted());
+    text.family("bellwether_listener_connections_active", "Connections open.", Type::Gauge)
+        .sample(&[], stats.active() as f64);
+    text.family("bellwether_listener_requests_total", "Requests.", Type::Counter)
+        .count(&[], stats.requests());
+    let mut family = text.family(
+        "bellwether_listener_refused_total",
+        "Connections and requests refused by a limit or a rule of the listener.",
+        Type::Counter,
+    );
+    for reason in Reason::ALL {
+        family.count(&[("reason", reason.label())], stats.refused(*reason));
+    }
+}

@@ -1,0 +1,103 @@
+//! The native API, `/bellwether/v1`, and what stands beside it on the same address.
+//!
+//! Each module is a noun: its handlers, and their routes with the documentation from which the OpenAPI
+//! document is made. A handler reads a request, asks the registry or a store, and shapes the answer;
+//! it decides nothing.
+
+use std::sync::Arc;
+
+use axum::{Extension, Router, extract::DefaultBodyLimit, routing::get};
+use identity::Namespace;
+use storage_catalog::Scope;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use wire::native::problem::{Code, Problem};
+
+use crate::{access::Principal, listener::Refusal, state::State};
+
+mod breakers;
+mod events;
+mod extract;
+mod health;
+mod instances;
+mod ledger;
+mod metrics;
+mod overview;
+mod pages;
+mod red;
+mod services;
+mod tokens;
+mod traces;
+mod watch;
+
+pub(crate) use tokens::read as token_spec;
+
+/// The state as handlers are given it.
+type Shared = axum::extract::State<Arc<State>>;
+/// Who asks.
+type Caller = Extension<Principal>;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Bellwether",
+        description = "Registration and discovery, call-chain tracing, fault tolerance and performance monitoring. \
+                       Errors are RFC 9457 problem documents with a stable code.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    servers((url = "/", description = "this server")),
+    tags(
+        (name = "registration", description = "Instances come, stay and go."),
+        (name = "discovery", description = "Who is there, and who owns a key."),
+        (name = "calls", description = "Rates, errors and durations."),
+        (name = "traces", description = "Where calls went."),
+        (name = "resilience", description = "Breakers and proxies."),
+        (name = "operation", description = "Events, accounts, tokens, health."),
+    ),
+)]
+struct Document;
+
+/// Everything under `/bellwether/v1`, and its description.
+pub(crate) fn router(state: Arc<State>) -> Router {
+    let (routes, mut document) = OpenApiRouter::with_openapi(Document::openapi())
+        .merge(services::routes())
+        .merge(instances::routes())
+        .merge(watch::routes())
+        .merge(red::routes())
+        .merge(traces::routes())
+        .merge(events::routes())
+        .merge(breakers::routes())
+        .merge(ledger::routes())
+        .merge(overview::routes())
+        .merge(tokens::routes())
+        .merge(health::routes())
+        .merge(metrics::routes())
+        .split_for_parts();
+    document.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    let text: Arc<str> = document.to_json().unwrap_or_default().into();
+    let openapi = move || {
+        let text = text.clone();
+        async move { ([(http::header::CONTENT_TYPE, "application/json")], text.to_string()) }
+    };
+    routes
+        .route("/bellwether/v1/openapi.json", get(openapi))
+        .method_not_allowed_fallback(method_not_allowed)
+        // The listener bounds every body; a second bound with another answer would confuse.
+        .layer(DefaultBodyLimit::disable())
+        .with_state(state)
+}
+
+async fn method_not_allowed(method: http::Method, uri: http::Uri) -> Refusal {
+    Refusal(Problem::new(Code::MethodNotAllowed, format!("{} does not take {method}", uri.path())))
+}
+
+/// A path under the API that nobody knows.
+pub(crate) fn no_such_path(path: &str) -> Problem {
+    Problem::new(Code::NoSuchPath, format!("there is nothing at {path}"))
+        .next("GET /bellwether/v1/openapi.json lists every path")
+}
+
+/// Reads need the scope `read` of the namespace.
+fn may_read(caller: &Caller, namespace: &Namespace) -> Result<(), Problem> {
+    caller.require(Scope::Read, Some(namespace))
+}

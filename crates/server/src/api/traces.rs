@@ -1,0 +1,125 @@
+//! Where calls went.
+
+use axum::{Extension, Json, extract::State as Of};
+use identity::{Namespace, TraceId, Wall, duration};
+use serde::Deserialize;
+use storage_catalog::Scope;
+use storage_spans::Query;
+use utoipa::IntoParams;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use wire::native::{
+    api,
+    problem::{Code, Problem},
+};
+
+use super::{
+    Caller, Shared,
+    extract::{Answer, Asked, Named, invalid},
+    pages,
+};
+use crate::{state::State, view};
+
+pub(super) fn routes() -> OpenApiRouter<std::sync::Arc<State>> {
+    OpenApiRouter::new().routes(routes!(search)).routes(routes!(show))
+}
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct SearchQuery {
+    /// Only traces with a span of this namespace.
+    #[param(value_type = Option<String>)]
+    namespace: Option<Namespace>,
+    /// Only traces with a span of this service.
+    service: Option<String>,
+    /// … that did this.
+    operation: Option<String>,
+    /// Only traces that took at least so long.
+    #[param(example = "250ms")]
+    min_duration: Option<String>,
+    /// Only traces that took at most so long.
+    max_duration: Option<String>,
+    /// Only traces in which something failed.
+    #[serde(default)]
+    errors: bool,
+    /// Only traces that began at this time or later.
+    start: Option<String>,
+    /// Only traces that began before this time.
+    end: Option<String>,
+    /// Only traces in which this text stands: in names, status messages, or values of attributes.
+    q: Option<String>,
+    /// Traces of a page, 1 to 1000; 100 where it is not given.
+    limit: Option<usize>,
+    /// The token of a page, from `next` of the one before.
+    page: Option<String>,
+}
+
+/// Traces that fulfil every condition, newest first.
+#[utoipa::path(
+    get, path = "/bellwether/v1/traces", tag = "traces", params(SearchQuery),
+    responses((status = 200, body = api::Traces), (status = "default", body = Problem)),
+)]
+async fn search(
+    Of(state): Shared,
+    Extension(caller): Caller,
+    Asked(params): Asked<SearchQuery>,
+) -> Answer<Json<api::Traces>> {
+    caller.require(Scope::Read, params.namespace.as_ref())?;
+    let query = query(params)?;
+    // A search walks up to 50,000 traces; the runtime's threads have other things to do.
+    let page = tokio::task::spawn_blocking(move || state.spans.search(&query)).await;
+    let page =
+        page.map_err(|error| Problem::new(Code::Internal, format!("the search ended early: {error}")))?;
+    let traces = page.traces.iter().map(view::summary).collect();
+    Ok(Json(api::Traces { traces, next: page.next.map(|token| token.to_string()) }))
+}
+
+fn query(params: SearchQuery) -> Result<Query, Problem> {
+    let nanos = |field: &'static str, text: Option<String>| {
+        let period =
+            text.map(|text| duration::parse(&text)).transpose().map_err(|error| invalid(field, error))?;
+        Ok::<_, Problem>(period.map(|period| u64::try_from(period.as_nanos()).unwrap_or(u64::MAX)))
+    };
+    let wall = |field: &'static str, text: Option<String>| {
+        text.map(|text| text.parse::<Wall>()).transpose().map_err(|error| invalid(field, error))
+    };
+    let page = params.page.map(|token| token.parse()).transpose();
+    Ok(Query {
+        namespace: params.namespace.map(|namespace| namespace.as_str().into()),
+        service: params.service.map(Into::into),
+        operation: params.operation.map(Into::into),
+        min_duration_ns: nanos("min_duration", params.min_duration)?,
+        max_duration_ns: nanos("max_duration", params.max_duration)?,
+        errors_only: params.errors,
+        start: wall("start", params.start)?,
+        end: wall("end", params.end)?,
+        text: params.q.map(Into::into),
+        limit: pages::limit(params.limit)?,
+        page: page.map_err(|error: identity::Invalid| {
+            Problem::new(Code::InvalidPageToken, error.to_string()).at("page")
+        })?,
+    })
+}
+
+/// A trace with all its spans. Short and upper-case spellings of the id mean the same.
+#[utoipa::path(
+    get, path = "/bellwether/v1/traces/{trace_id}", tag = "traces",
+    params(("trace_id" = String, Path, example = "0af7651916cd43dd8448eb211c80319c")),
+    responses((status = 200, body = api::Trace), (status = "default", body = Problem)),
+)]
+async fn show(
+    Of(state): Shared,
+    Extension(caller): Caller,
+    Named(id): Named<TraceId>,
+) -> Answer<Json<api::Trace>> {
+    let spans = state.spans.trace(id).unwrap_or_default();
+    // Whoever may not read the namespace of a trace must not learn that the trace exists.
+    let visible = |span: &std::sync::Arc<traces::Span>| {
+        let namespace = span.resource.namespace().parse::<Namespace>().ok();
+        caller.require(Scope::Read, namespace.as_ref()).is_ok()
+    };
+    let trace = traces::Trace::assemble(spans.into_iter().filter(visible));
+    let trace = trace
+        .ok_or_else(|| Problem::new(Code::NoSuchTrace, format!("there is no trace {id}, or not any more")))?;
+    Ok(Json(view::trace(&trace)))
+}

@@ -1,0 +1,160 @@
+//! Following the registry over server-sent events.
+//!
+//! A watcher gets a `snapshot` first, or, with `since` (or `Last-Event-ID`), the `change`s after that
+//! revision; `resync` with a full snapshot where those are no longer known. Each event's id is the
+//! revision that it leads to, so that a client that reconnects goes on without a gap or a repetition.
+
+use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{
+    Extension,
+    extract::State as Of,
+    response::{
+        IntoResponse, Sse,
+        sse::{Event, KeepAlive},
+    },
+};
+use futures_util::stream;
+use http::HeaderMap;
+use identity::{Namespace, ServiceName};
+use registry::{Registry, Since};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use utoipa::IntoParams;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use wire::native::{api, problem::Problem};
+
+use super::{
+    Caller, Shared,
+    extract::{Answer, Asked, Named, invalid},
+    may_read,
+};
+use crate::{state::State, view};
+
+/// How often a silent stream says that it is alive, so that middle boxes keep it open.
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
+    OpenApiRouter::new().routes(routes!(follow))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct WatchQuery {
+    /// Only this service.
+    #[param(value_type = Option<String>)]
+    service: Option<ServiceName>,
+    /// The revision that the caller knows already; `Last-Event-ID` says the same.
+    since: Option<u64>,
+}
+
+/// Follows a namespace or a service: server-sent events `snapshot`, `change` and `resync`.
+#[utoipa::path(
+    get, path = "/bellwether/v1/namespaces/{namespace}/watch", tag = "discovery",
+    params(("namespace" = String, Path), WatchQuery, ("Last-Event-ID" = Option<u64>, Header)),
+    responses(
+        (status = 200, description = "a stream that ends with the server", body = api::Change, content_type = "text/event-stream"),
+        (status = "default", body = Problem),
+    ),
+)]
+async fn follow(
+    Of(state): Shared,
+    Extension(caller): Caller,
+    Named(namespace): Named<Namespace>,
+    Asked(query): Asked<WatchQuery>,
+    headers: HeaderMap,
+) -> Answer<impl IntoResponse> {
+    may_read(&Extension(caller), &namespace)?;
+    let seen = match headers.get("last-event-id") {
+        Some(id) => {
+            let id = id.to_str().ok().and_then(|id| id.parse().ok());
+            Some(id.ok_or_else(|| invalid("Last-Event-ID", "Last-Event-ID is a revision, a number"))?)
+        }
+        None => query.since,
+    };
+    let follower = Follower {
+        revisions: state.roll.revisions(),
+        state,
+        namespace,
+        service: query.service,
+        seen,
+        ready: VecDeque::new(),
+    };
+    let events = stream::unfold(follower, |mut follower| async move {
+        let event = follower.next().await?;
+        Some((Ok::<_, Infallible>(event), follower))
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+}
+
+struct Follower {
+    state: Arc<State>,
+    revisions: watch::Receiver<u64>,
+    namespace: Namespace,
+    service: Option<ServiceName>,
+    seen: Option<u64>,
+    ready: VecDeque<Event>,
+}
+
+impl Follower {
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(event);
+            }
+            // Marked as seen before the registry is read, so that no change falls between the two.
+            self.revisions.borrow_and_update();
+            self.collect();
+            if self.ready.is_empty() {
+                tokio::select! {
+                    changed = self.revisions.changed() => changed.ok()?,
+                    () = self.state.stopping.cancelled() => return None,
+                }
+            }
+        }
+    }
+
+    fn collect(&mut self) {
+        let registry = self.state.roll.read();
+        let revision = registry.revision();
+        let Some(seen) = self.seen else {
+            self.ready.push_back(self.snapshot(&registry, "snapshot"));
+            self.seen = Some(revision);
+            return;
+        };
+        let wanted = |change: &registry::Change| {
+            change.target.namespace == self.namespace
+                && self.service.as_ref().is_none_or(|service| *service == change.target.service)
+        };
+        match registry.since(seen, wanted) {
+            Since::Changes(changes) => {
+                let events =
+                    changes.iter().map(|change| event("change", change.revision, &view::change(change)));
+                self.ready.extend(events);
+            }
+            Since::Resync => self.ready.push_back(self.snapshot(&registry, "resync")),
+        }
+        self.seen = Some(revision);
+    }
+
+    fn snapshot(&self, registry: &Registry, name: &str) -> Event {
+        let names: Vec<&ServiceName> = match &self.service {
+            Some(service) => vec![service],
+            None => registry.services(&self.namespace).collect(),
+        };
+        let services = names.into_iter().filter_map(|name| {
+            let view = registry.service(&self.namespace, name)?;
+            Some(view::service(&self.namespace, name, &view, |_| true))
+        });
+        let revision = registry.revision();
+        event(name, revision, &api::WatchSnapshot { revision, services: services.collect() })
+    }
+}
+
+/// A server-sent event with a JSON body.
+pub(super) fn event<T: Serialize>(name: &str, id: u64, body: &T) -> Event {
+    // The shapes of the API have no maps with keys that JSON cannot write.
+    let data = serde_json::to_string(body).unwrap_or_default();
+    Event::default().event(name).id(id.to_string()).data(data)
+}

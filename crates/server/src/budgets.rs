@@ -1,0 +1,52 @@
+//! How much memory and disk each pillar may take, so that they do not share fate.
+
+use std::time::Duration;
+
+/// The budget of one kind of telemetry. The oldest goes when it is used up, and is counted as expired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// Bytes of memory for what is kept, as the store estimates them.
+    pub memory_bytes: u64,
+    /// Bytes on disk.
+    pub disk_bytes: u64,
+    /// How long it is kept at most.
+    pub max_age: Duration,
+}
+
+/// All budgets. The registry has none: it is bounded by its number of instances, and the reserve keeps
+/// room on the disk for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budgets {
+    /// Of traces.
+    pub spans: Budget,
+    /// Of the figures of calls.
+    pub samples: Budget,
+    /// Of events.
+    pub events: Budget,
+    /// Telemetry is refused when the disk has less room than this, so that registrations still fit.
+    pub reserve_bytes: u64,
+}
+
+const MIB: u64 = 1 << 20;
+const DAY: Duration = Duration::from_secs(86_400);
+
+impl Default for Budgets {
+    fn default() -> Self {
+        Self {
+            spans: Budget { memory_bytes: 128 * MIB, disk_bytes: 1024 * MIB, max_age: 3 * DAY },
+            samples: Budget { memory_bytes: 64 * MIB, disk_bytes: 256 * MIB, max_age: DAY },
+            events: Budget { memory_bytes: 16 * MIB, disk_bytes: 256 * MIB, max_age: 30 * DAY },
+            reserve_bytes: 64 * MIB,
+        }
+    }
+}
+
+/// What a series of calls takes in memory when it has calls in every slot of the hour.
+const SERIES_BYTES: u64 = 43 << 10;
+
+impl Budgets {
+    /// How many series of calls the memory for samples holds.
+    pub(crate) fn max_series(&self) -> usize {
+        usize::try_from(self.samples.memory_bytes / SERIES_BYTES).unwrap_or(usize::MAX).max(1)
+    }
+}

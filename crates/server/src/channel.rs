@@ -1,0 +1,126 @@
+//! The control plane's end of the channel, for a proxy in this process and, through [`grpc`], for those
+//! in others.
+
+use std::sync::Arc;
+
+use identity::{Namespace, ServiceName};
+use registry::{Registry, ServiceView, Since};
+use tokio::sync::watch;
+use wire::native::{
+    channel::{Endpoint, Hello, Report, ServiceUpdate, Update},
+    problem::Problem,
+};
+
+use crate::{clock, intake, state::State};
+
+pub(crate) mod grpc;
+
+/// The control plane as a proxy sees it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Channel(pub(crate) Arc<State>);
+
+impl Channel {
+    /// Follows the registry from what the proxy has already.
+    pub fn watch(&self, hello: Hello) -> Subscription {
+        self.0.live.connected(&hello.proxy, &hello.version, clock::now().wall);
+        Subscription { state: self.0.clone(), revisions: self.0.roll.revisions(), seen: hello.since, hello }
+    }
+
+    /// Takes a report. The answer means that it is durable.
+    ///
+    /// # Errors
+    /// Why it is not. The same report may be sent again; nothing of it is counted twice.
+    pub async fn report(&self, report: Report) -> Result<(), Problem> {
+        intake::accept(&self.0, report).await
+    }
+}
+
+/// A proxy's watch. It outlives nothing: a proxy that comes back opens another one.
+#[derive(Debug)]
+pub struct Subscription {
+    state: Arc<State>,
+    revisions: watch::Receiver<u64>,
+    seen: Option<u64>,
+    hello: Hello,
+}
+
+impl Subscription {
+    /// The next update, as soon as there is one; `None` when the server stops.
+    ///
+    /// Changes that came quickly one after the other are one update: a service is sent as it is, not
+    /// as it was in between.
+    pub async fn next(&mut self) -> Option<Update> {
+        loop {
+            // Marked as seen before the registry is read, so that no change falls between the two.
+            self.revisions.borrow_and_update();
+            let update = self.missed();
+            if let Some(update) = update {
+                self.seen = Some(update.revision);
+                return Some(update);
+            }
+            tokio::select! {
+                changed = self.revisions.changed() => changed.ok()?,
+                () = self.state.stopping.cancelled() => return None,
+            }
+        }
+    }
+
+    /// The proxy routes by this revision now.
+    pub fn ack(&self, revision: u64) {
+        self.state.live.acknowledged(&self.hello.proxy, revision, clock::now().wall);
+    }
+
+    fn missed(&self) -> Option<Update> {
+        let registry = self.state.roll.read();
+        let Some(seen) = self.seen else { return Some(snapshot(&registry)) };
+        match registry.since(seen, |_| true) {
+            Since::Resync => Some(snapshot(&registry)),
+            Since::Changes(changes) if changes.is_empty() => None,
+            Since::Changes(changes) => {
+                let mut touched: Vec<(&Namespace, &ServiceName)> =
+                    changes.iter().map(|change| (&change.target.namespace, &change.target.service)).collect();
+                touched.sort();
+                touched.dedup();
+                let services = touched.into_iter().map(|(namespace, name)| {
+                    let view = registry.service(namespace, name);
+                    service(namespace, name, view.as_ref())
+                });
+                Some(Update { revision: registry.revision(), snapshot: false, services: services.collect() })
+            }
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.state.live.disconnected(&self.hello.proxy);
+    }
+}
+
+fn snapshot(registry: &Registry) -> Update {
+    let services = registry.namespaces().flat_map(|namespace| {
+        registry.services(namespace).map(move |name| {
+            let view = registry.service(namespace, name);
+            service(namespace, name, view.as_ref())
+        })
+    });
+    Update { revision: registry.revision(), snapshot: true, services: services.collect() }
+}
+
+fn service(namespace: &Namespace, name: &ServiceName, view: Option<&ServiceView>) -> ServiceUpdate {
+    let instances = view.map(|view| view.instances.as_slice()).unwrap_or_default();
+    let endpoint = |(id, instance): &(identity::InstanceId, Arc<registry::Instance>)| Endpoint {
+        instance: id.clone(),
+        host: instance.registration.address.clone(),
+        port: instance.registration.port,
+        status: instance.status,
+        weight: instance.registration.weight,
+        zone: instance.registration.zone.clone(),
+        version: instance.registration.version.clone(),
+    };
+    ServiceUpdate {
+        namespace: namespace.clone(),
+        service: name.clone(),
+        endpoints: instances.iter().map(endpoint).collect(),
+    }
+}

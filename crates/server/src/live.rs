@@ -1,0 +1,93 @@
+//! What the proxies said last: volatile, bounded, gone with the process and told anew by the next report.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use identity::{ProxyId, Wall};
+use wire::native::channel::{BreakerRow, EndpointRow, Report};
+
+/// Proxies that are known at a time; the one that was silent the longest is forgotten for a new one.
+const PROXIES_MAX: usize = 4_096;
+
+/// The latest word of every proxy.
+#[derive(Debug, Default)]
+pub(crate) struct Live {
+    proxies: Mutex<BTreeMap<ProxyId, ProxyState>>,
+}
+
+/// What is known of a proxy.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ProxyState {
+    /// Its version, as it said.
+    pub(crate) version: String,
+    /// Watches that it has open.
+    pub(crate) watches: u32,
+    /// The revision that it acknowledged last.
+    pub(crate) revision: u64,
+    /// When it was heard last.
+    pub(crate) heard_at: Wall,
+    /// When its last report came.
+    pub(crate) reported_at: Option<Wall>,
+    /// Its breakers.
+    pub(crate) breakers: Vec<BreakerRow>,
+    /// Its endpoints.
+    pub(crate) endpoints: Vec<EndpointRow>,
+}
+
+impl Live {
+    /// A proxy opened a watch.
+    pub(crate) fn connected(&self, proxy: &ProxyId, version: &str, now: Wall) {
+        self.update(proxy, now, |state| {
+            state.version = version.to_owned();
+            state.watches += 1;
+        });
+    }
+
+    /// A proxy's watch ended.
+    pub(crate) fn disconnected(&self, proxy: &ProxyId) {
+        if let Some(state) = self.lock().get_mut(proxy) {
+            state.watches = state.watches.saturating_sub(1);
+        }
+    }
+
+    /// A proxy routes by this revision now.
+    pub(crate) fn acknowledged(&self, proxy: &ProxyId, revision: u64, now: Wall) {
+        self.update(proxy, now, |state| state.revision = revision);
+    }
+
+    /// A proxy reported.
+    pub(crate) fn reported(&self, report: &Report, now: Wall) {
+        self.update(&report.proxy, now, |state| {
+            state.revision = report.revision;
+            state.reported_at = Some(now);
+            state.breakers.clone_from(&report.breakers);
+            state.endpoints.clone_from(&report.endpoints);
+        });
+    }
+
+    /// All that is known, by proxy.
+    pub(crate) fn proxies(&self) -> Vec<(ProxyId, ProxyState)> {
+        self.lock().iter().map(|(proxy, state)| (proxy.clone(), state.clone())).collect()
+    }
+
+    fn update(&self, proxy: &ProxyId, now: Wall, change: impl FnOnce(&mut ProxyState)) {
+        let mut proxies = self.lock();
+        if proxies.len() >= PROXIES_MAX && !proxies.contains_key(proxy) {
+            let silent = proxies
+                .iter()
+                .filter(|(_, state)| state.watches == 0)
+                .min_by_key(|(_, state)| state.heard_at);
+            let Some(silent) = silent.map(|(proxy, _)| proxy.clone()) else { return };
+            proxies.remove(&silent);
+        }
+        let state = proxies.entry(proxy.clone()).or_default();
+        state.heard_at = now;
+        change(state);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ProxyId, ProxyState>> {
+        self.proxies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

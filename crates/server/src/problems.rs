@@ -1,0 +1,93 @@
+//! What the cores and stores refuse, as problem documents.
+
+use std::time::Duration;
+
+use identity::Invalid;
+use storage_journal::{AppendError, OpenError};
+use wire::native::problem::{Code, Problem};
+
+/// A value that breaks its rule.
+pub(crate) fn invalid(error: &Invalid) -> Problem {
+    let field = error.what().replace(' ', "_");
+    let code =
+        if error.rule().contains("never dialled") { Code::AddressForbidden } else { Code::InvalidValue };
+    Problem::new(code, error.to_string()).at(format!("/{field}"))
+}
+
+/// A command that the registry refused.
+pub(crate) fn registry(error: registry::Error) -> Problem {
+    let detail = error.to_string();
+    match error {
+        registry::Error::NotFound(_) => Problem::new(Code::NoSuchInstance, detail),
+        registry::Error::StaleLease(_) => Problem::new(Code::StaleLease, detail),
+        registry::Error::Invalid(error) => invalid(&error),
+        registry::Error::Full { .. } => Problem::new(Code::TooManyInstances, detail),
+    }
+}
+
+/// A record that the disk refused.
+pub(crate) fn append(error: AppendError) -> Problem {
+    let detail = error.to_string();
+    match error {
+        AppendError::Full { .. } => Problem::new(Code::DiskFull, detail).retry_after(Duration::from_secs(5)),
+        AppendError::TooLarge { .. } => Problem::new(Code::RecordTooLarge, detail),
+        AppendError::QueueFull { .. } => {
+            Problem::new(Code::StorageBusy, detail).retry_after(Duration::from_secs(1))
+        }
+        AppendError::Closed => stopping(),
+        _ => Problem::new(Code::DiskFailed, detail).retry_after(Duration::from_secs(5)),
+    }
+}
+
+/// Spans that were not taken in.
+pub(crate) fn spans(error: storage_spans::AcceptError) -> Problem {
+    use storage_spans::AcceptError as E;
+    let detail = error.to_string();
+    match error {
+        E::Full(error) | E::Disk(error) => append(error),
+        E::TooLarge { .. } => Problem::new(Code::TelemetryTooLarge, detail),
+        E::Busy => Problem::new(Code::TelemetryBusy, detail).retry_after(Duration::from_secs(1)),
+        E::Closed => stopping(),
+        E::Unbalanced { .. } => Problem::new(Code::TelemetryMalformed, detail),
+    }
+}
+
+/// Samples that were not taken in.
+pub(crate) fn samples(error: storage_samples::AcceptError) -> Problem {
+    use storage_samples::AcceptError as E;
+    let detail = error.to_string();
+    match error {
+        E::Full(error) | E::Disk(error) => append(error),
+        E::TooLarge { .. } => Problem::new(Code::TelemetryTooLarge, detail),
+        E::Busy => Problem::new(Code::TelemetryBusy, detail).retry_after(Duration::from_secs(1)),
+        E::Closed => stopping(),
+        E::Unbalanced { .. } => Problem::new(Code::TelemetryMalformed, detail),
+    }
+}
+
+/// Events that were not recorded.
+pub(crate) fn events(error: storage_events::RecordError) -> Problem {
+    use storage_events::RecordError as E;
+    let detail = error.to_string();
+    match error {
+        E::Full(error) | E::Disk(error) => append(error),
+        E::TooLarge { .. } => Problem::new(Code::RecordTooLarge, detail),
+        E::Busy => Problem::new(Code::StorageBusy, detail).retry_after(Duration::from_secs(1)),
+        E::Closed => stopping(),
+    }
+}
+
+/// A journal that cannot be opened.
+pub(crate) fn open(error: &OpenError) -> Problem {
+    let code = match error {
+        OpenError::Damaged(_) => Code::DataFolderDamaged,
+        OpenError::Newer { .. } | OpenError::Replay { .. } => Code::DataFolderNewer,
+        _ => Code::DataFolderUnusable,
+    };
+    Problem::new(code, error.to_string())
+}
+
+/// A request that came while the server stops.
+pub(crate) fn stopping() -> Problem {
+    Problem::new(Code::ShuttingDown, "the server is stopping").retry_after(Duration::from_secs(1))
+}

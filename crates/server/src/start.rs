@@ -1,0 +1,303 @@
+//! From a data folder to a serving process, and back to a folder at rest.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{Router, middleware};
+use registry::Change;
+use storage_catalog::{Catalog, Loaded};
+use storage_disk::{
+    RealDisk,
+    folder::{DataFolder, FolderError, Store},
+};
+use storage_events::Events;
+use storage_samples::Samples;
+use storage_spans::Spans;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+use wire::native::{
+    api::TokenRequest,
+    problem::{Code, Problem},
+};
+
+use crate::{
+    Budgets, Channel,
+    access::{self, Access},
+    api,
+    channel::grpc,
+    chronicle, clock,
+    listener::{self, BodyRule, Hosts, Limits, ListenerStats, Tls, TlsFiles},
+    live::Live,
+    pages, problems, random,
+    roll::Roll,
+    state::State,
+};
+
+/// What a server needs to know.
+#[derive(Debug)]
+pub struct Settings {
+    /// The bound socket.
+    pub listener: TcpListener,
+    /// The data folder; made where it is not there.
+    pub data: PathBuf,
+    /// The certificate, where TLS is spoken.
+    pub tls: Option<TlsFiles>,
+    /// Whether tokens are asked for. Without, whoever reaches the address may do everything.
+    pub require_tokens: bool,
+    /// Serve other addresses than loopback without TLS or tokens.
+    pub insecure: bool,
+    /// Names besides the loopback ones that the server answers to.
+    pub hosts: Vec<String>,
+    /// Memory and disk by pillar.
+    pub budgets: Budgets,
+    /// The listener's bounds.
+    pub limits: Limits,
+    /// How long requests in flight may go on when the server stops.
+    pub drain: Duration,
+}
+
+impl Settings {
+    /// The usual settings.
+    pub fn new(listener: TcpListener, data: PathBuf) -> Self {
+        Self {
+            listener,
+            data,
+            tls: None,
+            require_tokens: false,
+            insecure: false,
+            hosts: Vec::new(),
+            budgets: Budgets::default(),
+            limits: Limits::default(),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A running control plane.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    state: Arc<State>,
+    tls: Option<Arc<Tls>>,
+    serving: JoinHandle<std::io::Result<listener::Stopped>>,
+    writer: JoinHandle<()>,
+    chronicler: JoinHandle<()>,
+    /// Held until everything is written.
+    _folder: DataFolder,
+}
+
+impl Server {
+    /// Recovers what the data folder holds, and serves.
+    ///
+    /// # Errors
+    /// What is in the way, and what to do about it. The data folder is as it was.
+    pub async fn start(settings: Settings) -> Result<Self, Problem> {
+        let address = settings.listener.local_addr();
+        let address = address.map_err(|error| Problem::new(Code::AddressUnavailable, error.to_string()))?;
+        listener::check_exposure(
+            address,
+            settings.tls.is_some(),
+            settings.require_tokens,
+            settings.insecure,
+        )?;
+        let tls = settings.tls.map(Tls::load).transpose()?;
+
+        let (data, budgets) = (settings.data, settings.budgets);
+        let opened = tokio::task::spawn_blocking(move || Stores::open(&data, &budgets)).await;
+        let stores = opened.map_err(|error| Problem::new(Code::Internal, error.to_string()))??;
+        let Loaded { registry, tokens, changes, .. } = stores.loaded;
+        catch_up(&stores.events, &changes).await?;
+
+        let access = Arc::new(if settings.require_tokens {
+            Access::required(tokens.clone())
+        } else {
+            Access::open(tokens.clone())
+        });
+        let stats: Arc<ListenerStats> = Arc::default();
+        let stopping = CancellationToken::new();
+        let (activity, _) = watch::channel(0_u64);
+        let (changed, told) = mpsc::channel(chronicle::QUEUE);
+        let (roll, writer) = Roll::start(registry, stores.catalog, tokens, changed);
+        let state = Arc::new(State {
+            roll,
+            events: stores.events,
+            spans: stores.spans,
+            samples: stores.samples,
+            live: Live::default(),
+            access,
+            listener: stats.clone(),
+            stopping: stopping.clone(),
+            activity,
+            started: clock::now().wall,
+        });
+        let touched = state.activity.clone();
+        let chronicler = tokio::spawn(chronicle::follow(state.events.clone(), told, move || {
+            touched.send_modify(|count| *count = count.wrapping_add(1));
+        }));
+
+        let listening = listener::Settings {
+            limits: settings.limits,
+            tls: tls.clone(),
+            drain: settings.drain,
+            stats,
+            ..listener::Settings::new(Hosts::for_address(address.ip(), settings.hosts))
+        };
+        let serving = tokio::spawn(listener::serve(settings.listener, app(&state), listening, stopping));
+        let started = format!("version {} on {address}", env!("CARGO_PKG_VERSION"));
+        chronicle::record(&state, chronicle::server("started", started)).await;
+        Ok(Self { address, state, tls, serving, writer, chronicler, _folder: stores.folder })
+    }
+
+    /// The address that is served.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The way of a proxy in this process to the control plane.
+    pub fn channel(&self) -> Channel {
+        Channel(self.state.clone())
+    }
+
+    /// Reads the certificate's files again.
+    ///
+    /// # Errors
+    /// Why they cannot be used; the old certificate stays.
+    pub fn reload_tls(&self) -> Result<(), Problem> {
+        self.tls.as_ref().map_or(Ok(()), |tls| tls.reload())
+    }
+
+    /// Finishes what is in flight, then what waits for the disk, and gives the data folder back.
+    pub async fn shutdown(self) {
+        chronicle::record(&self.state, chronicle::server("stopping", "asked to stop".to_owned())).await;
+        self.state.stopping.cancel();
+        match self.serving.await {
+            Ok(Ok(stopped)) if stopped.cut_off > 0 => {
+                tracing::warn!(
+                    connections = stopped.cut_off,
+                    "connections were cut off when the time to drain was over"
+                );
+            }
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the listener failed"),
+            Err(error) => tracing::error!(%error, "the listener ended early"),
+        }
+        self.state.roll.close();
+        for task in [self.writer, self.chronicler] {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task ended early");
+            }
+        }
+    }
+}
+
+/// Everything on one address.
+fn app(state: &Arc<State>) -> Router {
+    let proxies = grpc::service(Channel(state.clone()));
+    let guarded = api::router(state.clone())
+        .route_service("/bellwether.v1.Proxy/{method}", tower::Layer::layer(&BodyRule::stream(), proxies))
+        .layer(middleware::from_fn_with_state(state.access.clone(), access::guard));
+    guarded.fallback(pages::serve)
+}
+
+struct Stores {
+    folder: DataFolder,
+    catalog: Catalog,
+    loaded: Loaded,
+    events: Events,
+    spans: Spans,
+    samples: Samples,
+}
+
+impl Stores {
+    fn open(data: &Path, budgets: &Budgets) -> Result<Self, Problem> {
+        let folder = DataFolder::open(Arc::new(RealDisk), data).map_err(|error| refused_folder(&error))?;
+        let now = clock::now();
+        let open = |error: &storage_journal::OpenError| problems::open(error);
+        let (catalog, loaded) =
+            Catalog::open(folder.disk(), &folder.store(Store::Catalog), now).map_err(|error| open(&error))?;
+        let settings = storage_events::Settings {
+            memory_bytes: budgets.events.memory_bytes,
+            disk_bytes: budgets.events.disk_bytes,
+            max_age: budgets.events.max_age,
+            reserve_bytes: budgets.reserve_bytes,
+            ..storage_events::Settings::default()
+        };
+        let events = Events::open(folder.disk(), &folder.store(Store::Events), settings);
+        let events = events.map_err(|error| open(&error))?;
+        let settings = storage_spans::Settings {
+            memory_bytes: budgets.spans.memory_bytes,
+            disk_bytes: budgets.spans.disk_bytes,
+            max_age: budgets.spans.max_age,
+            reserve_bytes: budgets.reserve_bytes,
+            ..storage_spans::Settings::default()
+        };
+        let (spans, recovery) = Spans::open(folder.disk(), &folder.store(Store::Spans), settings)
+            .map_err(|error| open(&error))?;
+        warn_of_damage("spans", &recovery);
+        let settings = storage_samples::Settings {
+            max_series: budgets.max_series(),
+            // A snapshot is written beside what it replaces.
+            snapshot_after_bytes: budgets.samples.disk_bytes / 2,
+            reserve_bytes: budgets.reserve_bytes,
+            ..storage_samples::Settings::default()
+        };
+        let (samples, recovery) = Samples::open(folder.disk(), &folder.store(Store::Samples), settings)
+            .map_err(|error| open(&error))?;
+        warn_of_damage("samples", &recovery);
+        Ok(Self { folder, catalog, loaded, events, spans, samples })
+    }
+}
+
+fn warn_of_damage(store: &str, recovery: &storage_journal::Recovery) {
+    for damage in &recovery.damaged {
+        tracing::error!(store, %damage, "telemetry is damaged; the rest of the segment is left out and kept aside");
+    }
+}
+
+fn refused_folder(error: &FolderError) -> Problem {
+    let code = match error {
+        FolderError::Locked { .. } => Code::DataFolderLocked,
+        FolderError::ReadOnly { .. } => Code::DataFolderReadOnly,
+        FolderError::Newer { .. } => Code::DataFolderNewer,
+        FolderError::Damaged { .. } => Code::DataFolderDamaged,
+        _ => Code::DataFolderUnusable,
+    };
+    let text = error.to_string();
+    // The message ends with what to do, which a problem document has a place of its own for.
+    match text.rsplit_once("; ") {
+        Some((detail, next)) => Problem::new(code, detail).next(next.to_owned()),
+        None => Problem::new(code, text),
+    }
+}
+
+/// Tells of what became durable before a crash and was not told of.
+async fn catch_up(events: &Events, changes: &[Change]) -> Result<(), Problem> {
+    if let Err(error) = chronicle::tell(events, changes).await {
+        // A full disk must not keep discovery from starting; the next start tells of it.
+        tracing::error!(%error, changes = changes.len(), "events of earlier registrations could not be written");
+    }
+    Ok(())
+}
+
+/// Makes a token while no server runs on the folder: the first token of an installation that asks for
+/// tokens.
+///
+/// # Errors
+/// What is in the way: above all a server that runs on the folder, which makes tokens itself.
+pub async fn create_token_offline(data: &Path, request: &TokenRequest) -> Result<(String, String), Problem> {
+    let spec = api::token_spec(request)?;
+    let folder = DataFolder::open(Arc::new(RealDisk), data).map_err(|error| refused_folder(&error))?;
+    let now = clock::now();
+    let (catalog, _) = Catalog::open(folder.disk(), &folder.store(Store::Catalog), now)
+        .map_err(|error| problems::open(&error))?;
+    let (token, secret) = spec.mint(random::bytes()?, now.wall)?;
+    catalog.put_token(&token).await.map_err(problems::append)?;
+    Ok((token.id, secret))
+}

@@ -1,0 +1,50 @@
+//! What every handler shares.
+
+use std::sync::Arc;
+
+use identity::Wall;
+use monitoring::Ledger;
+use storage_events::Events;
+use storage_samples::Samples;
+use storage_spans::Spans;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{access::Access, listener::ListenerStats, live::Live, roll::Roll};
+
+/// The stores, the registry and what is live.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// The registry.
+    pub(crate) roll: Roll,
+    /// Who did what and why.
+    pub(crate) events: Events,
+    /// Traces.
+    pub(crate) spans: Spans,
+    /// Calls.
+    pub(crate) samples: Samples,
+    /// What the proxies said last.
+    pub(crate) live: Live,
+    /// Who may do what.
+    pub(crate) access: Arc<Access>,
+    /// What the listener counts.
+    pub(crate) listener: Arc<ListenerStats>,
+    /// Cancelled when the server stops, so that long answers end.
+    pub(crate) stopping: CancellationToken,
+    /// Counts what changes what the first page shows.
+    pub(crate) activity: watch::Sender<u64>,
+    /// When this process started.
+    pub(crate) started: Wall,
+}
+
+impl State {
+    /// The accounts of spans and of samples.
+    pub(crate) fn ledgers(&self) -> (Ledger, Ledger) {
+        (self.spans.ledger(), self.samples.ledger())
+    }
+
+    /// Something that the first page shows has changed.
+    pub(crate) fn touch(&self) {
+        self.activity.send_modify(|count| *count = count.wrapping_add(1));
+    }
+}

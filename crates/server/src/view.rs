@@ -1,0 +1,282 @@
+//! From core values to the shapes of the API.
+
+use std::collections::BTreeMap;
+
+use identity::{Namespace, ServiceName, Wall, duration};
+use monitoring::RedRow;
+use registry::{ServiceView, Status};
+use serde_json::{Value as Json, json};
+use storage_events::Event;
+use traces::{Attributes, Summary, Trace, Value};
+use wire::native::api;
+
+/// An instance.
+pub(crate) fn instance(id: &str, instance: &registry::Instance) -> api::Instance {
+    let registration = &instance.registration;
+    api::Instance {
+        id: id.to_owned(),
+        address: registration.address.to_string(),
+        port: registration.port,
+        status: instance.status.to_string(),
+        reason: instance.reason.to_string(),
+        since: instance.since.to_string(),
+        health: "unchecked".to_owned(),
+        zone: registration.zone.as_deref().map(str::to_owned),
+        version: registration.version.as_deref().map(str::to_owned),
+        weight: registration.weight,
+        metadata: registration.metadata.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
+        ttl: registration.ttl.map(duration::format),
+        registered_at: instance.registered_at.to_string(),
+        revision: instance.revision,
+    }
+}
+
+/// A service with the instances that `wanted` selects.
+pub(crate) fn service(
+    namespace: &Namespace,
+    name: &ServiceName,
+    view: &ServiceView,
+    wanted: impl Fn(Status) -> bool,
+) -> api::Service {
+    let instances = view.instances.iter().filter(|(_, i)| wanted(i.status));
+    api::Service {
+        namespace: namespace.to_string(),
+        service: name.to_string(),
+        revision: view.revision,
+        instances: instances.map(|(id, i)| instance(id.as_str(), i)).collect(),
+    }
+}
+
+/// How many instances a service has, by status.
+pub(crate) fn counts(view: &ServiceView) -> api::InstanceCounts {
+    let mut counts = api::InstanceCounts::default();
+    for (_, instance) in &view.instances {
+        counts.total += 1;
+        *match instance.status {
+            Status::Up => &mut counts.up,
+            Status::Starting => &mut counts.starting,
+            Status::Draining => &mut counts.draining,
+            Status::Maintenance => &mut counts.maintenance,
+            Status::Down => &mut counts.down,
+        } += 1;
+    }
+    counts
+}
+
+/// A change of the registry.
+pub(crate) fn change(change: &registry::Change) -> api::Change {
+    let registry::Effect::Put(put) = &change.effect else {
+        return api::Change { instance: None, ..change_frame(change) };
+    };
+    api::Change { instance: Some(instance(change.target.instance.as_str(), put)), ..change_frame(change) }
+}
+
+fn change_frame(change: &registry::Change) -> api::Change {
+    api::Change {
+        revision: change.revision,
+        at: change.at.to_string(),
+        service: change.target.service.to_string(),
+        instance_id: change.target.instance.to_string(),
+        action: change.cause.action.as_str().to_owned(),
+        reason: change.cause.reason.to_string(),
+        instance: None,
+    }
+}
+
+/// The event of a registry's change.
+pub(crate) fn registry_event(change: &registry::Change) -> Event {
+    let mut details = BTreeMap::from([("registry_revision".to_owned(), change.revision.to_string())]);
+    if let registry::Effect::Put(instance) = &change.effect {
+        let registration = &instance.registration;
+        details.insert("address".to_owned(), format!("{}:{}", registration.address, registration.port));
+        details.insert("status".to_owned(), instance.status.to_string());
+        if let Some(version) = &registration.version {
+            details.insert("version".to_owned(), version.to_string());
+        }
+    }
+    Event {
+        revision: 0,
+        at: change.at,
+        kind: storage_events::Kind::Instance,
+        action: change.cause.action.as_str().to_owned(),
+        namespace: Some(change.target.namespace.clone()),
+        service: Some(change.target.service.clone()),
+        instance: Some(change.target.instance.clone()),
+        actor: change.cause.actor.to_string(),
+        reason: change.cause.reason.to_string(),
+        details,
+        exemplar_trace_ids: Vec::new(),
+    }
+}
+
+/// An event.
+pub(crate) fn event(event: &Event) -> api::Event {
+    api::Event {
+        revision: event.revision,
+        at: event.at.to_string(),
+        kind: event.kind.as_str().to_owned(),
+        action: event.action.clone(),
+        namespace: event.namespace.as_ref().map(ToString::to_string),
+        service: event.service.as_ref().map(ToString::to_string),
+        instance: event.instance.as_ref().map(ToString::to_string),
+        actor: event.actor.clone(),
+        reason: event.reason.clone(),
+        details: event.details.clone(),
+        exemplar_trace_ids: event.exemplar_trace_ids.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// A trace in a list.
+pub(crate) fn summary(summary: &Summary) -> api::TraceSummary {
+    let count = |count: &traces::ServiceCount| api::SpanCount {
+        service: count.service.to_string(),
+        spans: count.spans,
+    };
+    api::TraceSummary {
+        trace_id: summary.trace_id.to_string(),
+        root: api::Operation {
+            service: summary.root_service.to_string(),
+            operation: summary.root_operation.to_string(),
+        },
+        start: summary.start.to_string(),
+        duration_ns: summary.duration_ns,
+        spans: summary.spans,
+        errors: summary.errors,
+        services: summary.services.iter().map(count).collect(),
+        incomplete: summary.incomplete,
+    }
+}
+
+/// A whole trace.
+pub(crate) fn trace(trace: &Trace) -> api::Trace {
+    let summary = trace.summary();
+    let start = summary.start;
+    api::Trace {
+        trace_id: summary.trace_id.to_string(),
+        incomplete: summary.incomplete,
+        start: start.to_string(),
+        duration_ns: summary.duration_ns,
+        spans: depth_first(trace).into_iter().map(|node| span(&node.span, start)).collect(),
+    }
+}
+
+/// Parents before children, siblings by start.
+fn depth_first(trace: &Trace) -> Vec<&traces::Node> {
+    let mut pending: Vec<usize> = trace.roots().iter().rev().copied().collect();
+    let mut nodes = Vec::with_capacity(trace.nodes().len());
+    while let Some(node) = pending.pop().and_then(|at| trace.nodes().get(at)) {
+        pending.extend(node.children.iter().rev());
+        nodes.push(node);
+    }
+    nodes
+}
+
+fn span(span: &traces::Span, start: Wall) -> api::Span {
+    let since_start = |at: Wall| at.0.saturating_sub(start.0);
+    let event = |event: &traces::Event| api::SpanEvent {
+        offset_ns: since_start(event.at),
+        name: event.name.to_string(),
+        attributes: attributes(&event.attributes),
+    };
+    api::Span {
+        span_id: span.span_id.to_string(),
+        parent_span_id: span.parent_span_id.map(|id| id.to_string()),
+        service: span.service().to_owned(),
+        operation: span.name.to_string(),
+        kind: span.kind.as_str().to_owned(),
+        start: span.start.to_string(),
+        offset_ns: since_start(span.start),
+        duration_ns: span.duration_ns,
+        status: api::SpanStatus {
+            code: span.status.code.as_str().to_owned(),
+            message: span.status.message.to_string(),
+        },
+        attributes: attributes(&span.attributes),
+        events: span.events.iter().map(event).collect(),
+        resource: attributes(&span.resource.attributes),
+    }
+}
+
+fn attributes(attributes: &Attributes) -> BTreeMap<String, Json> {
+    attributes.iter().map(|(key, value)| (key.to_string(), attribute(value))).collect()
+}
+
+/// A value as JSON. Bytes become hexadecimal text; a number that JSON has no word for becomes text.
+fn attribute(value: &Value) -> Json {
+    match value {
+        Value::Str(text) => json!(text),
+        Value::Bool(truth) => json!(truth),
+        Value::Int(number) => json!(number),
+        Value::Double(number) if number.is_finite() => json!(number),
+        Value::Double(_) | Value::Bytes(_) => json!(value.to_string()),
+        Value::Array(values) => Json::Array(values.iter().map(attribute).collect()),
+        Value::Map(map) => json!(attributes(map)),
+        Value::Empty => Json::Null,
+    }
+}
+
+/// The figures of a row.
+pub(crate) fn red(row: &RedRow) -> api::Red {
+    let quantile = |quantile: monitoring::Quantile| api::Quantile {
+        estimate: nanos(quantile.estimate),
+        lower: nanos(quantile.lower),
+        upper: nanos(quantile.upper),
+    };
+    api::Red {
+        calls: row.calls,
+        errors: row.errors,
+        refused: row.refused,
+        rate_per_second: row.rate(),
+        error_ratio: row.error_ratio(),
+        mean_ns: row.mean_ns().unwrap_or(0),
+        p50_ns: row.quantile(0.50).map(quantile),
+        p90_ns: row.quantile(0.90).map(quantile),
+        p99_ns: row.quantile(0.99).map(quantile),
+        max_ns: row.durations.max().map_or(0, nanos),
+    }
+}
+
+/// The figures of no calls at all.
+pub(crate) fn no_calls() -> api::Red {
+    api::Red {
+        calls: 0,
+        errors: 0,
+        refused: 0,
+        rate_per_second: 0.0,
+        error_ratio: 0.0,
+        mean_ns: 0,
+        p50_ns: None,
+        p90_ns: None,
+        p99_ns: None,
+        max_ns: 0,
+    }
+}
+
+/// Seconds as whole nanoseconds.
+fn nanos(seconds: f64) -> u64 {
+    (seconds * 1e9).round() as u64
+}
+
+/// An account.
+pub(crate) fn ledger(ledger: &monitoring::Ledger) -> api::Ledger {
+    api::Ledger {
+        received: ledger.received,
+        stored: ledger.stored,
+        sampled_out: ledger.sampled_out,
+        dropped: ledger.dropped.iter().map(|(reason, count)| (reason.to_string(), *count)).collect(),
+        spooled: ledger.spooled,
+        expired: ledger.expired,
+    }
+}
+
+/// A token without its secret.
+pub(crate) fn token(token: &storage_catalog::Token) -> api::Token {
+    api::Token {
+        id: token.id.clone(),
+        name: token.name.clone(),
+        scopes: token.scopes.iter().map(ToString::to_string).collect(),
+        namespaces: token.namespaces.iter().map(ToString::to_string).collect(),
+        created_at: token.created_at.to_string(),
+        expires_at: token.expires_at.map(|at| at.to_string()),
+    }
+}
