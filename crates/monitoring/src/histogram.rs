@@ -192,9 +192,38 @@ impl ExponentialHistogram {
     pub fn merge(&mut self, other: &Self) {
         self.coarsen(other.schema);
         let shift = other.schema - self.schema;
+        let missing = self.add_to_known(&other.buckets, shift);
+        if !missing.is_empty() {
+            self.interleave(missing, shift);
+        }
+        self.fit();
+        self.zero_count = self.zero_count.saturating_add(other.zero_count);
+        self.count = self.count.saturating_add(other.count);
+        self.sum += other.sum;
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+    }
+
+    /// Adds to buckets that are here already, as nearly all are where like is merged with like, and
+    /// returns the rest from the first one that is not.
+    fn add_to_known<'a>(&mut self, theirs: &'a [(i32, u64)], shift: i8) -> &'a [(i32, u64)] {
+        let mut mine = self.buckets.iter_mut().peekable();
+        for (at, (index, count)) in theirs.iter().enumerate() {
+            let index = index >> shift;
+            while mine.next_if(|(known, _)| *known < index).is_some() {}
+            match mine.peek_mut() {
+                Some((known, of)) if *known == index => *of = of.saturating_add(*count),
+                _ => return &theirs[at..],
+            }
+        }
+        &[]
+    }
+
+    /// Adds buckets of which some have to be made.
+    fn interleave(&mut self, theirs: &[(i32, u64)], shift: i8) {
         let mine = mem::take(&mut self.buckets);
-        self.buckets.reserve(mine.len().max(other.buckets.len()));
-        let mut theirs = other.buckets.iter().map(|(index, count)| (index >> shift, *count)).peekable();
+        self.buckets.reserve(mine.len() + theirs.len());
+        let mut theirs = theirs.iter().map(|(index, count)| (index >> shift, *count)).peekable();
         for (index, count) in mine {
             while let Some(earlier) = theirs.next_if(|(other, _)| *other < index) {
                 self.push(earlier.0, earlier.1);
@@ -207,12 +236,27 @@ impl ExponentialHistogram {
         for (index, count) in theirs {
             self.push(index, count);
         }
-        self.fit();
-        self.zero_count = self.zero_count.saturating_add(other.zero_count);
-        self.count = self.count.saturating_add(other.count);
-        self.sum += other.sum;
-        self.min = self.min.min(other.min);
-        self.max = self.max.max(other.max);
+    }
+
+    /// Becomes what its own parts were, without a new allocation: they are known to be in order.
+    pub(crate) fn refill(
+        &mut self,
+        schema: i8,
+        zero_count: u64,
+        buckets: impl Iterator<Item = (i32, u64)>,
+        sum: f64,
+        (min, max): (f64, f64),
+    ) {
+        self.buckets.clear();
+        self.buckets.extend(buckets);
+        let count = self.buckets.iter().fold(zero_count, |sum, (_, count)| sum.saturating_add(*count));
+        (self.schema, self.zero_count, self.count, self.sum) = (schema, zero_count, count, sum);
+        (self.min, self.max) = (min, max);
+    }
+
+    /// The extremes as they are kept: infinite, and the wrong way round, for a histogram of nothing.
+    pub(crate) fn extremes(&self) -> (f64, f64) {
+        (self.min, self.max)
     }
 
     /// Adds to the last bucket, or opens one behind it. `index` must not lie before it.
@@ -335,6 +379,16 @@ impl ExponentialHistogram {
     /// The memory behind this histogram beyond its own size, as budgets count it.
     pub fn heap_bytes(&self) -> usize {
         self.buckets.capacity() * size_of::<(i32, u64)>()
+    }
+
+    /// Index and count of the buckets, without their bounds.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (i32, u64)> + '_ {
+        self.buckets.iter().copied()
+    }
+
+    /// How many buckets hold something.
+    pub(crate) fn len(&self) -> usize {
+        self.buckets.len()
     }
 
     fn outermost(&self) -> Option<(f64, f64)> {

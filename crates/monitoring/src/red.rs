@@ -86,6 +86,21 @@ impl RedRow {
         self.durations.quantile(q)
     }
 
+    fn empty((namespace, service, caller): Place<'_>, covered: Duration) -> Self {
+        Self {
+            namespace: namespace.into(),
+            caller: caller.map(Into::into),
+            service: service.into(),
+            covered,
+            calls: 0,
+            errors: 0,
+            refused: 0,
+            cancelled: 0,
+            sum_ns: 0,
+            durations: ExponentialHistogram::new(),
+        }
+    }
+
     fn add(&mut self, outcome: Outcome, total: &Total) {
         let calls = total.calls();
         self.calls += calls;
@@ -112,24 +127,14 @@ impl Rollup {
         let first = (current + 1).saturating_sub(Self::slots_of(query.window));
         let covered = now.since(Wall(first * Self::slot_nanos())).max(Duration::from_nanos(1));
 
-        let mut rows: BTreeMap<(&str, &str, Option<&str>), RedRow> = BTreeMap::new();
+        let mut rows: BTreeMap<Place<'_>, RedRow> = BTreeMap::new();
+        let mut slot = Total::default();
         for (key, series) in self.iter() {
             let Some(place) = place(key, query) else { continue };
-            for (_, total) in series.slots_from(first) {
-                let row = rows.entry(place).or_insert_with(|| RedRow {
-                    namespace: place.0.into(),
-                    caller: place.2.map(Into::into),
-                    service: place.1.into(),
-                    covered,
-                    calls: 0,
-                    errors: 0,
-                    refused: 0,
-                    cancelled: 0,
-                    sum_ns: 0,
-                    durations: ExponentialHistogram::new(),
-                });
-                row.add(key.outcome(), &total);
-            }
+            series.visit_from(first, &mut slot, |_, total| {
+                let row = rows.entry(place).or_insert_with(|| RedRow::empty(place, covered));
+                row.add(key.outcome(), total);
+            });
         }
         rows.into_values().collect()
     }
@@ -140,8 +145,11 @@ impl Rollup {
     }
 }
 
-/// Namespace, service and caller of the row that a series belongs to, or `None` if it was not asked for.
-fn place<'a>(key: &'a SeriesKey, query: &RedQuery) -> Option<(&'a str, &'a str, Option<&'a str>)> {
+/// Namespace, service and, if edges were asked for, caller of a row.
+type Place<'a> = (&'a str, &'a str, Option<&'a str>);
+
+/// The row that a series belongs to, or `None` if it was not asked for.
+fn place<'a>(key: &'a SeriesKey, query: &RedQuery) -> Option<Place<'a>> {
     let (namespace, service, caller) = match key {
         SeriesKey::Calls(key) => (key.namespace.as_str(), key.service.as_str(), key.caller.as_str()),
         SeriesKey::Overflow { .. } => (OVERFLOW, OVERFLOW, OVERFLOW),

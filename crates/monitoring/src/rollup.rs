@@ -131,25 +131,35 @@ pub(crate) struct Series {
 }
 
 impl Series {
-    pub(crate) fn slots_from(&self, first: u64) -> impl Iterator<Item = (u64, Total)> + '_ {
+    /// Calls `visit` with the number of each slot from `first` on and with what it holds.
+    pub(crate) fn visit_from(&self, first: u64, total: &mut Total, mut visit: impl FnMut(u64, &Total)) {
         let from = self.slots.partition_point(|(number, _)| *number < first);
-        self.slots.range(from..).map(|(number, bytes)| (*number, packed::unpack(bytes)))
+        for (number, bytes) in self.slots.range(from..) {
+            packed::unpack_into(bytes, total);
+            visit(*number, total);
+        }
     }
 
     fn change_slot(&mut self, number: u64, change: impl FnOnce(&mut Total)) {
         let at = self.slots.partition_point(|(other, _)| *other < number);
+        let mut total = Total::default();
         match self.slots.get_mut(at).filter(|(other, _)| *other == number) {
             Some((_, bytes)) => {
-                let mut total = packed::unpack(bytes);
+                packed::unpack_into(bytes, &mut total);
                 change(&mut total);
                 *bytes = packed::pack(&total);
             }
             None => {
-                let mut total = Total::default();
                 change(&mut total);
                 self.slots.insert(at, (number, packed::pack(&total)));
             }
         }
+    }
+
+    fn state(&self, key: &SeriesKey) -> SeriesState {
+        let mut slots = Vec::with_capacity(self.slots.len());
+        self.visit_from(0, &mut Total::default(), |number, total| slots.push((number, total.clone())));
+        SeriesState { key: key.clone(), total: self.total.clone(), slots }
     }
 
     fn forget_before(&mut self, first: u64) {
@@ -258,11 +268,7 @@ impl Rollup {
 
     /// All that is known, for a snapshot.
     pub fn states(&self) -> impl Iterator<Item = SeriesState> + '_ {
-        self.series.iter().map(|(key, series)| SeriesState {
-            key: key.clone(),
-            total: series.total.clone(),
-            slots: series.slots_from(0).collect(),
-        })
+        self.series.iter().map(|(key, series)| series.state(key))
     }
 
     /// How many series there are.
