@@ -209,7 +209,7 @@ impl Spans {
 
     /// Finds traces, newest first.
     pub fn search(&self, query: &Query) -> Page {
-        search::search(&self.store.read().index, query)
+        search::search(|look| look(&self.store.read().index), query)
     }
 
     /// The services that spans belong to, in the order of their names.

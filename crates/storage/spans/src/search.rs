@@ -78,28 +78,51 @@ impl FromStr for PageToken {
     }
 }
 
-pub(crate) fn search(index: &Index, query: &Query) -> Page {
+/// How many traces are looked at in one go. Between two goes whoever wants to add spans gets his turn, so
+/// that a search for something that is nowhere holds nobody up.
+const EXAMINED_AT_ONCE: usize = 500;
+
+/// Looks for traces where `with_index` lets it look, in as many goes as it takes.
+pub(crate) fn search(with_index: impl Fn(&dyn Fn(&Index) -> Part) -> Part, query: &Query) -> Page {
     let limit = match query.limit {
         0 => Query::DEFAULT_LIMIT,
         limit => limit.min(Query::MAX_LIMIT),
     };
-    let mut page = Page { traces: Vec::new(), next: None };
-    let Some(candidates) = candidates(index, query) else { return page };
-    let mut last = None;
-    for (examined, (start, id)) in before(candidates, query).enumerate() {
-        if query.start.is_some_and(|first| *start < first) {
+    let mut page = Page { traces: Vec::new(), next: query.page };
+    let mut examined = 0;
+    loop {
+        let (room, from) = (limit - page.traces.len(), page.next);
+        let part = with_index(&|index| search_part(index, query, from, room));
+        examined += EXAMINED_AT_ONCE;
+        page.traces.extend(part.traces);
+        page.next = part.next;
+        if page.next.is_none() || page.traces.len() == limit || examined >= Query::MAX_EXAMINED {
             return page;
         }
-        if page.traces.len() == limit || examined == Query::MAX_EXAMINED {
-            page.next = last;
-            return page;
+    }
+}
+
+/// What was found in one go, and where to go on.
+pub(crate) type Part = Page;
+
+fn search_part(index: &Index, query: &Query, from: Option<PageToken>, room: usize) -> Part {
+    let mut part = Part { traces: Vec::new(), next: None };
+    let Some(candidates) = candidates(index, query) else { return part };
+    let mut last = None;
+    for (examined, (start, id)) in before(candidates, from, query.end).enumerate() {
+        if query.start.is_some_and(|first| *start < first) {
+            return part;
+        }
+        if part.traces.len() == room || examined == EXAMINED_AT_ONCE {
+            part.next = last;
+            return part;
         }
         last = Some(PageToken(*start, *id));
         let found = index.trace(*id).filter(|entry| matches(entry, query));
         let trace = found.and_then(|entry| Trace::assemble(entry.spans().cloned()));
-        page.traces.extend(trace.map(|trace| trace.summary()));
+        part.traces.extend(trace.map(|trace| trace.summary()));
     }
-    page
+    part
 }
 
 /// The smallest sorted set that holds all traces that could match.
@@ -115,10 +138,14 @@ fn candidates<'a>(index: &'a Index, query: &'a Query) -> Option<&'a ByStart> {
 }
 
 /// From the newest one that may still be shown, backwards.
-fn before<'a>(candidates: &'a ByStart, query: &Query) -> impl Iterator<Item = &'a (Wall, TraceId)> {
-    let page = query.page.map(|PageToken(start, id)| (start, id));
+fn before(
+    candidates: &ByStart,
+    page: Option<PageToken>,
+    end: Option<Wall>,
+) -> impl Iterator<Item = &(Wall, TraceId)> {
+    let page = page.map(|PageToken(start, id)| (start, id));
     // No id is smaller than one, so this excludes every trace that began at `end`.
-    let end = query.end.and_then(|end| Some((end, TraceId::new(1)?)));
+    let end = end.and_then(|end| Some((end, TraceId::new(1)?)));
     let bound = match (page, end) {
         (Some(page), Some(end)) => Some(page.min(end)),
         (page, end) => page.or(end),

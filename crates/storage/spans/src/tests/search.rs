@@ -190,3 +190,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_search_looks_at_more_than_it_does_in_one_go() {
+    let store = open(&FaultyDisk::new(1));
+    let mut spans: Vec<Span> = (1..=1_800).map(|trace| span(trace, 1, "shop", "op")).collect();
+    spans[0].name = "needle".into();
+    spans[1_000].name = "needle".into();
+    store.accept(plain(spans)).wait().unwrap();
+    let query = Query { operation: Some("needle".into()), limit: 5, ..Query::default() };
+    assert_eq!(ids(&store, &query), [1_001, 1]);
+    assert_eq!(store.search(&query).next, None);
+    let first = store.search(&Query { limit: 1, ..query.clone() });
+    let second = store.search(&Query { limit: 1, page: first.next, ..query });
+    assert_eq!(second.traces[0].trace_id.get(), 1);
+}
