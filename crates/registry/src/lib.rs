@@ -50,7 +50,7 @@ pub use instance::{
     TTL_MAX, TTL_MIN, Target, WEIGHT_DEFAULT, WEIGHT_MAX,
 };
 pub use log::{CHANGES_KEPT, Since};
-pub use roll::{Owner, Registry, ServiceView};
+pub use roll::{Owner, Registry, ServiceView, Snapshot};
 
 #[cfg(test)]
 mod tests;

@@ -49,6 +49,15 @@ pub struct ServiceView {
     pub instances: Vec<(InstanceId, Arc<Instance>)>,
 }
 
+/// A registry at rest: what has to be kept to have it again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The revision of the last change.
+    pub revision: u64,
+    /// Every instance, in order.
+    pub instances: Vec<(Target, Arc<Instance>)>,
+}
+
 /// Who owns a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
@@ -62,12 +71,19 @@ pub struct Owner {
 
 impl Registry {
     /// A registry as a snapshot has it. Its leases begin anew at `now`.
-    pub fn restore(now: Now, revision: u64, instances: impl IntoIterator<Item = (Target, Instance)>) -> Self {
+    pub fn restore(now: Now, snapshot: Snapshot) -> Self {
+        let Snapshot { revision, instances } = snapshot;
         let mut registry = Self { revision, log: Log::beginning_at(revision), ..Self::default() };
         for (target, instance) in instances {
             registry.put(now, &target, instance);
         }
         registry
+    }
+
+    /// Everything that there is. It shares the instances, so that taking one costs some 100 bytes each.
+    pub fn snapshot(&self) -> Snapshot {
+        let instances = self.instances().map(|(target, instance)| (target, instance.clone()));
+        Snapshot { revision: self.revision, instances: instances.collect() }
     }
 
     /// The revision of the last change.
@@ -111,7 +127,7 @@ impl Registry {
     pub fn replay(&mut self, now: Now, change: Change) {
         self.revision = change.revision;
         match &change.effect {
-            Effect::Put(instance) => self.put(now, &change.target, instance.clone()),
+            Effect::Put(instance) => self.put(now, &change.target, Arc::new(instance.clone())),
             Effect::Removed => self.remove(&change.target),
             Effect::Leased(lease) => self.lease(now, &change.target, *lease),
         }
@@ -175,13 +191,13 @@ impl Registry {
         self.namespaces.get(namespace).into_iter().flat_map(BTreeMap::keys)
     }
 
-    /// Every instance, in order: what a snapshot holds.
-    pub fn instances(&self) -> impl Iterator<Item = (Target, &Instance)> {
+    /// Every instance, in order.
+    pub fn instances(&self) -> impl Iterator<Item = (Target, &Arc<Instance>)> {
         self.namespaces.iter().flat_map(|(namespace, services)| {
             services.iter().flat_map(move |(service, Service { slots, .. })| {
                 slots.iter().map(move |(id, slot)| {
                     let (namespace, service, instance) = (namespace.clone(), service.clone(), id.clone());
-                    (Target { namespace, service, instance }, &*slot.instance)
+                    (Target { namespace, service, instance }, &slot.instance)
                 })
             })
         })
@@ -230,12 +246,12 @@ impl Registry {
         self.namespaces.get_mut(&target.namespace)?.get_mut(&target.service)
     }
 
-    fn put(&mut self, now: Now, target: &Target, instance: Instance) {
+    fn put(&mut self, now: Now, target: &Target, instance: Arc<Instance>) {
         let namespace = self.namespaces.entry(target.namespace.clone()).or_default();
         let service = namespace.entry(target.service.clone()).or_default();
         service.revision = service.revision.max(instance.revision);
         let weight = instance.registration.weight;
-        let slot = Slot { instance: Arc::new(instance), deadline: None };
+        let slot = Slot { instance, deadline: None };
         match service.slots.insert(target.instance.clone(), slot) {
             Some(before) => {
                 if before.instance.registration.weight != weight {

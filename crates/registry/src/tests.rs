@@ -208,7 +208,7 @@ fn a_watcher_misses_nothing_or_is_told_to_resync() {
     assert_eq!(changes.iter().map(|c| c.revision).collect::<Vec<_>>(), [5, 6, 7, 8, 9, 10]);
     assert_eq!(registry.since(10, |_| true), Since::Changes(vec![]));
     assert_eq!(registry.since(11, |_| true), Since::Resync, "from a future that was lost");
-    let restored = Registry::restore(start(), 10, registry.instances().map(|(t, i)| (t, i.clone())));
+    let restored = Registry::restore(start(), registry.snapshot());
     assert_eq!(restored.since(9, |_| true), Since::Resync);
     assert_eq!(restored.since(10, |_| true), Since::Changes(vec![]));
 }

@@ -57,7 +57,8 @@ impl Roll {
         let (published, revision) = watch::channel(registry.revision());
         let registry = Arc::new(RwLock::new(registry));
         let closed = CancellationToken::new();
-        let writer = Writer { registry: registry.clone(), catalog, tokens, changed, published };
+        let writer =
+            Writer { registry: registry.clone(), catalog: Arc::new(catalog), tokens, changed, published };
         let task = tokio::spawn(writer.run(requests, closed.clone()));
         (Self { registry, queue, revision, closed }, task)
     }
@@ -146,7 +147,7 @@ fn write(registry: &RwLock<Registry>) -> RwLockWriteGuard<'_, Registry> {
 /// The only one who changes the registry.
 struct Writer {
     registry: Arc<RwLock<Registry>>,
-    catalog: Catalog,
+    catalog: Arc<Catalog>,
     /// What a snapshot of the catalog holds besides the registry.
     tokens: Vec<Token>,
     changed: mpsc::Sender<Vec<Change>>,
@@ -171,7 +172,7 @@ impl Writer {
                 Ok(()) => Duration::ZERO,
                 Err(()) => RETRY,
             };
-            self.snapshot_if_due();
+            self.snapshot_if_due().await;
         }
     }
 
@@ -268,14 +269,19 @@ impl Writer {
         (answers, draft.finish())
     }
 
-    /// Shortens what a restart has to replay. Registrations wait meanwhile; reads do not.
-    fn snapshot_if_due(&self) {
+    /// Shortens what a restart has to replay. Registrations wait meanwhile; reads and heartbeats do not.
+    async fn snapshot_if_due(&self) {
         if !self.catalog.wants_snapshot() {
             return;
         }
-        let registry = self.registry.read().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = self.catalog.snapshot(&registry, &self.tokens) {
-            tracing::error!(%error, "no snapshot of the catalog; the journal goes on growing until one succeeds");
-        }
+        let snapshot = self.registry.read().unwrap_or_else(PoisonError::into_inner).snapshot();
+        let (catalog, tokens) = (self.catalog.clone(), self.tokens.clone());
+        let written = tokio::task::spawn_blocking(move || catalog.snapshot(&snapshot, &tokens)).await;
+        let error = match written {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        tracing::error!(error, "no snapshot of the catalog; the journal goes on growing until one succeeds");
     }
 }

@@ -10,7 +10,7 @@ use std::{path::Path, sync::Arc};
 
 use identity::Now;
 use prost::Message;
-use registry::{Change, Instance, Registry, Target};
+use registry::{Change, Registry, Snapshot};
 use storage_disk::Disk;
 use storage_journal::{
     AppendError, History, Journal, OnDamage, OpenError, Recovery, Settings, SnapshotError, Stats,
@@ -99,19 +99,19 @@ impl Catalog {
     }
 
     /// Writes a snapshot and drops what it swallows. Nothing may be committed meanwhile that is not in
-    /// `registry` and `tokens`.
+    /// it. Blocks the thread for the disk.
     ///
     /// # Errors
     /// Why there is none; the journal is as it was and goes on growing.
-    pub fn snapshot(&self, registry: &Registry, tokens: &[Token]) -> Result<(), SnapshotError> {
+    pub fn snapshot(&self, registry: &Snapshot, tokens: &[Token]) -> Result<(), SnapshotError> {
         let mut snapshot = self.journal.begin_snapshot()?;
-        let head = SnapshotHead { revision: registry.revision() };
+        let head = SnapshotHead { revision: registry.revision };
         snapshot.write(record::SNAPSHOT_HEAD, &head.encode_to_vec())?;
         for token in tokens {
             snapshot.write(record::TOKEN, &TokenRecord::from(token).encode_to_vec())?;
         }
-        for (target, instance) in registry.instances() {
-            snapshot.write(record::INSTANCE, &InstanceRecord::new(&target, instance).encode_to_vec())?;
+        for (target, instance) in &registry.instances {
+            snapshot.write(record::INSTANCE, &InstanceRecord::new(target, instance).encode_to_vec())?;
         }
         snapshot.finish().map(drop)
     }
@@ -130,8 +130,7 @@ impl Catalog {
 /// Rebuilds what the records say: a snapshot's parts first, then changes one by one.
 struct Replay {
     now: Now,
-    revision: u64,
-    instances: Vec<(Target, Instance)>,
+    snapshot: Snapshot,
     /// Made when the snapshot is complete, which the first change or the end says.
     registry: Option<Registry>,
     tokens: Vec<Token>,
@@ -140,20 +139,16 @@ struct Replay {
 
 impl Replay {
     fn new(now: Now) -> Self {
-        Self {
-            now,
-            revision: 0,
-            instances: Vec::new(),
-            registry: None,
-            tokens: Vec::new(),
-            changes: Vec::new(),
-        }
+        Self { now, snapshot: Snapshot::default(), registry: None, tokens: Vec::new(), changes: Vec::new() }
     }
 
     fn take(&mut self, kind: u8, payload: &[u8]) -> Result<(), String> {
         match kind {
-            record::SNAPSHOT_HEAD => self.revision = decode::<SnapshotHead>(payload)?.revision,
-            record::INSTANCE => self.instances.push(decode::<InstanceRecord>(payload)?.read()?),
+            record::SNAPSHOT_HEAD => self.snapshot.revision = decode::<SnapshotHead>(payload)?.revision,
+            record::INSTANCE => {
+                let (target, instance) = decode::<InstanceRecord>(payload)?.read()?;
+                self.snapshot.instances.push((target, Arc::new(instance)));
+            }
             record::TOKEN => self.tokens.push(decode::<TokenRecord>(payload)?.try_into()?),
             record::TOKEN_REVOKED => {
                 let TokenRevoked { id } = decode(payload)?;
@@ -171,9 +166,8 @@ impl Replay {
     }
 
     fn registry(&mut self) -> &mut Registry {
-        let (now, revision) = (self.now, self.revision);
-        let instances = &mut self.instances;
-        self.registry.get_or_insert_with(|| Registry::restore(now, revision, instances.drain(..)))
+        let (now, snapshot) = (self.now, &mut self.snapshot);
+        self.registry.get_or_insert_with(|| Registry::restore(now, std::mem::take(snapshot)))
     }
 
     fn finish(mut self, recovery: Recovery) -> Loaded {

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use identity::{Mono, Now, Wall};
-use registry::{Command, Host, LeaseId, Registration};
+use registry::{Command, Host, LeaseId, Registration, Target};
 use storage_disk::FaultyDisk;
 
 use super::*;
@@ -97,7 +97,7 @@ async fn a_snapshot_holds_everything_and_changes_go_on_after_it() {
         apply(&catalog, &mut registry, register(instance, 80, lease)).await.unwrap();
     }
     catalog.put_token(&token("t1")).await.unwrap();
-    catalog.snapshot(&registry, &[token("t1")]).unwrap();
+    catalog.snapshot(&registry.snapshot(), &[token("t1")]).unwrap();
     apply(&catalog, &mut registry, register("b", 99, 3)).await.unwrap();
 
     let (catalog, loaded) = open(&disk.crash());
