@@ -121,7 +121,8 @@ impl Rollup {
     /// How the calls of the last `window` went, a row for each service or edge, in the order of their
     /// names.
     ///
-    /// Walks every slot of every matching series: some 10 ms for 1,000 series over the whole hour.
+    /// Walks every slot in the window of every matching series, 0.8 µs for one with fifty buckets: 5 ms
+    /// for a minute of 1,000 series that have calls all the time, 0.3 s for the whole hour of them.
     pub fn red(&self, query: &RedQuery, now: Wall) -> Vec<RedRow> {
         let current = Self::slot_of(now);
         let first = (current + 1).saturating_sub(Self::slots_of(query.window));

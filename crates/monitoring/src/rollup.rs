@@ -23,8 +23,8 @@ pub const SLOTS: u64 = 360;
 /// The limits of a rollup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RollupSettings {
-    /// How many series are told apart. One that has calls in every slot of the hour takes about 40 KB
-    /// with twenty buckets in each, 150 KB in the worst case, and some 3 KB for its total.
+    /// How many series are told apart. One that has calls in every slot of the hour takes about 50 KB
+    /// with fifty buckets in each, 150 KB in the worst case, and up to 3 KB for its total.
     pub max_series: usize,
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use identity::{SpanId, TraceId, Wall};
 
-use crate::{Attributes, Value};
+use crate::{Attributes, Value, attributes::allocated};
 
 /// One step of a call.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,17 +100,19 @@ impl Span {
         }
     }
 
-    /// The memory that this span holds, as budgets count it; what it shares with others is not counted.
+    /// The memory that this span holds within its `Arc`, as budgets count it; what it shares with others
+    /// (its name, its resource, its scope) is not counted.
     pub fn heap_bytes(&self) -> usize {
-        let events = |event: &Event| size_of::<Event>() + event.name.len() + event.attributes.heap_bytes();
-        let links = |link: &Link| size_of::<Link>() + link.trace_state.len() + link.attributes.heap_bytes();
-        size_of::<Span>()
-            + self.trace_state.len()
-            + self.name.len()
-            + self.status.message.len()
+        let event = |event: &Event| allocated(event.name.len()) + event.attributes.heap_bytes();
+        let link = |link: &Link| allocated(link.trace_state.len()) + link.attributes.heap_bytes();
+        allocated(size_of::<Span>() + 2 * size_of::<usize>())
+            + allocated(self.trace_state.len())
+            + allocated(self.status.message.len())
             + self.attributes.heap_bytes()
-            + self.events.iter().map(events).sum::<usize>()
-            + self.links.iter().map(links).sum::<usize>()
+            + allocated(size_of_val(self.events.as_slice()))
+            + self.events.iter().map(event).sum::<usize>()
+            + allocated(size_of_val(self.links.as_slice()))
+            + self.links.iter().map(link).sum::<usize>()
     }
 }
 

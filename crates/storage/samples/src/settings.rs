@@ -8,8 +8,8 @@ use storage_journal::{History, OnDamage};
 /// How much a sample store may take.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// How many series are told apart, which bounds memory: 40 KB for a series that has calls in every
-    /// slot of the hour. The snapshot on disk takes about the same.
+    /// How many series are told apart, which bounds memory: about 50 KB for a series that has calls in
+    /// every slot of the hour. The snapshot on disk takes about the same.
     pub max_series: usize,
     /// A snapshot takes the place of the journal when that has grown beyond this, or beyond the size of
     /// the last snapshot if that is larger. It is what a restart replays at most, beside the snapshot.

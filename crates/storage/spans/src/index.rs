@@ -17,8 +17,8 @@ use traces::{Resource, Span};
 use crate::record::Batch;
 
 /// What a span takes in the index beside its own memory, and what a trace does.
-const SPAN_BYTES: usize = 48;
-const TRACE_BYTES: usize = 512;
+const SPAN_BYTES: usize = 64;
+const TRACE_BYTES: usize = 1_024;
 
 /// A service within its namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -434,7 +434,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Batch, NotUnderstood> {
         record.spans.into_iter().map(|span| shared.span(span).map(Arc::new)).collect::<Result<_, _>>()?;
     let bytes = strings.iter().map(|text| text.len() + 32).sum::<usize>()
         + resources.iter().map(|resource| resource.attributes.heap_bytes() + 64).sum::<usize>()
-        + spans.iter().map(|span| span.heap_bytes() - span.name.len()).sum::<usize>();
+        + spans.iter().map(|span| span.heap_bytes()).sum::<usize>();
     Ok(Batch {
         origin: record.origin.map(Origin::from),
         received_at: Wall(record.received_at),

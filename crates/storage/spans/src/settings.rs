@@ -9,9 +9,9 @@ use storage_journal::{History, OnDamage};
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Memory for spans and their index, some 1.5 KB a span with ten attributes. The newest segment
-    /// always stays, so the worst case is this and a twentieth, and what is being taken in.
+    /// always stays, so the worst case is this and a tenth, and what is being taken in.
     pub memory_bytes: u64,
-    /// Disk for the journal, some 350 bytes a span with ten attributes.
+    /// Disk for the journal, 200 to 400 bytes a span with ten attributes.
     pub disk_bytes: u64,
     /// How long spans are kept. Judged by whole segments: one goes when its newest batch is older than
     /// this and a newer segment has begun.
@@ -42,7 +42,7 @@ impl Default for Settings {
 
 impl Settings {
     pub(crate) fn journal(&self) -> storage_journal::Settings {
-        // Retention drops whole segments, so they are small beside both budgets. A span takes about five
+        // Retention drops whole segments, so they are small beside both budgets. A span takes about seven
         // times as much memory as disk.
         let segment_bytes = (self.disk_bytes / 20).min(self.memory_bytes / 100).clamp(1 << 10, 64 << 20);
         storage_journal::Settings {
