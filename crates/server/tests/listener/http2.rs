@@ -90,7 +90,8 @@ async fn no_more_requests_run_at_the_same_time_than_streams_are_allowed() {
 async fn a_connection_without_requests_is_told_to_go() {
     let server = Server::start(app(), |settings| settings.limits.idle = SHORT).await;
     let mut client = server.http2().await;
-    client.send_request(server.request("GET", "/", "")).await.unwrap();
+    // Where the machine is slow, even this one comes too late.
+    let _ = client.send_request(server.request("GET", "/", "")).await;
     until("it is closed", || client.is_closed()).await;
     assert_eq!(server.stats.refused(Reason::Idle), 1);
     assert_eq!(server.stats.refused(Reason::Http2), 0);

@@ -105,19 +105,26 @@ async fn plain_http_where_tls_is_spoken_is_told_so() {
 }
 
 #[tokio::test]
-async fn a_handshake_that_stops_or_is_none_is_ended() {
+async fn a_handshake_that_does_not_begin_does_not_end_or_is_none_is_ended() {
     let files = Files::new();
-    let server = Server::start(app(), |settings| {
+    let silent = Server::start(app(), |settings| {
         settings.tls = Some(files.tls());
-        settings.limits.tls_handshake = SHORT;
         settings.limits.first_bytes = SHORT;
     })
     .await;
-    assert_problem(&server.exchange("").await, 408, "BW-1013");
-    assert_eq!(server.stats.refused(Reason::FirstBytes), 1);
+    assert_problem(&silent.exchange("").await, 408, "BW-1013");
+    assert_eq!(silent.stats.refused(Reason::FirstBytes), 1);
+
+    let server = Server::start(app(), |settings| {
+        settings.tls = Some(files.tls());
+        settings.limits.tls_handshake = SHORT;
+    })
+    .await;
     // A record that promises 512 bytes.
-    server.exchange(b"\x16\x03\x01\x02\x00").await;
+    assert_eq!(server.exchange(b"\x16\x03\x01\x02\x00").await, "");
     assert_eq!(server.stats.refused(Reason::HandshakeTimeout), 1);
+
+    let server = Server::start(app(), |settings| settings.tls = Some(files.tls())).await;
     let mut stream = server.connect().await;
     stream.write_all(b"\x16nonsense nonsense nonsense").await.unwrap();
     server.refused(Reason::Handshake).await;
