@@ -65,7 +65,7 @@ impl Gateway {
             routing: ArcSwap::default(),
             builder,
             book,
-            outbox: Outbox::new(limits.spooled_spans),
+            outbox: Outbox::new(limits.spooled_spans, limits.spooled_bytes),
             sampling: Budget::new(limits.traces_per_second, limits.remarkable_traces_per_second),
             closing: CancellationToken::new(),
         }

@@ -37,12 +37,17 @@ impl Pool {
     /// The connection that was used last, if one is ready.
     pub(crate) fn take(&self, now: Mono) -> Option<SendRequest<RequestBody>> {
         let mut idle = self.lock();
-        // One that is neither ready nor closed is about to be: its task has not run since the end of its
-        // last response. It stays for the next call.
-        idle.retain(|connection| !connection.sender.is_closed());
-        let at = idle.iter().rposition(|connection| connection.sender.is_ready())?;
-        let connection = idle.remove(at);
-        (now.since(connection.since) <= self.timeout).then_some(connection.sender)
+        for at in (0..idle.len()).rev() {
+            if idle[at].sender.is_closed() {
+                idle.remove(at);
+            } else if idle[at].sender.is_ready() {
+                let connection = idle.remove(at);
+                return (now.since(connection.since) <= self.timeout).then_some(connection.sender);
+            }
+            // One that is neither is about to be: its task has not run since the end of its last
+            // response. It stays for the next call.
+        }
+        None
     }
 
     /// Keeps a connection whose request and response are complete.

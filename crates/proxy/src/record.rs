@@ -213,7 +213,10 @@ impl Record {
 
     fn trace(&self, outcome: monitoring::Outcome, status: u16, now: Now) {
         let spans = 1 + self.story.attempts.len() as u64;
-        let remarkable = outcome != monitoring::Outcome::Ok;
+        let failed =
+            |attempt: &Attempt| attempt.end.is_some_and(|(_, end)| classify(end) == Outcome::Failure);
+        let remarkable = !matches!(outcome, monitoring::Outcome::Ok | monitoring::Outcome::Cancelled)
+            || self.story.attempts.iter().any(failed);
         let decision = match self.story.parent {
             // Whoever began the trace has decided.
             Some(_) if self.story.trace.flags.sampled() => Decision::Keep,

@@ -14,6 +14,9 @@ use crate::{
     routing::{Routing, Service},
 };
 
+/// RFC 1035 has no longer names.
+const HOST_BYTES: usize = 255;
+
 /// The service that a request names.
 pub(crate) fn find(routing: &Routing, default: &Namespace, request: &Parts) -> Result<Arc<Service>, Refusal> {
     if request.method == Method::CONNECT {
@@ -56,6 +59,10 @@ pub(crate) fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<Cow<'a, s
     let host = without_port(host);
     match host {
         "" => Err(missing()),
+        host if host.len() > HOST_BYTES => {
+            let detail = format!("the Host header is longer than the {HOST_BYTES} bytes of any name");
+            Err(Refusal::new(Reason::Malformed, detail))
+        }
         host if host.bytes().any(|b| b.is_ascii_uppercase()) => Ok(Cow::Owned(host.to_ascii_lowercase())),
         host => Ok(Cow::Borrowed(host)),
     }

@@ -84,6 +84,8 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Spans that wait for the next report, about 1 KiB each.
     pub spooled_spans: usize,
+    /// Bytes of memory that they may take together; a client's `tracestate` can make one 17 KiB larger.
+    pub spooled_bytes: usize,
     /// Rows of calls, 4 KiB each, with half as many again kept for services as a whole.
     pub series: usize,
     /// Traces of any kind kept a second, of those that start here.
@@ -103,6 +105,7 @@ impl Default for Limits {
             idle_per_endpoint: 128,
             idle_timeout: Duration::from_secs(60),
             spooled_spans: 10_000,
+            spooled_bytes: 16 * 1024 * 1024,
             series: 2_000,
             traces_per_second: traces::sampling::Budget::DEFAULT_PER_SECOND,
             remarkable_traces_per_second: traces::sampling::Budget::DEFAULT_REMARKABLE_PER_SECOND,

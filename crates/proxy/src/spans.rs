@@ -27,6 +27,11 @@ const PARENT_IS_KNOWN: u32 = 0x100;
 /// OTLP's bit for "the parent is remote".
 const PARENT_IS_REMOTE: u32 = 0x200;
 
+/// How much of a path is kept. A path may be as long as a head; spans wait in memory.
+const PATH_BYTES: usize = 1_024;
+/// How much of a failure's description is kept.
+const DETAIL_BYTES: usize = 512;
+
 impl Identity {
     pub(crate) fn new(proxy: ProxyId, caller: &str, version: &str) -> Self {
         let mut attributes = Attributes::with_capacity(3);
@@ -78,7 +83,7 @@ fn call(story: &Story, identity: &Identity, name: Arc<str>, outcome: Outcome, st
     span.duration_ns = nanos(duration);
     common(&mut span.attributes, story, identity);
     let attributes = &mut span.attributes;
-    attributes.push("url.path", story.uri.path());
+    attributes.push("url.path", shortened(story.uri.path(), PATH_BYTES));
     attributes.push("url.scheme", "http");
     attributes.push("bellwether.outcome", outcome.as_str());
     attributes.push("bellwether.breaker.state", story.breaker.as_str());
@@ -95,7 +100,7 @@ fn call(story: &Story, identity: &Identity, name: Arc<str>, outcome: Outcome, st
         if story.refused.is_none() {
             attributes.push("error.type", status.to_string());
         }
-        span.status = Status::error(story.detail.as_str());
+        span.status = Status::error(shortened(&story.detail, DETAIL_BYTES));
     }
     span
 }
@@ -170,6 +175,11 @@ fn method(method: &Method) -> &'static str {
         Method::CONNECT => "CONNECT",
         _ => "_OTHER",
     }
+}
+
+/// The beginning of a text, not longer than this.
+fn shortened(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
 }
 
 fn nanos(duration: std::time::Duration) -> u64 {
