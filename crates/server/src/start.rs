@@ -142,6 +142,7 @@ impl Server {
             touched.send_modify(|count| *count = count.wrapping_add(1));
         }));
 
+        tokio::spawn(retire(state.clone()));
         let listening = listener::Settings {
             limits: settings.limits,
             tls: tls.clone(),
@@ -194,6 +195,18 @@ impl Server {
                 tracing::error!(%error, "a task ended early");
             }
         }
+    }
+}
+
+/// How often the stores are told the time, so that what is too old goes.
+const RETIRE_EVERY: Duration = Duration::from_secs(10);
+
+/// Lets time pass in the stores until the server stops.
+async fn retire(state: Arc<State>) {
+    while tokio::time::timeout(RETIRE_EVERY, state.stopping.cancelled()).await.is_err() {
+        let now = clock::now().wall;
+        state.spans.advance(now);
+        state.events.advance(now);
     }
 }
 
