@@ -88,6 +88,19 @@ impl Span {
         self.resource.service()
     }
 
+    /// The namespace and the service that were called, where a proxy recorded the call: a span of the
+    /// proxy's own that tells of a service which need not record anything itself.
+    pub fn called(&self) -> Option<(&str, &str)> {
+        let service = self.attributes.get_str("bellwether.service")?;
+        Some((self.attributes.get_str("bellwether.namespace").unwrap_or("default"), service))
+    }
+
+    /// Every namespace and service that it tells of: its own first, then the called one.
+    pub fn concerns(&self) -> impl Iterator<Item = (&str, &str)> {
+        let own = (self.resource.namespace(), self.resource.service());
+        std::iter::once(own).chain(self.called().filter(|called| *called != own))
+    }
+
     /// Whether it failed: by its status, or by the `error` tag of senders older than that.
     pub fn is_error(&self) -> bool {
         if self.status.code == StatusCode::Error {

@@ -19,7 +19,7 @@ pub enum Order {
 pub struct Query {
     /// Only events of this kind.
     pub kind: Option<Kind>,
-    /// Only events of this namespace.
+    /// Only events of this namespace, and those of the whole installation.
     pub namespace: Option<Namespace>,
     /// Only events of this service.
     pub service: Option<ServiceName>,
@@ -42,7 +42,7 @@ impl Query {
         }
         event.revision > self.since()
             && fits(&self.kind, Some(&event.kind))
-            && fits(&self.namespace, event.namespace.as_ref())
+            && (event.namespace.is_none() || fits(&self.namespace, event.namespace.as_ref()))
             && fits(&self.service, event.service.as_ref())
     }
 }

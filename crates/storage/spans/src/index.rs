@@ -12,7 +12,7 @@ use std::{
 
 use identity::{TraceId, Wall};
 use monitoring::Ledger;
-use traces::{Resource, Span};
+use traces::Span;
 
 use crate::record::Batch;
 
@@ -30,8 +30,10 @@ pub struct ServiceKey {
 }
 
 impl ServiceKey {
-    fn of(resource: &Resource) -> Self {
-        Self { namespace: resource.namespace().into(), service: resource.service().into() }
+    /// The services that a span tells of: its own, and the one that a proxy called.
+    fn all_of(span: &Span) -> impl Iterator<Item = Self> {
+        span.concerns()
+            .map(|(namespace, service)| Self { namespace: namespace.into(), service: service.into() })
     }
 }
 
@@ -95,17 +97,11 @@ impl Index {
         self.blocks[at].ledger.add(&batch.ledger);
         self.blocks[at].newest = self.blocks[at].newest.max(batch.received_at);
         self.blocks[at].bytes += batch.bytes + batch.spans.len() * SPAN_BYTES;
-        let mut last: Option<(Arc<Resource>, Arc<ServiceKey>)> = None;
         for span in batch.spans {
-            let service = match &last {
-                Some((resource, service)) if Arc::ptr_eq(resource, &span.resource) => Arc::clone(service),
-                _ => self.service(&span.resource),
-            };
-            last = Some((Arc::clone(&span.resource), Arc::clone(&service)));
             if self.blocks[at].traces.insert(span.trace_id) {
                 self.blocks[at].bytes += TRACE_BYTES;
             }
-            self.add_span(segment, service, span);
+            self.add_span(segment, span);
         }
     }
 
@@ -118,8 +114,8 @@ impl Index {
         at
     }
 
-    fn service(&mut self, resource: &Resource) -> Arc<ServiceKey> {
-        let key = ServiceKey::of(resource);
+    /// The one value of a key that all traces share.
+    fn shared(&mut self, key: ServiceKey) -> Arc<ServiceKey> {
         if let Some((known, _)) = self.services.get_key_value(&key) {
             return Arc::clone(known);
         }
@@ -128,7 +124,8 @@ impl Index {
         key
     }
 
-    fn add_span(&mut self, segment: u64, service: Arc<ServiceKey>, span: Arc<Span>) {
+    fn add_span(&mut self, segment: u64, span: Arc<Span>) {
+        let services: Vec<_> = ServiceKey::all_of(&span).map(|key| self.shared(key)).collect();
         let id = span.trace_id;
         let entry = self.traces.entry(id).or_insert_with(|| Entry {
             spans: Vec::new(),
@@ -150,11 +147,13 @@ impl Index {
                 service.traces.insert((entry.start, id));
             }
         }
-        let known = self.services.entry(Arc::clone(&service)).or_default();
-        *known.operations.entry(Arc::clone(&span.name)).or_default() += 1;
-        if !entry.services.contains(&service) {
-            known.traces.insert((entry.start, id));
-            entry.services.push(service);
+        for service in services {
+            let known = self.services.entry(Arc::clone(&service)).or_default();
+            *known.operations.entry(Arc::clone(&span.name)).or_default() += 1;
+            if !entry.services.contains(&service) {
+                known.traces.insert((entry.start, id));
+                entry.services.push(service);
+            }
         }
         entry.spans.push((segment, span));
         self.spans += 1;
@@ -180,21 +179,25 @@ impl Index {
         }
         self.spans -= entry.spans.len();
         for (of, span) in entry.spans {
-            let key = ServiceKey::of(&span.resource);
-            let Some(service) = self.services.get_mut(&key) else { continue };
-            if let Some(count) = service.operations.get_mut(&span.name) {
-                *count -= 1;
-                if *count == 0 {
-                    service.operations.remove(&span.name);
-                }
-            }
-            if service.operations.is_empty() {
-                self.services.remove(&key);
+            for key in ServiceKey::all_of(&span) {
+                self.forget_operation(&key, &span.name);
             }
             if of != segment {
-                let service = self.service(&span.resource);
-                self.add_span(of, service, span);
+                self.add_span(of, span);
             }
+        }
+    }
+
+    fn forget_operation(&mut self, key: &ServiceKey, name: &str) {
+        let Some(service) = self.services.get_mut(key) else { return };
+        if let Some(count) = service.operations.get_mut(name) {
+            *count -= 1;
+            if *count == 0 {
+                service.operations.remove(name);
+            }
+        }
+        if service.operations.is_empty() {
+            self.services.remove(key);
         }
     }
 

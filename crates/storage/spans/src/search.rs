@@ -10,10 +10,10 @@ use crate::index::{ByStart, Entry, Index};
 /// Which traces are asked for: those that fulfil every condition that is given.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Query {
-    /// A span of this namespace. The conditions up to `operation` have to be fulfilled by one and the
-    /// same span.
+    /// A span of this namespace, or a proxy's span of a call to it. The conditions up to `operation` have
+    /// to be fulfilled by one and the same span.
     pub namespace: Option<Box<str>>,
-    /// A span of this service.
+    /// A span of this service, or a proxy's span of a call to it.
     pub service: Option<Box<str>>,
     /// A span of this name.
     pub operation: Option<Box<str>>,
@@ -175,8 +175,10 @@ fn matches(entry: &Entry, query: &Query) -> bool {
 
 fn is_operation(span: &Span, name: &str, query: &Query) -> bool {
     span.name.as_ref() == name
-        && query.service.as_deref().is_none_or(|service| span.service() == service)
-        && query.namespace.as_deref().is_none_or(|namespace| span.resource.namespace() == namespace)
+        && span.concerns().any(|(namespace, service)| {
+            query.service.as_deref().is_none_or(|of| of == service)
+                && query.namespace.as_deref().is_none_or(|of| of == namespace)
+        })
 }
 
 fn contains(span: &Span, text: &str) -> bool {

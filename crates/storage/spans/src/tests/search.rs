@@ -38,6 +38,25 @@ fn services_and_operations_are_listed_by_name() {
 }
 
 #[test]
+fn a_traces_called_service_is_found_though_only_the_proxy_recorded_it() {
+    let store = open(&FaultyDisk::new(1));
+    let mut call = span(1, 1, "gateway", "GET payments");
+    call.attributes.push("bellwether.namespace", "staging");
+    call.attributes.push("bellwether.service", "payments");
+    store.accept(plain(vec![call, span(2, 1, "gateway", "GET")])).wait().unwrap();
+    let service = |namespace: Option<&str>, service: &str| {
+        let (namespace, service) = (namespace.map(Into::into), Some(service.into()));
+        ids(&store, &Query { namespace, service, ..Query::default() })
+    };
+    assert_eq!(service(None, "payments"), [1]);
+    assert_eq!(service(Some("staging"), "payments"), [1]);
+    assert_eq!(service(Some("default"), "payments"), [0; 0]);
+    assert_eq!(service(None, "gateway"), [2, 1]);
+    let operation = Some("GET payments".into());
+    assert_eq!(ids(&store, &Query { service: Some("payments".into()), operation, ..Query::default() }), [1]);
+}
+
+#[test]
 fn pages_follow_each_other_without_gaps_or_repetitions() {
     let store = open(&FaultyDisk::new(1));
     store.accept(plain((1..=45).map(|trace| span(trace, 1, "shop", "op")).collect())).wait().unwrap();
