@@ -1,0 +1,52 @@
+//! `proxy`: the data planes that are known.
+
+use clap::{Args, Subcommand};
+use wire::native::{api, problem::Problem};
+
+use super::{Page, Reading, figures};
+use crate::{client::Path, output::Table};
+
+/// Gateways and other data planes
+#[derive(Debug, Subcommand)]
+pub(crate) enum Proxy {
+    List(List),
+}
+
+/// List the proxies with the revision that they route by
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  bellwether proxy list --watch")]
+pub(crate) struct List {
+    #[command(flatten)]
+    reading: Reading,
+}
+
+impl Proxy {
+    pub(crate) fn run(self) -> Result<(), Problem> {
+        match self {
+            Self::List(command) => command.run(),
+        }
+    }
+}
+
+impl List {
+    fn run(self) -> Result<(), Problem> {
+        self.reading.run(async |client| {
+            let answer = client.get(Path::v1().segment("proxies")).await?;
+            Ok(Page::new(answer, "/proxies", |proxies: api::Proxies| {
+                let mut table =
+                    Table::new(&["proxy", "version", "connected", "revision", "state", "last report"]);
+                for proxy in proxies.proxies {
+                    table.row([
+                        proxy.proxy,
+                        proxy.version,
+                        if proxy.connected { "yes" } else { "no" }.to_owned(),
+                        proxy.revision.to_string(),
+                        proxy.state,
+                        proxy.reported_at.as_deref().map(figures::time).unwrap_or_default(),
+                    ]);
+                }
+                table.text("no proxies")
+            }))
+        })
+    }
+}

@@ -1,0 +1,93 @@
+//! `status`: is it there, and is all well?
+
+use clap::Args;
+use wire::native::{api, problem::Problem};
+
+use super::{Page, Reading, figures, ledger};
+use crate::{
+    client::Path,
+    output::{Style, strip},
+};
+
+/// Show how the control plane and the services of a namespace are doing
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  bellwether status --server http://127.0.0.1:2355")]
+pub(crate) struct Status {
+    #[command(flatten)]
+    reading: Reading,
+}
+
+impl Status {
+    pub(crate) fn run(self) -> Result<(), Problem> {
+        self.reading.run(async |client| {
+            let path = Path::v1().segment("overview").query("namespace", client.namespace().as_str());
+            let answer = client.get(path).await?;
+            let url = client.url().to_string();
+            Ok(Page::new(answer, "", |overview| words(&url, &overview)))
+        })
+    }
+}
+
+fn words(url: &str, overview: &api::Overview) -> String {
+    let style = Style::of_stdout();
+    let mut lines = Vec::new();
+    let access = if overview.server.open_access { "open to all who reach it" } else { "with a token" };
+    lines.push(format!(
+        "{} {} at {url}, since {}, {access}",
+        style.strong("bellwether"),
+        overview.server.version,
+        figures::time(&overview.server.started),
+    ));
+    let count = |wanted: fn(&api::InstanceCounts) -> u32| -> u32 {
+        overview.services.iter().map(|service| wanted(&service.instances)).sum()
+    };
+    lines.push(format!(
+        "namespace {}: {} services, {} of {} instances up, revision {}",
+        overview.namespace,
+        overview.services.len(),
+        count(|counts| counts.up),
+        count(|counts| counts.total),
+        overview.revision,
+    ));
+    for service in &overview.services {
+        let red = &service.red;
+        lines.push(format!(
+            "  {}: {} of {} up, {} calls at {}, {} errors, p50 {}, p99 {}",
+            service.service,
+            service.instances.up,
+            service.instances.total,
+            red.calls,
+            figures::rate(red),
+            figures::percent(red.error_ratio),
+            figures::quantile(red.p50_ns),
+            figures::quantile(red.p99_ns),
+        ));
+    }
+    let wrong = complaints(overview);
+    if wrong.is_empty() {
+        lines.push(style.good("all is well"));
+    }
+    lines.extend(wrong.iter().map(|complaint| style.bad(complaint)));
+    lines.join("\n") + "\n"
+}
+
+/// What somebody should look at.
+fn complaints(overview: &api::Overview) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for service in overview.services.iter().filter(|service| service.instances.up == 0) {
+        wrong.push(strip(&format!("{} has no instance that takes calls", service.service)));
+    }
+    for edge in &overview.edges {
+        if let Some(breaker) = edge.breaker.as_ref().filter(|breaker| breaker.state != "closed") {
+            let line =
+                format!("{} → {}: breaker {}: {}", edge.caller, edge.service, breaker.state, breaker.reason);
+            wrong.push(strip(&line));
+        }
+    }
+    for (name, account) in [("spans", &overview.ledger.spans), ("samples", &overview.ledger.samples)] {
+        if !ledger::balances(account) {
+            wrong.push(format!("the ledger of {name} does not balance"));
+        }
+    }
+    wrong
+}

@@ -1,0 +1,196 @@
+//! `demo`: everything in one process, and a small shop beside it.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::Args;
+use identity::duration;
+use serde_json::json;
+use server::listener;
+use tempfile::TempDir;
+use wire::native::problem::{Code, Problem};
+
+use super::{banner::Banner, parts, signals::Signals, stay};
+use crate::{
+    channel::Local,
+    config::{self, FlagsOf, ForDemo, Gateway, Settings},
+    log::Log,
+    output::{self, Format},
+};
+
+/// How many ports beside a taken one are tried before any free one is taken.
+const NEIGHBOURS: u16 = 20;
+
+/// Show everything at work: control plane, gateway, and a small shop with customers
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  bellwether demo\n  bellwether demo --no-load --for 30s -o json\n\nCtrl-C stops everything. \
+                  Without --data nothing is left behind."
+)]
+pub(crate) struct Demo {
+    /// No customers: the shop is called only by you
+    #[arg(long)]
+    no_load: bool,
+    /// Stop by itself after this time
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
+    time: Option<Duration>,
+    /// How to say where it listens: for people on standard error, else on standard output
+    #[arg(short, long, value_enum, default_value = "table", value_name = "FORM")]
+    output: Format,
+    #[command(flatten)]
+    settings: FlagsOf<ForDemo>,
+}
+
+/// An instance of the demo's shop; started by `demo`
+#[derive(Debug, Args)]
+pub(crate) struct DemoService {
+    /// What it is
+    kind: demo::Kind,
+    /// Its id
+    id: String,
+    /// Where it registers
+    #[arg(long)]
+    control: SocketAddr,
+    /// Through what it calls others
+    #[arg(long)]
+    gateway: SocketAddr,
+}
+
+impl Demo {
+    pub(crate) fn run(self) -> Result<(), Problem> {
+        let flags = self.settings.flags.clone();
+        let (mut settings, sources) = config::load(&flags)?;
+        let log = Log::start(&settings);
+        // Whatever a configuration says for a real installation: the demo is open, and on loopback only.
+        (settings.auth, settings.insecure) = (false, false);
+        (settings.tls_cert, settings.tls_key) = (None, None);
+        // Kept until the server has ended, then removed with all that is in it.
+        let temporary = if sources.rank("data") == 0 { Some(temporary()?) } else { None };
+        if let Some(folder) = &temporary {
+            settings.data = folder.path().join("data");
+        }
+        stay(async {
+            let signals = Signals::listen()?;
+            let control = bind_near(settings.listen, "the console")?;
+            let Gateway::At(address) = settings.gateway else {
+                let problem = Problem::new(Code::InvalidArgument, "the demo's calls go through its gateway");
+                return Err(problem.at("--gateway").next("give the address that it listens on"));
+            };
+            let data_plane = bind_near(address, "the gateway")?;
+            let server = parts::server(&settings, control).await?;
+            let channel = Local(server.channel());
+            let gateway = parts::gateway(&settings, data_plane, parts::id_within()?, channel)?;
+            gateway.ready().await;
+            let shop = open_shop(server.local_addr(), gateway.local_addr()).await;
+            let ended = match shop {
+                Ok(shop) => self.show(&settings, signals, &log, &server, gateway.local_addr(), shop).await,
+                Err(problem) => Err(problem),
+            };
+            gateway.shutdown().await;
+            server.shutdown().await;
+            ended
+        })
+    }
+
+    /// Everything runs: says so, and lets it go on until it should end.
+    async fn show(
+        &self,
+        settings: &Settings,
+        signals: Signals,
+        log: &Log,
+        server: &server::Server,
+        gateway: SocketAddr,
+        mut shop: demo::Shop,
+    ) -> Result<(), Problem> {
+        let load = (!self.no_load).then(|| demo::Load::start(gateway));
+        let services: Vec<_> = shop.instances().map(|instance| json!(instance)).collect();
+        let banner = Banner {
+            listen: Some((server.local_addr(), false)),
+            gateway: Some(gateway),
+            data: Some(&parts::absolute(&settings.data)),
+            more: [("services".to_owned(), json!(services))].into_iter().collect(),
+            hints: vec![
+                "A shop of two services is open: the storefront asks the catalog, through the gateway."
+                    .to_owned(),
+                format!("Buy something:\n  curl -H 'Host: storefront' http://{gateway}/"),
+                "Ctrl-C stops everything.".to_owned(),
+            ],
+            ..Banner::default()
+        };
+        let shown = banner.show(self.output, log);
+        if shown.is_ok() {
+            let time_is_up = async {
+                match self.time {
+                    Some(time) => tokio::time::sleep(time).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = parts::stay(signals, &self.settings.flags, log, Some(server)) => {}
+                () = time_is_up => {}
+                () = report_losses(&mut shop) => {}
+            }
+        }
+        if let Some(load) = load {
+            let calls = load.finish().await;
+            tracing::info!(calls, "the customers have left");
+        }
+        shop.close().await;
+        shown
+    }
+}
+
+impl DemoService {
+    pub(crate) fn run(self) -> Result<(), Problem> {
+        let Self { kind, id, control, gateway } = self;
+        let (settings, _) = config::load(&config::Flags::default())?;
+        let _log = Log::start(&settings);
+        stay(async move {
+            let order = demo::Order { kind, id, control, gateway };
+            demo::serve(order).await.map_err(|error| Problem::new(Code::Internal, error.to_string()))
+        })
+    }
+}
+
+/// A process of the shop that ends is told of; the others, and the viewer, go on.
+async fn report_losses(shop: &mut demo::Shop) {
+    let loss = shop.loss().await;
+    tracing::warn!(loss, "the shop has lost an instance");
+    std::future::pending().await
+}
+
+async fn open_shop(control: SocketAddr, gateway: SocketAddr) -> Result<demo::Shop, Problem> {
+    let not_started = |error: std::io::Error| Problem::new(Code::ProcessNotStarted, error.to_string());
+    let program: PathBuf = std::env::current_exe().map_err(not_started)?;
+    demo::Shop::open(&program, control, gateway).await.map_err(|error| {
+        not_started(error)
+            .next("the lines above say what kept it; if that does not help, try again with --log-level debug")
+    })
+}
+
+fn temporary() -> Result<TempDir, Problem> {
+    tempfile::Builder::new().prefix("bellwether-demo-").tempdir().map_err(|error| {
+        Problem::new(Code::DataFolderUnusable, format!("no temporary folder can be made: {error}"))
+            .next("choose a folder with --data")
+    })
+}
+
+/// The address, or where it is taken the next free one of the same kind; then that is said.
+fn bind_near(address: SocketAddr, what: &str) -> Result<TcpListener, Problem> {
+    listener::check_exposure(address, false, false, false)?;
+    let taken = match listener::bind(address) {
+        Err(problem) if problem.code() == Code::AddressInUse => problem,
+        bound => return bound,
+    };
+    let neighbours = (1..=NEIGHBOURS).filter_map(|step| address.port().checked_add(step));
+    for port in neighbours.chain([0]) {
+        if let Ok(bound) = listener::bind(SocketAddr::new(address.ip(), port)) {
+            output::tell(&format!("{}; {what} is at {} instead", taken.detail(), parts::address(&bound)?));
+            return Ok(bound);
+        }
+    }
+    Err(taken)
+}

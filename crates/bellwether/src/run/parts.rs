@@ -1,0 +1,119 @@
+//! The parts of a process, made from the settings.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+};
+
+use identity::ProxyId;
+use proxy::{Directory, Proxy, Sink};
+use server::{
+    Budget, Budgets, Server,
+    listener::{self, TlsFiles},
+};
+use wire::native::problem::{Code, Problem};
+
+use super::signals::Signals;
+use crate::{
+    config::{self, Flags, Settings},
+    log::Log,
+};
+
+/// The control plane on a socket that is bound already, so that a taken port is noticed before a data
+/// folder is touched.
+pub(super) async fn server(settings: &Settings, listener: TcpListener) -> Result<Server, Problem> {
+    let tls = settings.tls_cert.clone().zip(settings.tls_key.clone());
+    Server::start(server::Settings {
+        tls: tls.map(|(certificates, key)| TlsFiles { certificates, key }),
+        require_tokens: settings.auth,
+        insecure: settings.insecure,
+        hosts: settings.allowed_hosts.clone(),
+        budgets: budgets(settings),
+        drain: settings.drain,
+        ..server::Settings::new(listener, settings.data.clone())
+    })
+    .await
+}
+
+fn budgets(settings: &Settings) -> Budgets {
+    Budgets {
+        spans: Budget {
+            memory_bytes: settings.spans_memory.0,
+            disk_bytes: settings.spans_disk.0,
+            max_age: settings.spans_max_age,
+        },
+        samples: Budget {
+            memory_bytes: settings.samples_memory.0,
+            disk_bytes: settings.samples_disk.0,
+            max_age: settings.samples_max_age,
+        },
+        events: Budget {
+            memory_bytes: settings.events_memory.0,
+            disk_bytes: settings.events_disk.0,
+            max_age: settings.events_max_age,
+        },
+        reserve_bytes: settings.disk_reserve.0,
+    }
+}
+
+/// The data plane on a socket that is bound already.
+pub(super) fn gateway(
+    settings: &Settings,
+    listener: TcpListener,
+    id: ProxyId,
+    channel: impl Directory + Sink + Clone,
+) -> Result<Proxy, Problem> {
+    let [epoch, seed] = [random()?, random()?];
+    let invalid = |error: identity::Invalid| Problem::new(Code::Internal, error.to_string());
+    let told = proxy::Settings::new(listener, id, epoch, seed).map_err(invalid)?;
+    let told = proxy::Settings { namespace: settings.namespace.clone(), drain: settings.drain, ..told };
+    Proxy::start(told, channel.clone(), channel)
+        .map_err(|error| Problem::new(Code::Internal, format!("the gateway cannot start: {error}")))
+}
+
+/// A socket for the data plane. It takes calls to every service from whoever reaches it, so that is only
+/// this machine, unless somebody insists.
+pub(super) fn bind_gateway(address: SocketAddr, settings: &Settings) -> Result<TcpListener, Problem> {
+    if !listener::is_loopback(address.ip()) && !settings.insecure {
+        let detail = format!("other machines could call every service through the gateway at {address}");
+        return Err(Problem::new(Code::Exposed, detail)
+            .next("listen on a loopback address, or say --insecure if the network is protected otherwise"));
+    }
+    listener::bind(address)
+}
+
+/// The address that was bound.
+pub(super) fn address(listener: &TcpListener) -> Result<SocketAddr, Problem> {
+    listener.local_addr().map_err(|error| Problem::new(Code::AddressUnavailable, error.to_string()))
+}
+
+/// The data folder as it can be found from anywhere.
+pub(super) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// The gateway's id within the process of its control plane.
+pub(super) fn id_within() -> Result<ProxyId, Problem> {
+    ProxyId::new("gateway").map_err(|error| Problem::new(Code::Internal, error.to_string()))
+}
+
+fn random() -> Result<u64, Problem> {
+    getrandom::u64()
+        .map_err(|error| Problem::new(Code::Internal, format!("no random numbers can be had: {error}")))
+}
+
+/// Waits until the process is asked to stop, and takes in changed settings until then.
+pub(super) async fn stay(signals: Signals, flags: &Flags, log: &Log, server: Option<&Server>) {
+    signals
+        .stop(|| match reload(flags, log, server) {
+            Ok(()) => tracing::info!("the settings that can change were read again"),
+            Err(problem) => tracing::error!(%problem, "the settings stay as they were"),
+        })
+        .await;
+}
+
+fn reload(flags: &Flags, log: &Log, server: Option<&Server>) -> Result<(), Problem> {
+    let (settings, _) = config::load(flags)?;
+    log.reload(&settings)?;
+    server.map_or(Ok(()), Server::reload_tls)
+}
