@@ -1,0 +1,291 @@
+//! The command line: what goes where, what it exits with, and how it speaks of mistakes.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod support;
+
+use std::fs;
+
+use serde_json::Value as Json;
+use support::{Greeter, Process, bellwether, get, register, run, stderr, stdout, text, until};
+
+fn up(folder: &tempfile::TempDir) -> Process {
+    let data = folder.path().join("data");
+    Process::start(&["up", "--data", text(&data), "--listen", "127.0.0.1:0", "--gateway", "off"])
+}
+
+#[test]
+fn an_unknown_command_or_flag_names_the_nearest_and_exits_with_2() {
+    for (args, meant) in [
+        (&["sevrice", "list"][..], "service"),
+        (&["service", "lst"], "list"),
+        (&["up", "--lisen", "127.0.0.1:0"], "--listen"),
+        (&["gateway", "--contrl", "http://127.0.0.1:1"], "--control"),
+    ] {
+        let output = run(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(
+            stderr(&output).contains(meant) && stdout(&output).is_empty(),
+            "{args:?}: {}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn a_wrong_value_names_the_flag_and_the_rule_and_exits_with_2() {
+    let output = run(&["up", "--listen", "here"]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        said.contains("BW-3106") && said.contains("--listen") && said.contains("127.0.0.1:2355"),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_unknown_setting_names_the_nearest_its_place_and_exits_with_2() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("bellwether.toml"), "log_level = 'warn'\n\nspans_dsk = '1GiB'\n").unwrap();
+    // The file of the folder where it is started is found by itself.
+    let output = bellwether(&["config", "show"]).current_dir(folder.path()).output().unwrap();
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        said.contains("BW-3101") && said.contains("bellwether.toml:3:1") && said.contains("spans_disk"),
+        "{said}"
+    );
+
+    let output = bellwether(&["status"]).env("BELLWETHER_SERVR", "http://127.0.0.1:1").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("BELLWETHER_SERVER"), "{}", stderr(&output));
+}
+
+#[test]
+fn the_configuration_is_shown_with_its_origins_and_without_secrets() {
+    let output = bellwether(&["config", "show", "-o", "json", "--listen", "127.0.0.1:9"])
+        .env("BELLWETHER_TOKEN", "bw_very_secret")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(!stdout(&output).contains("very_secret"));
+    let shown: Json = serde_json::from_str(&stdout(&output)).unwrap();
+    let setting =
+        |key: &str| shown["settings"].as_array().unwrap().iter().find(|of| of["key"] == key).unwrap().clone();
+    assert_eq!(
+        (&setting("listen")["value"], &setting("listen")["from"]),
+        (&"127.0.0.1:9".into(), &"--listen".into())
+    );
+    assert_eq!(setting("token")["from"], "BELLWETHER_TOKEN");
+    assert_eq!(setting("gateway")["from"], "default");
+}
+
+#[test]
+fn a_server_that_is_not_there_exits_with_3_and_says_what_to_do() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let output = run(&["service", "list", "--server", &format!("http://{nobody}")]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(
+        said.contains("BW-3201") && said.contains("bellwether up") && stdout(&output).is_empty(),
+        "{said}"
+    );
+}
+
+#[test]
+fn something_that_is_not_bellwether_is_not_understood() {
+    let greeter = Greeter::start();
+    let output = run(&["service", "list", "--server", &format!("http://{}", greeter.address)]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("BW-3202"), "{}", stderr(&output));
+}
+
+#[test]
+fn codes_are_explained_and_an_unknown_one_names_the_nearest_and_exits_with_4() {
+    for code in ["BW-1103", "bw-1103", "1103"] {
+        let output = run(&["explain", code]);
+        assert_eq!(output.status.code(), Some(0));
+        let said = stdout(&output);
+        assert!(said.contains("BW-1103") && said.contains("Cause") && said.contains("What to do"), "{said}");
+    }
+    let output = run(&["explain", "BW-1193"]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(stderr(&output).contains("did you mean BW-11"), "{}", stderr(&output));
+    let all = run(&["explain", "-o", "jsonl"]);
+    assert!(stdout(&all).lines().count() > 80);
+    assert!(
+        stdout(&all).lines().all(|line| serde_json::from_str::<Json>(line).unwrap()["remedy"].is_string())
+    );
+}
+
+#[test]
+fn every_shell_has_its_completions() {
+    for (shell, sign) in
+        [("bash", "complete -F"), ("zsh", "#compdef bellwether"), ("fish", "complete -c bellwether")]
+    {
+        let output = run(&["completions", shell]);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(stdout(&output).contains(sign) && stdout(&output).contains("service"), "{shell}");
+    }
+}
+
+#[test]
+fn every_command_has_an_example_in_its_help() {
+    for command in [
+        "up",
+        "server",
+        "gateway",
+        "demo",
+        "status",
+        "service list",
+        "service show",
+        "instance register",
+        "instance heartbeat",
+        "instance deregister",
+        "owner",
+        "watch",
+        "trace search",
+        "trace show",
+        "event list",
+        "breaker list",
+        "proxy list",
+        "ledger",
+        "token create",
+        "token list",
+        "token revoke",
+        "config show",
+        "explain",
+        "completions",
+    ] {
+        let mut args: Vec<&str> = command.split(' ').collect();
+        args.push("--help");
+        let output = run(&args);
+        assert_eq!(output.status.code(), Some(0), "{command}");
+        assert!(
+            stdout(&output).contains(&format!("  bellwether {command}")),
+            "{command}: {}",
+            stdout(&output)
+        );
+    }
+}
+
+#[test]
+fn an_instance_comes_stays_and_goes_by_commands() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = up(&folder);
+    let url = format!("http://{}", up.address("listen"));
+    let ask = |args: &[&str]| bellwether(args).env("BELLWETHER_SERVER", &url).output().unwrap();
+
+    let place = ["--address", "10.0.0.7", "--port", "8080"];
+    let registered =
+        ask(&[&["instance", "register", "payments", "p-1", "--ttl", "60s"], &place[..]].concat());
+    assert_eq!(registered.status.code(), Some(0), "{}", stderr(&registered));
+    let lease = stdout(&registered).trim().to_owned();
+    assert!(!lease.is_empty() && stderr(&registered).contains("p-1 of payments registered"));
+
+    let heartbeat = |lease: &str| ask(&["instance", "heartbeat", "payments", "p-1", "--lease", lease]);
+    assert_eq!(heartbeat(&lease).status.code(), Some(0));
+    let stale = heartbeat("0123456789abcdef");
+    assert_eq!(stale.status.code(), Some(1));
+    assert!(stderr(&stale).contains("BW-1103"), "{}", stderr(&stale));
+
+    let shown = ask(&["service", "show", "payments"]);
+    assert!(stdout(&shown).contains("p-1") && stdout(&shown).contains("10.0.0.7:8080"), "{}", stdout(&shown));
+    let owner: Json = serde_json::from_str(&stdout(&ask(&["owner", "payments", "k", "-o", "json"]))).unwrap();
+    assert_eq!(owner["home"]["id"], "p-1");
+    let yaml = stdout(&ask(&["service", "list", "-o", "yaml"]));
+    assert!(yaml.contains("service: payments"), "{yaml}");
+
+    assert_eq!(ask(&["instance", "deregister", "payments", "p-1", "--lease", &lease]).status.code(), Some(0));
+    let gone = ask(&["service", "show", "paymens"]);
+    assert_eq!(gone.status.code(), Some(4));
+    assert!(stderr(&gone).contains("BW-1101") && stdout(&gone).is_empty(), "{}", stderr(&gone));
+    let events = stdout(&ask(&["event", "list", "-o", "jsonl"]));
+    assert!(events.lines().any(|line| line.contains("deregistered")), "{events}");
+}
+
+#[test]
+fn what_a_pipe_is_given_has_no_colours() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = up(&folder);
+    let url = format!("http://{}", up.address("listen"));
+    for args in [&["status"][..], &["ledger"], &["event", "list"], &["explain", "BW-1101"]] {
+        let output = bellwether(args).env("BELLWETHER_SERVER", &url).env("NO_COLOR", "1").output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", stderr(&output));
+        assert!(!stdout(&output).contains('\x1b') && !stderr(&output).contains('\x1b'), "{args:?}");
+    }
+}
+
+#[test]
+fn a_first_token_is_made_without_a_server_and_is_then_needed() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let create =
+        |name: &str, scope: &str| run(&["token", "create", name, "--scope", scope, "--data", text(&data)]);
+    let admin = stdout(&create("admin", "admin")).trim().to_owned();
+    let reader = stdout(&create("reader", "read")).trim().to_owned();
+    assert!(!admin.is_empty() && !reader.is_empty() && admin != reader);
+
+    let server = Process::start(&["server", "--data", text(&data), "--listen", "127.0.0.1:0", "--auth"]);
+    let url = format!("http://{}", server.address("listen"));
+    let ask = |args: &[&str], token: &str| {
+        bellwether(args).env("BELLWETHER_SERVER", &url).env("BELLWETHER_TOKEN", token).output().unwrap()
+    };
+    let without = bellwether(&["service", "list", "--server", &url]).output().unwrap();
+    assert_eq!(without.status.code(), Some(5));
+    assert!(stderr(&without).contains("BW-1201"), "{}", stderr(&without));
+    let wrong = ask(&["service", "list"], "bw_nobody_knows");
+    assert_eq!(wrong.status.code(), Some(5));
+    assert!(!stderr(&wrong).contains("nobody_knows"));
+
+    assert_eq!(ask(&["service", "list"], &reader).status.code(), Some(0));
+    let refused = ask(&["token", "list"], &reader);
+    assert_eq!(refused.status.code(), Some(5));
+    assert!(stderr(&refused).contains("admin"), "{}", stderr(&refused));
+
+    let tokens: Json = serde_json::from_str(&stdout(&ask(&["token", "list", "-o", "json"], &admin))).unwrap();
+    let of_reader =
+        tokens["tokens"].as_array().unwrap().iter().find(|token| token["name"] == "reader").unwrap();
+    assert_eq!(ask(&["token", "revoke", of_reader["id"].as_str().unwrap()], &admin).status.code(), Some(0));
+    assert_eq!(ask(&["service", "list"], &reader).status.code(), Some(5));
+
+    // A running server owns the folder, and makes tokens itself.
+    let offline = create("late", "read");
+    assert_eq!(offline.status.code(), Some(1));
+    assert!(stderr(&offline).contains("BW-3003"), "{}", stderr(&offline));
+}
+
+#[test]
+fn a_watch_goes_on_where_it_was_after_a_restart_of_the_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = up(&folder);
+    let control = server.address("listen");
+    let greeter = Greeter::start();
+    register(control, "greeter", "greeter-1", greeter.address);
+
+    let watch = bellwether(&["watch", "-o", "jsonl", "--server", &format!("http://{control}")])
+        .stdout(fs::File::create(folder.path().join("seen")).unwrap())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut watch = support::Ended(watch);
+    let seen = || fs::read_to_string(folder.path().join("seen")).unwrap();
+    until("the snapshot is seen", || seen().contains("\"snapshot\"").then_some(()));
+    register(control, "greeter", "greeter-2", greeter.address);
+    until("the change is seen", || seen().contains("greeter-2").then_some(()));
+
+    server.kill();
+    let data = folder.path().join("data");
+    let _again =
+        Process::start(&["up", "--data", text(&data), "--listen", &control.to_string(), "--gateway", "off"]);
+    register(control, "greeter", "greeter-3", greeter.address);
+    until("the later change is seen", || seen().contains("greeter-3").then_some(()));
+    assert_eq!(
+        seen().matches("\"event\":\"snapshot\"").count(),
+        1,
+        "it went on from its revision: {}",
+        seen()
+    );
+    assert!(get(control, "/bellwether/v1/events?service=greeter")["events"].as_array().unwrap().len() >= 3);
+    watch.0.kill().unwrap();
+}

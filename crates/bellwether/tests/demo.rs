@@ -1,0 +1,106 @@
+//! The demo: everything real, started and stopped as a viewer would.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod support;
+
+use std::net::{SocketAddr, TcpListener};
+
+use rustix::process::Signal;
+use serde_json::Value as Json;
+use support::{Process, bellwether, get, is_alive, request, until};
+
+const FREE: [&str; 4] = ["--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0"];
+
+fn pids(demo: &Process) -> Vec<u32> {
+    let services = demo.banner["services"].as_array().unwrap();
+    services.iter().map(|service| service["pid"].as_u64().unwrap().try_into().unwrap()).collect()
+}
+
+fn until_gone(pids: &[u32]) {
+    until("no process of the shop is left", || pids.iter().all(|pid| !is_alive(*pid)).then_some(()));
+}
+
+/// A trace in which the storefront and the catalog were both called.
+fn trace_of_both(control: SocketAddr) -> Option<Json> {
+    let traces = get(control, "/bellwether/v1/traces?namespace=default&limit=20");
+    for summary in traces["traces"].as_array()? {
+        let trace = get(control, &format!("/bellwether/v1/traces/{}", summary["trace_id"].as_str()?));
+        let spans = trace["spans"].as_array()?;
+        let called =
+            |service: &str| spans.iter().any(|span| span["attributes"]["bellwether.service"] == service);
+        if called("storefront") && called("catalog") {
+            return Some(trace.clone());
+        }
+    }
+    None
+}
+
+#[test]
+fn the_shop_is_open_traced_and_gone_after_sigterm() {
+    let mut demo = Process::start(&[&["demo"], &FREE[..]].concat());
+    let (control, gateway, pids) = (demo.address("listen"), demo.address("gateway"), pids(&demo));
+    assert_eq!(pids.len(), 3);
+    let bought = request(gateway, "GET / HTTP/1.1\r\nHost: storefront", "").unwrap();
+    assert_eq!(bought.status, 200);
+    assert!(bought.body.contains("Brass bell") && bought.body.contains("storefront-1"), "{}", bought.body);
+
+    let trace = until("a trace of both calls is found", || trace_of_both(control));
+    assert_eq!(trace["incomplete"], false, "{trace}");
+    until("the customers' calls are measured", || {
+        let red = get(control, "/bellwether/v1/red?window=5m");
+        let calls = |service: &str| {
+            red["services"].as_array()?.iter().find(|row| row["service"] == service)?["red"]["calls"].as_u64()
+        };
+        (calls("storefront")? >= 3 && calls("catalog")? >= 3).then_some(())
+    });
+    let services = get(control, "/bellwether/v1/namespaces/default/services");
+    let up = |name: &str| {
+        services["services"].as_array().unwrap().iter().find(|of| of["service"] == name).unwrap()["instances"]
+            ["up"]
+            .clone()
+    };
+    assert_eq!((up("storefront"), up("catalog")), (1.into(), 2.into()));
+
+    let data = demo.banner["data"].as_str().unwrap().to_owned();
+    demo.signal(Signal::TERM);
+    assert_eq!(demo.ended(), (Some(0), String::new()));
+    until_gone(&pids);
+    assert!(!std::path::Path::new(&data).exists(), "nothing is left behind");
+}
+
+#[test]
+fn the_shop_closes_when_the_demo_is_killed() {
+    let demo = Process::start(&[&["demo", "--no-load"], &FREE[..]].concat());
+    let (pids, data) = (pids(&demo), demo.banner["data"].as_str().unwrap().to_owned());
+    demo.kill();
+    until_gone(&pids);
+    // What a killed process leaves behind, nobody else can tidy up.
+    std::fs::remove_dir_all(std::path::Path::new(&data).parent().unwrap()).unwrap();
+}
+
+#[test]
+fn the_demo_ends_by_itself_and_without_customers_nobody_calls() {
+    let mut demo = Process::start(&[&["demo", "--no-load", "--for", "1s"], &FREE[..]].concat());
+    let (control, pids) = (demo.address("listen"), pids(&demo));
+    let red = get(control, "/bellwether/v1/red?window=5m");
+    assert_eq!(red["services"], Json::Array(Vec::new()));
+    assert_eq!(demo.ended(), (Some(0), String::new()));
+    until_gone(&pids);
+}
+
+#[test]
+fn a_taken_port_is_said_and_the_next_one_used() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let listen = format!("127.0.0.1:{port}");
+    let folder = tempfile::tempdir().unwrap();
+    let said = folder.path().join("said");
+    let mut command = bellwether(&["demo", "--no-load", "--listen", &listen, "--gateway", "127.0.0.1:0"]);
+    command.stderr(std::fs::File::create(&said).unwrap());
+    let demo = Process::start_with(command);
+    assert_ne!(demo.address("listen").port(), port);
+    let said = std::fs::read_to_string(said).unwrap();
+    assert!(said.contains(&listen) && said.contains(&demo.address("listen").to_string()), "{said}");
+    assert_eq!(demo.terminate().0, Some(0));
+}
