@@ -10,8 +10,8 @@ use std::time::Duration;
 /// `h2_max_streams` × `h2_send_buffer` for what goes out, and `h2_max_streams` × `max_header_bytes`.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Connections at the same time, in whatever state. One costs a file descriptor and, idle, about
-    /// 10 KiB (30 KiB with TLS); each one beyond is answered 503 and closed at once.
+    /// Connections at the same time, in whatever state. One costs a file descriptor and, idle, 20 KiB
+    /// (24 KiB with HTTP/2, 28 KiB with TLS); each one beyond is answered 503 and closed at once.
     pub max_connections: usize,
     /// From the connection's start until its first bytes tell the protocol.
     pub first_bytes: Duration,
