@@ -15,7 +15,7 @@ use http::HeaderMap;
 use identity::{Namespace, ServiceName};
 use serde::Deserialize;
 use storage_catalog::Scope;
-use storage_events::{Kind, Order, Query};
+use storage_events::{Event, Kind, Order, Query};
 use tokio::sync::watch;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -27,7 +27,7 @@ use super::{
     pages,
     watch::{KEEP_ALIVE, event},
 };
-use crate::{chronicle, state::State, view};
+use crate::{access::Principal, chronicle, state::State, view};
 
 /// Events that a feed reads at a time.
 const FEED_PAGE: usize = 256;
@@ -66,7 +66,8 @@ async fn list(
 ) -> Answer<Json<api::Events>> {
     caller.require(Scope::Read, params.namespace.as_ref())?;
     let query = query(&params, Order::NewestFirst, pages::limit(params.limit)?)?;
-    let events = chronicle::read(&state.events, query).await?.iter().map(view::event).collect();
+    let events = chronicle::read(&state.events, query).await?;
+    let events = events.iter().filter(|event| may_see(&caller, event)).map(view::event).collect();
     Ok(Json(api::Events { events, revision: state.events.revision() }))
 }
 
@@ -97,7 +98,7 @@ async fn feed(
     };
     let mut query = query(&params, Order::OldestFirst, FEED_PAGE)?;
     query.since = Some(last.unwrap_or_else(|| state.events.revision()));
-    let feed = Feed { revisions: state.events.revisions(), state, query, ready: VecDeque::new() };
+    let feed = Feed { revisions: state.events.revisions(), state, caller, query, ready: VecDeque::new() };
     let events = stream::unfold(feed, |mut feed| async move {
         let event = feed.next().await?;
         Some((Ok::<_, Infallible>(event), feed))
@@ -108,6 +109,7 @@ async fn feed(
 struct Feed {
     state: Arc<State>,
     revisions: watch::Receiver<u64>,
+    caller: Principal,
     query: Query,
     ready: VecDeque<SseEvent>,
 }
@@ -130,7 +132,8 @@ impl Feed {
             };
             if let Some(last) = events.last() {
                 self.query.since = Some(last.revision);
-                self.ready.extend(events.iter().map(|of| event("event", of.revision, &view::event(of))));
+                let visible = events.iter().filter(|event| may_see(&self.caller, event));
+                self.ready.extend(visible.map(|of| event("event", of.revision, &view::event(of))));
                 continue;
             }
             tokio::select! {
@@ -139,6 +142,11 @@ impl Feed {
             }
         }
     }
+}
+
+/// Events of tokens name people and their scopes, which concern operators alone.
+pub(super) fn may_see(caller: &Principal, event: &Event) -> bool {
+    event.kind != Kind::Token || caller.require(Scope::Admin, None).is_ok()
 }
 
 fn query(params: &EventQuery, order: Order, limit: usize) -> Result<Query, Problem> {

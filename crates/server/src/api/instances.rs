@@ -81,7 +81,7 @@ async fn show(
     Extension(caller): Caller,
     Named((namespace, service, instance)): Named<(Namespace, ServiceName, InstanceId)>,
 ) -> Answer<Json<api::Instance>> {
-    may_read(&Extension(caller), &namespace)?;
+    may_read(&caller, &namespace)?;
     let registry = state.roll.read();
     if registry.service(&namespace, &service).is_none() {
         return Err(services::unknown(&registry, &namespace, &service).into());

@@ -98,6 +98,6 @@ pub(crate) fn no_such_path(path: &str) -> Problem {
 }
 
 /// Reads need the scope `read` of the namespace.
-fn may_read(caller: &Caller, namespace: &Namespace) -> Result<(), Problem> {
+fn may_read(caller: &Principal, namespace: &Namespace) -> Result<(), Problem> {
     caller.require(Scope::Read, Some(namespace))
 }

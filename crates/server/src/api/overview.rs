@@ -24,12 +24,13 @@ use wire::native::{api, channel::BreakerRow, problem::Problem};
 
 use super::{
     Caller, Shared,
+    events::may_see,
     extract::{Answer, Asked},
     ledger, may_read,
     red::{rows, window},
     watch::{KEEP_ALIVE, event},
 };
-use crate::{chronicle, clock, state::State, view};
+use crate::{access::Principal, chronicle, clock, state::State, view};
 
 /// Traces and events on the page.
 const RECENT: usize = 20;
@@ -64,9 +65,9 @@ async fn show(
     Extension(caller): Caller,
     Asked(query): Asked<OverviewQuery>,
 ) -> Answer<Json<api::Overview>> {
-    may_read(&Extension(caller), &query.namespace)?;
+    may_read(&caller, &query.namespace)?;
     let window = window(query.window.as_deref())?;
-    Ok(Json(overview(&state, &query.namespace, window).await?))
+    Ok(Json(overview(&state, &caller, &query.namespace, window).await?))
 }
 
 /// The same as server-sent events `overview`, whenever something changed, at most twice a second.
@@ -82,10 +83,10 @@ async fn follow(
     Extension(caller): Caller,
     Asked(query): Asked<OverviewQuery>,
 ) -> Answer<impl IntoResponse> {
-    may_read(&Extension(caller), &query.namespace)?;
+    may_read(&caller, &query.namespace)?;
     let window = window(query.window.as_deref())?;
     let page =
-        Page { activity: state.activity.subscribe(), state, namespace: query.namespace, window, sent: 0 };
+        Page { activity: state.activity.subscribe(), state, caller, namespace: query.namespace, window, sent: 0 };
     let events = stream::unfold(page, |mut page| async move {
         let event = page.next().await?;
         Some((Ok::<_, Infallible>(event), page))
@@ -95,6 +96,7 @@ async fn follow(
 
 struct Page {
     state: Arc<State>,
+    caller: Principal,
     activity: watch::Receiver<u64>,
     namespace: Namespace,
     window: Duration,
@@ -116,7 +118,7 @@ impl Page {
         }
         self.activity.borrow_and_update();
         self.sent += 1;
-        match overview(&self.state, &self.namespace, self.window).await {
+        match overview(&self.state, &self.caller, &self.namespace, self.window).await {
             Ok(page) => Some(event("overview", self.sent, &page)),
             Err(problem) => {
                 tracing::error!(error = %problem, "a stream of overviews ended");
@@ -126,8 +128,13 @@ impl Page {
     }
 }
 
-async fn overview(state: &State, namespace: &Namespace, window: Duration) -> Result<api::Overview, Problem> {
-    let events = recent_events(state, namespace).await?;
+async fn overview(
+    state: &State,
+    caller: &Principal,
+    namespace: &Namespace,
+    window: Duration,
+) -> Result<api::Overview, Problem> {
+    let events = recent_events(state, caller, namespace).await?;
     let (revision, services) = services(state, namespace, window);
     let spans =
         SpanQuery { namespace: Some(namespace.as_str().into()), limit: RECENT, ..SpanQuery::default() };
@@ -149,7 +156,11 @@ async fn overview(state: &State, namespace: &Namespace, window: Duration) -> Res
     })
 }
 
-async fn recent_events(state: &State, namespace: &Namespace) -> Result<Vec<api::Event>, Problem> {
+async fn recent_events(
+    state: &State,
+    caller: &Principal,
+    namespace: &Namespace,
+) -> Result<Vec<api::Event>, Problem> {
     let query = EventQuery {
         kind: None,
         namespace: Some(namespace.clone()),
@@ -158,7 +169,8 @@ async fn recent_events(state: &State, namespace: &Namespace) -> Result<Vec<api::
         limit: RECENT,
         order: Order::NewestFirst,
     };
-    Ok(chronicle::read(&state.events, query).await?.iter().map(view::event).collect())
+    let events = chronicle::read(&state.events, query).await?;
+    Ok(events.iter().filter(|event| may_see(caller, event)).map(view::event).collect())
 }
 
 /// The registered services, and those that were called though nobody is registered for them.

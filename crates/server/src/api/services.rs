@@ -67,7 +67,7 @@ async fn list(
     Named(namespace): Named<Namespace>,
     Asked(query): Asked<ListQuery>,
 ) -> Answer<Json<api::Services>> {
-    may_read(&Extension(caller), &namespace)?;
+    may_read(&caller, &namespace)?;
     let limit = pages::limit(query.limit)?;
     let registry = state.roll.read();
     let (page, next) =
@@ -108,7 +108,7 @@ async fn show(
     Named((namespace, service)): Named<(Namespace, ServiceName)>,
     Asked(query): Asked<ShowQuery>,
 ) -> Answer<Json<api::Service>> {
-    may_read(&Extension(caller), &namespace)?;
+    may_read(&caller, &namespace)?;
     let status = query
         .status
         .as_deref()
@@ -142,7 +142,7 @@ async fn owner(
     Named((namespace, service)): Named<(Namespace, ServiceName)>,
     Asked(query): Asked<OwnerQuery>,
 ) -> Answer<Json<api::Owner>> {
-    may_read(&Extension(caller), &namespace)?;
+    may_read(&caller, &namespace)?;
     let registry = state.roll.read();
     let view =
         registry.service(&namespace, &service).ok_or_else(|| unknown(&registry, &namespace, &service))?;

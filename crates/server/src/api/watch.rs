@@ -65,7 +65,7 @@ async fn follow(
     Asked(query): Asked<WatchQuery>,
     headers: HeaderMap,
 ) -> Answer<impl IntoResponse> {
-    may_read(&Extension(caller), &namespace)?;
+    may_read(&caller, &namespace)?;
     let seen = match headers.get("last-event-id") {
         Some(id) => {
             let id = id.to_str().ok().and_then(|id| id.parse().ok());
