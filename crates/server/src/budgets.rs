@@ -9,8 +9,6 @@ pub struct Budget {
     pub memory_bytes: u64,
     /// Bytes on disk.
     pub disk_bytes: u64,
-    /// How long it is kept at most.
-    pub max_age: Duration,
 }
 
 /// All budgets. The registry has none: it is bounded by its number of instances, and the reserve keeps
@@ -19,10 +17,14 @@ pub struct Budget {
 pub struct Budgets {
     /// Of traces.
     pub spans: Budget,
-    /// Of the figures of calls.
+    /// How long traces are kept at most.
+    pub spans_max_age: Duration,
+    /// Of the figures of calls: the last hour in windows, and the totals.
     pub samples: Budget,
     /// Of events.
     pub events: Budget,
+    /// How long events are kept at most.
+    pub events_max_age: Duration,
     /// Telemetry is refused when the disk has less room than this, so that registrations still fit.
     pub reserve_bytes: u64,
 }
@@ -33,9 +35,11 @@ const DAY: Duration = Duration::from_secs(86_400);
 impl Default for Budgets {
     fn default() -> Self {
         Self {
-            spans: Budget { memory_bytes: 128 * MIB, disk_bytes: 1024 * MIB, max_age: 3 * DAY },
-            samples: Budget { memory_bytes: 64 * MIB, disk_bytes: 256 * MIB, max_age: DAY },
-            events: Budget { memory_bytes: 16 * MIB, disk_bytes: 256 * MIB, max_age: 30 * DAY },
+            spans: Budget { memory_bytes: 128 * MIB, disk_bytes: 1024 * MIB },
+            spans_max_age: 3 * DAY,
+            samples: Budget { memory_bytes: 64 * MIB, disk_bytes: 256 * MIB },
+            events: Budget { memory_bytes: 16 * MIB, disk_bytes: 256 * MIB },
+            events_max_age: 30 * DAY,
             reserve_bytes: 64 * MIB,
         }
     }

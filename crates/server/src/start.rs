@@ -238,7 +238,7 @@ impl Stores {
         let settings = storage_events::Settings {
             memory_bytes: budgets.events.memory_bytes,
             disk_bytes: budgets.events.disk_bytes,
-            max_age: budgets.events.max_age,
+            max_age: budgets.events_max_age,
             reserve_bytes: budgets.reserve_bytes,
             ..storage_events::Settings::default()
         };
@@ -247,7 +247,7 @@ impl Stores {
         let settings = storage_spans::Settings {
             memory_bytes: budgets.spans.memory_bytes,
             disk_bytes: budgets.spans.disk_bytes,
-            max_age: budgets.spans.max_age,
+            max_age: budgets.spans_max_age,
             reserve_bytes: budgets.reserve_bytes,
             ..storage_spans::Settings::default()
         };

@@ -133,8 +133,6 @@ settings! {
     samples_memory: Size = |_| Some("64MiB".to_owned()), [Server];
     /// How much disk the samples may take; the oldest go first
     samples_disk: Size = |_| Some("256MiB".to_owned()), [Server];
-    /// How long samples are kept at most
-    samples_max_age: Duration = |_| Some("1d".to_owned()), [Server];
     /// How much memory the events may take; the oldest go first
     events_memory: Size = |_| Some("16MiB".to_owned()), [Server];
     /// How much disk the events may take; the oldest go first
@@ -146,9 +144,11 @@ settings! {
     /// How long calls and requests in flight may take to finish when the process stops
     drain: Duration = |_| Some("10s".to_owned()), [Server, Gateway];
 
+    /// The folder in which the gateway keeps what it has to know after a restart: its id; without it nothing is kept
+    gateway_data: Option<PathBuf> = |_| None, [Gateway];
     /// The control plane that tells the gateway what is there
     control: Url = |_| Some("http://127.0.0.1:2355".to_owned()), [Gateway];
-    /// How the gateway is called in the control plane; by default after this machine
+    /// How the gateway is called in the control plane; by default after its machine and port
     proxy_id: Option<ProxyId> = |_| None, [Gateway];
 
     /// The control plane to ask

@@ -3,6 +3,7 @@
 use std::{
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use identity::ProxyId;
@@ -10,6 +11,10 @@ use proxy::{Directory, Proxy, Sink};
 use server::{
     Budget, Budgets, Server,
     listener::{self, TlsFiles},
+};
+use storage_disk::{
+    RealDisk,
+    folder::{DataFolder, FolderError},
 };
 use wire::native::problem::{Code, Problem};
 
@@ -37,21 +42,11 @@ pub(super) async fn server(settings: &Settings, listener: TcpListener) -> Result
 
 fn budgets(settings: &Settings) -> Budgets {
     Budgets {
-        spans: Budget {
-            memory_bytes: settings.spans_memory.0,
-            disk_bytes: settings.spans_disk.0,
-            max_age: settings.spans_max_age,
-        },
-        samples: Budget {
-            memory_bytes: settings.samples_memory.0,
-            disk_bytes: settings.samples_disk.0,
-            max_age: settings.samples_max_age,
-        },
-        events: Budget {
-            memory_bytes: settings.events_memory.0,
-            disk_bytes: settings.events_disk.0,
-            max_age: settings.events_max_age,
-        },
+        spans: Budget { memory_bytes: settings.spans_memory.0, disk_bytes: settings.spans_disk.0 },
+        spans_max_age: settings.spans_max_age,
+        samples: Budget { memory_bytes: settings.samples_memory.0, disk_bytes: settings.samples_disk.0 },
+        events: Budget { memory_bytes: settings.events_memory.0, disk_bytes: settings.events_disk.0 },
+        events_max_age: settings.events_max_age,
         reserve_bytes: settings.disk_reserve.0,
     }
 }
@@ -90,6 +85,24 @@ pub(super) fn address(listener: &TcpListener) -> Result<SocketAddr, Problem> {
 /// The data folder as it can be found from anywhere.
 pub(super) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// The folder of a gateway, which keeps it from others until it is dropped.
+pub(super) fn folder(path: &Path) -> Result<DataFolder, Problem> {
+    DataFolder::open(Arc::new(RealDisk), path).map_err(|error| {
+        let code = match &error {
+            FolderError::Locked { .. } => Code::DataFolderLocked,
+            FolderError::ReadOnly { .. } => Code::DataFolderReadOnly,
+            FolderError::Newer { .. } => Code::DataFolderNewer,
+            FolderError::Damaged { .. } => Code::DataFolderDamaged,
+            _ => Code::DataFolderUnusable,
+        };
+        let text = error.to_string();
+        match text.rsplit_once("; ") {
+            Some((detail, next)) => Problem::new(code, detail).next(next.to_owned()),
+            None => Problem::new(code, text),
+        }
+    })
 }
 
 /// The gateway's id within the process of its control plane.
