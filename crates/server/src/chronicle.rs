@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use monitoring::Origin;
 use registry::Change;
-use storage_events::{Batch, Event, Events, Kind, Query};
+use storage_events::{AcceptError, Batch, Event, Events, Kind, Query};
 use storage_journal::ReadError;
 use tokio::sync::mpsc;
 use wire::native::{
@@ -39,7 +39,7 @@ pub(crate) async fn follow(events: Events, mut changes: mpsc::Receiver<Vec<Chang
 }
 
 /// Tells of changes that may have been told already.
-pub(crate) async fn tell(events: &Events, changes: &[Change]) -> Result<(), storage_events::RecordError> {
+pub(crate) async fn tell(events: &Events, changes: &[Change]) -> Result<(), AcceptError> {
     let visible = changes.iter().filter(|change| change.is_visible());
     let Some(sequence) = visible.clone().map(|change| change.revision).max() else { return Ok(()) };
     let known = events.last_sequence(REGISTRY, 0).unwrap_or(0);
@@ -49,7 +49,7 @@ pub(crate) async fn tell(events: &Events, changes: &[Change]) -> Result<(), stor
         return Ok(());
     }
     let origin = Origin { source: REGISTRY.into(), epoch: 0, sequence };
-    events.record(Batch { origin: Some(origin), events: news }).await
+    events.record(Batch { origin: Some(origin), events: news }).await.map(drop)
 }
 
 /// The events of a proxy's report.

@@ -47,12 +47,16 @@ pub(crate) async fn accept(state: &Arc<State>, report: Report) -> Result<(), Pro
         if transitions.is_empty() {
             return Ok(());
         }
-        state.events.record(storage_events::Batch { origin: Some(origin), events: transitions }).await
+        state
+            .events
+            .record(storage_events::Batch { origin: Some(origin), events: transitions })
+            .await
+            .map(drop)
     };
     let (spans, samples, told) = tokio::join!(state.spans.accept(spans), state.samples.accept(samples), told);
-    spans.map_err(problems::spans)?;
-    samples.map_err(problems::samples)?;
-    told.map_err(problems::events)?;
+    for accepted in [spans.map(drop), samples.map(drop), told] {
+        accepted.map_err(problems::accept)?;
+    }
     state.live.reported(&report, now.wall);
     state.touch();
     Ok(())

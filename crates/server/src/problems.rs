@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use identity::Invalid;
 use storage_journal::{AppendError, OpenError};
+use storage_spans::AcceptError;
 use wire::native::problem::{Code, Problem};
 
 /// A value that breaks its rule.
@@ -39,41 +40,15 @@ pub(crate) fn append(error: AppendError) -> Problem {
     }
 }
 
-/// Spans that were not taken in.
-pub(crate) fn spans(error: storage_spans::AcceptError) -> Problem {
-    use storage_spans::AcceptError as E;
+/// A part of a report that was not taken in.
+pub(crate) fn accept(error: AcceptError) -> Problem {
     let detail = error.to_string();
     match error {
-        E::Full(error) | E::Disk(error) => append(error),
-        E::TooLarge { .. } => Problem::new(Code::TelemetryTooLarge, detail),
-        E::Busy => Problem::new(Code::TelemetryBusy, detail).retry_after(Duration::from_secs(1)),
-        E::Closed => stopping(),
-        E::Unbalanced { .. } => Problem::new(Code::TelemetryMalformed, detail),
-    }
-}
-
-/// Samples that were not taken in.
-pub(crate) fn samples(error: storage_samples::AcceptError) -> Problem {
-    use storage_samples::AcceptError as E;
-    let detail = error.to_string();
-    match error {
-        E::Full(error) | E::Disk(error) => append(error),
-        E::TooLarge { .. } => Problem::new(Code::TelemetryTooLarge, detail),
-        E::Busy => Problem::new(Code::TelemetryBusy, detail).retry_after(Duration::from_secs(1)),
-        E::Closed => stopping(),
-        E::Unbalanced { .. } => Problem::new(Code::TelemetryMalformed, detail),
-    }
-}
-
-/// Events that were not recorded.
-pub(crate) fn events(error: storage_events::RecordError) -> Problem {
-    use storage_events::RecordError as E;
-    let detail = error.to_string();
-    match error {
-        E::Full(error) | E::Disk(error) => append(error),
-        E::TooLarge { .. } => Problem::new(Code::RecordTooLarge, detail),
-        E::Busy => Problem::new(Code::StorageBusy, detail).retry_after(Duration::from_secs(1)),
-        E::Closed => stopping(),
+        AcceptError::Full(error) | AcceptError::Disk(error) => append(error),
+        AcceptError::TooLarge { .. } => Problem::new(Code::TelemetryTooLarge, detail),
+        AcceptError::Busy => Problem::new(Code::TelemetryBusy, detail).retry_after(Duration::from_secs(1)),
+        AcceptError::Closed => stopping(),
+        AcceptError::Unbalanced { .. } => Problem::new(Code::TelemetryMalformed, detail),
     }
 }
 

@@ -6,6 +6,8 @@ pub(super) const CORES: &[&str] = &["hash-ring", "registry", "resilience", "trac
 /// The engines that keep data, above the journal.
 const STORES: &[&str] = &["storage-catalog", "storage-events", "storage-spans", "storage-samples"];
 const JOURNAL: &[&str] = &["storage-disk", "storage-journal"];
+/// The way into the stores that take batches.
+const INTAKE: &[&str] = &["storage-intake"];
 
 /// A package, and the packages that it may use beside `identity`, which everyone may. Dev-dependencies are free, but
 /// for [`NOBODY_USES`].
@@ -20,10 +22,11 @@ pub(super) const MAY_USE: &[(&str, &[&[&str]])] = &[
     ("wire", &[CORES]),
     ("storage-disk", &[CORES]),
     ("storage-journal", &[CORES, JOURNAL]),
+    ("storage-intake", &[CORES, JOURNAL]),
     ("storage-catalog", &[CORES, JOURNAL]),
-    ("storage-events", &[CORES, JOURNAL]),
-    ("storage-spans", &[CORES, JOURNAL]),
-    ("storage-samples", &[CORES, JOURNAL]),
+    ("storage-events", &[CORES, JOURNAL, INTAKE]),
+    ("storage-spans", &[CORES, JOURNAL, INTAKE]),
+    ("storage-samples", &[CORES, JOURNAL, INTAKE]),
     // The two shells never meet: the proxy defines traits, and the binary wires them.
     ("proxy", &[CORES, &["wire"], JOURNAL]),
     ("server", &[CORES, &["wire", "console"], JOURNAL, STORES]),

@@ -15,9 +15,8 @@
 //! **Absent on purpose:** no clock (events say when they happened, and [`Events::advance`] what time it
 //! is), no wire formats, no async runtime.
 
-mod error;
+mod applier;
 mod event;
-mod intake;
 mod log;
 mod query;
 mod record;
@@ -25,23 +24,24 @@ mod settings;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use identity::Wall;
-use monitoring::Origin;
+use monitoring::{Origin, Sources};
 use prost::Message;
 use storage_disk::Disk;
+use storage_intake::Intake;
 use storage_journal::{Journal, OpenError, ReadError};
 use tokio::sync::watch;
 
-pub use error::RecordError;
 pub use event::{Event, Kind};
-pub use intake::Record;
 pub use query::{Order, Query};
 pub use settings::Settings;
+pub use storage_intake::{Accept, AcceptError, Receipt};
 
-use intake::{Arrivals, Intake};
+use applier::EventApplier;
 use log::{Log, Store};
-use record::{BATCH, BatchRecord, REMOVED, RemovedRecord};
+use record::{BATCH, BatchRecord, EventRecord, REMOVED, RemovedRecord};
 
 #[cfg(test)]
 mod tests;
@@ -81,10 +81,14 @@ pub struct Events(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     // Dropped first: its thread uses the journal.
-    intake: Intake,
+    intake: Intake<EventApplier>,
     journal: Arc<Journal>,
     store: Arc<Store>,
-    revisions: watch::Receiver<u64>,
+    /// The last revision that is readable.
+    readable: watch::Receiver<u64>,
+    /// The last revision that was given; changed under the lock of the intake.
+    given: Arc<AtomicU64>,
+    max_batch_bytes: u64,
 }
 
 impl Events {
@@ -96,8 +100,7 @@ impl Events {
     /// is then.
     pub fn open(disk: Arc<dyn Disk>, folder: &Path, settings: Settings) -> Result<Events, OpenError> {
         let mut log = Log::new(settings.memory_bytes);
-        let mut arrivals = Arrivals::default();
-        let mut before = 0;
+        let (mut sources, mut before, mut last) = (Sources::default(), 0, 0);
         let mut replay = |from, kind, payload: &[u8]| {
             let storage_journal::Origin::Segment(segment) = from else {
                 return Err("a snapshot, which this store does not write".to_owned());
@@ -107,18 +110,18 @@ impl Events {
                 BATCH => {
                     let mut batch = BatchRecord::decode(payload).map_err(undecoded)?;
                     let origin: Option<Origin> = batch.origin.take().map(Into::into);
-                    arrivals.revision = arrivals.revision.max(last_revision(&batch));
+                    last = last.max(last_revision(&batch));
                     // Should a batch ever stand in the journal twice, it counts once.
-                    if origin.as_ref().is_none_or(|origin| arrivals.sources.take_in(origin)) {
+                    if origin.as_ref().is_none_or(|origin| sources.take_in(origin)) {
                         log.add(segment, batch.into_events()?);
                     }
                 }
                 REMOVED => {
                     let removed = RemovedRecord::decode(payload).map_err(undecoded)?;
-                    arrivals.revision = arrivals.revision.max(removed.revision);
+                    last = last.max(removed.revision);
                     (before, log.expired) = (removed.before, removed.expired);
                     for origin in removed.sources {
-                        arrivals.sources.take_in(&origin.into());
+                        sources.take_in(&origin.into());
                     }
                 }
                 _ => return Err(format!("kind {kind} is unknown")),
@@ -129,26 +132,42 @@ impl Events {
         // A crash between the record and the removal leaves segments that the record already counts.
         log.forget_before(before);
         journal.remove_before(before);
-        let (sender, revisions) = watch::channel(arrivals.revision);
-        let (journal, store) = (Arc::new(journal), Arc::new(Store::new(log)));
-        let intake = Intake::start(journal.clone(), store.clone(), arrivals, sender, &settings);
-        let intake = intake.map_err(|source| OpenError::Io {
-            action: "start the thread of",
-            path: folder.to_path_buf(),
-            source,
-        })?;
-        Ok(Events(Arc::new(Inner { intake, journal, store, revisions })))
+        let (sender, readable) = watch::channel(last);
+        let (journal, store, given) =
+            (Arc::new(journal), Arc::new(Store::new(log)), Arc::new(AtomicU64::new(last)));
+        let applier = EventApplier::new(journal.clone(), store.clone(), sender, given.clone(), &settings);
+        let intake = Intake::start(folder, journal.clone(), sources, settings.queue_bytes, applier)?;
+        let max_batch_bytes = settings.max_batch_bytes;
+        Ok(Events(Arc::new(Inner { intake, journal, store, readable, given, max_batch_bytes })))
     }
 
     /// Records a batch. It resolves when its events are durable and readable.
     ///
     /// A source sends its batches one after the other, the same one again until it is recorded.
-    pub fn record(&self, batch: Batch) -> Record {
-        self.0.intake.submit(batch)
+    pub fn record(&self, batch: Batch) -> Accept {
+        let Batch { origin, mut events } = batch;
+        let mut record = BatchRecord {
+            origin: origin.as_ref().map(Into::into),
+            first_revision: 0,
+            events: events.iter().map(EventRecord::from).collect(),
+        };
+        let (bytes, limit) = (record.encoded_len() as u64, self.0.max_batch_bytes);
+        if bytes > limit {
+            return Accept::refused(AcceptError::TooLarge { bytes, limit });
+        }
+        let bytes = events.iter().map(Event::bytes).sum();
+        self.0.intake.submit(origin, bytes, || {
+            // Revisions of a batch that fails are not given again: a gap is harmless, a second meaning is
+            // not.
+            let before = self.0.given.fetch_add(events.len() as u64, Ordering::Relaxed);
+            record.first_revision = before + 1;
+            events.iter_mut().zip(before + 1..).for_each(|(event, revision)| event.revision = revision);
+            (record.encode_to_vec(), events)
+        })
     }
 
     /// Records a single event of this process.
-    pub fn record_one(&self, event: Event) -> Record {
+    pub fn record_one(&self, event: Event) -> Accept {
         self.record(Batch { origin: None, events: vec![event] })
     }
 
@@ -165,12 +184,12 @@ impl Events {
 
     /// The last revision that is readable; 0 before the first event.
     pub fn revision(&self) -> u64 {
-        *self.0.revisions.borrow()
+        *self.0.readable.borrow()
     }
 
     /// Tells of each new last revision, after it became readable.
     pub fn revisions(&self) -> watch::Receiver<u64> {
-        self.0.revisions.clone()
+        self.0.readable.clone()
     }
 
     /// The sequence of the last batch of this source and epoch that is durable.
@@ -180,7 +199,7 @@ impl Events {
 
     /// Lets time pass: what has become too old goes.
     pub fn advance(&self, now: Wall) {
-        self.0.intake.advance(now);
+        self.0.intake.queue(now);
     }
 
     /// The size of what is kept.

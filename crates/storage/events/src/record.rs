@@ -6,12 +6,11 @@
 use std::fmt::Display;
 
 use identity::{TraceId, Wall};
-use monitoring::Origin;
+pub(crate) use storage_intake::record::BATCH;
+use storage_intake::record::OriginRecord;
 
 use crate::{Event, Kind};
 
-/// A [`BatchRecord`].
-pub(crate) const BATCH: u8 = 1;
 /// A [`RemovedRecord`].
 pub(crate) const REMOVED: u8 = 2;
 
@@ -45,17 +44,6 @@ pub(crate) struct RemovedRecord {
     pub(crate) revision: u64,
 }
 
-/// See [`Origin`].
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct OriginRecord {
-    #[prost(string, tag = "1")]
-    pub(crate) source: String,
-    #[prost(uint64, tag = "2")]
-    pub(crate) epoch: u64,
-    #[prost(uint64, tag = "3")]
-    pub(crate) sequence: u64,
-}
-
 /// See [`Event`]; its revision follows from its place in the batch.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct EventRecord {
@@ -82,18 +70,6 @@ pub(crate) struct EventRecord {
     /// Sixteen bytes each, most significant first.
     #[prost(bytes = "vec", repeated, tag = "10")]
     pub(crate) exemplar_trace_ids: Vec<Vec<u8>>,
-}
-
-impl From<&Origin> for OriginRecord {
-    fn from(origin: &Origin) -> OriginRecord {
-        OriginRecord { source: origin.source.to_string(), epoch: origin.epoch, sequence: origin.sequence }
-    }
-}
-
-impl From<OriginRecord> for Origin {
-    fn from(record: OriginRecord) -> Origin {
-        Origin { source: record.source.into(), epoch: record.epoch, sequence: record.sequence }
-    }
 }
 
 impl From<&Event> for EventRecord {

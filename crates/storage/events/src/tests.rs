@@ -123,7 +123,7 @@ fn nothing_is_readable_before_it_is_durable() {
     disk.await_held_sync();
     assert_eq!((events.revision(), actions(&events, &all(Order::OldestFirst)).len()), (0, 0));
     // The same batch again is not a duplicate of something that may still fail.
-    assert_eq!(events.record(batch("gateway", 1, 0..2)).wait(), Err(RecordError::Busy));
+    assert_eq!(events.record(batch("gateway", 1, 0..2)).wait(), Err(AcceptError::Busy));
     disk.release_syncs();
     record.wait().unwrap();
     assert_eq!((events.revision(), actions(&events, &all(Order::OldestFirst)).len()), (2, 2));
@@ -242,7 +242,7 @@ fn a_full_disk_refuses_keeps_reading_and_heals() {
     events.record(batch("gateway", 1, 0..2)).wait().unwrap();
     disk.set_room(Some(disk.used_bytes() + 10));
     let refused = events.record(batch("gateway", 2, 2..4)).wait().unwrap_err();
-    assert!(matches!(refused, RecordError::Full(_)) && refused.is_temporary(), "{refused}");
+    assert!(matches!(refused, AcceptError::Full(_)) && refused.is_temporary(), "{refused}");
     assert_eq!(actions(&events, &all(Order::OldestFirst)).len(), 2);
     disk.set_room(None);
     events.record(batch("gateway", 2, 2..4)).wait().unwrap();
@@ -259,7 +259,7 @@ fn room_is_made_also_where_only_the_reserve_is_left() {
     }
     disk.set_room(Some(disk.used_bytes() + 4_000));
     let before = events.stats();
-    assert!(matches!(events.record_one(event(50)).wait(), Err(RecordError::Full(_))));
+    assert!(matches!(events.record_one(event(50)).wait(), Err(AcceptError::Full(_))));
     events.advance(Wall(0) + Duration::from_secs(365 * 86_400));
     // A refused batch is answered after the time has passed, and the room is there.
     let _ = events.record_one(event(50)).wait();
@@ -272,7 +272,7 @@ fn room_is_made_also_where_only_the_reserve_is_left() {
 fn a_batch_that_can_never_be_recorded_is_refused_for_good() {
     let events = open(&disk(), Settings { max_batch_bytes: 500, ..Settings::default() });
     let refused = events.record(batch("gateway", 1, 0..20)).wait().unwrap_err();
-    assert!(matches!(refused, RecordError::TooLarge { limit: 500, .. }) && !refused.is_temporary());
+    assert!(matches!(refused, AcceptError::TooLarge { limit: 500, .. }) && !refused.is_temporary());
     events.record(batch("gateway", 1, 0..2)).wait().unwrap();
 }
 
@@ -310,7 +310,7 @@ fn a_crash_anywhere_loses_nothing_acknowledged_and_repeats_nothing() {
         let Ok(events) = Events::open(Arc::new(disk.clone()), folder, tiny()) else { return (0, 0) };
         for number in 0..25 {
             match events.record(batch("gateway", number, number * 2..number * 2 + 2)).wait() {
-                Ok(()) => acknowledged = number + 1,
+                Ok(_) => acknowledged = number + 1,
                 Err(_) => break,
             }
         }

@@ -13,8 +13,7 @@
 //! **Absent on purpose:** no general series and no PromQL (these are for an engine of their own), no wire
 //! formats, no clock (batches say when they were received), no async runtime.
 
-mod error;
-mod intake;
+mod applier;
 mod record;
 mod settings;
 mod store;
@@ -26,13 +25,13 @@ use monitoring::{
     CallKey, ExponentialHistogram, Ledger, Origin, RedQuery, RedRow, SeriesKey, Sources, Total,
 };
 use storage_disk::Disk;
+use storage_intake::Intake;
 use storage_journal::{Journal, OpenError, Recovery};
 
-pub use error::AcceptError;
-pub use intake::Accept;
 pub use settings::Settings;
+pub use storage_intake::{Accept, AcceptError, Receipt};
 
-use intake::Intake;
+use applier::SampleApplier;
 use store::{Durable, Store};
 
 #[cfg(test)]
@@ -52,15 +51,6 @@ pub struct Batch {
     pub dropped: Vec<(Box<str>, u64)>,
     /// The others: what is counted, and the durations of its calls in seconds.
     pub rows: Vec<(CallKey, ExponentialHistogram)>,
-}
-
-/// What became of a batch that was taken in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Receipt {
-    /// How many of its rows are stored.
-    pub stored: u64,
-    /// It had been taken in before, and changed nothing this time.
-    pub is_duplicate: bool,
 }
 
 /// The size of what is kept.
@@ -87,7 +77,7 @@ pub struct Stats {
 #[derive(Debug)]
 pub struct Samples {
     // Dropped first: its thread uses the journal.
-    intake: Intake,
+    intake: Intake<SampleApplier>,
     journal: Arc<Journal>,
     store: Arc<Store>,
 }
@@ -133,12 +123,9 @@ impl Samples {
                 replay(kind, payload).map_err(|error| error.to_string())
             })?;
         let (journal, store) = (Arc::new(journal), Arc::new(Store::new(durable)));
-        let intake = Intake::start(Arc::clone(&journal), Arc::clone(&store), sources, &settings);
-        let intake = intake.map_err(|source| OpenError::Io {
-            action: "start the thread of",
-            path: folder.to_path_buf(),
-            source,
-        })?;
+        let applier =
+            SampleApplier::new(Arc::clone(&journal), Arc::clone(&store), settings.snapshot_after_bytes);
+        let intake = Intake::start(folder, Arc::clone(&journal), sources, settings.queue_bytes, applier)?;
         Ok((Self { intake, journal, store }, recovery))
     }
 
@@ -147,21 +134,14 @@ impl Samples {
     ///
     /// A source sends its batches one after the other, the same one again until it is taken in.
     pub fn accept(&self, batch: Batch) -> Accept {
-        let mut ledger = Ledger { received: batch.received, ..Ledger::default() };
-        for (reason, count) in &batch.dropped {
-            ledger.drop_for(reason, *count);
-        }
-        ledger.stored = batch.rows.len() as u64;
-        if !ledger.balances() {
-            return Accept::answered(Err(AcceptError::Unbalanced {
-                received: ledger.received,
-                rows: ledger.stored,
-                dropped: ledger.dropped_total(),
-            }));
-        }
-        let Batch { origin, received_at, rows, .. } = batch;
-        let batch = record::Batch { origin, received_at, ledger, rows };
-        self.intake.submit(&record::encode(&batch), batch)
+        let Batch { origin, received_at, received, dropped, rows } = batch;
+        let ledger = match storage_intake::account(received, rows.len(), 0, &dropped) {
+            Ok(ledger) => ledger,
+            Err(error) => return Accept::refused(error),
+        };
+        let batch = record::Batch { origin: origin.clone(), received_at, ledger, rows };
+        let encoded = record::encode(&batch);
+        self.intake.submit(origin, encoded.len() as u64, || (encoded, batch))
     }
 
     /// How the calls of a window up to `now` went.

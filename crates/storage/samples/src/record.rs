@@ -5,7 +5,7 @@
 //! in histograms are seconds. Three kinds of record: [`BATCH`] in segments, [`HEAD`] and [`SERIES`] in
 //! snapshots.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use identity::{InstanceId, Invalid, Namespace, RouteName, ServiceName, Wall};
 use monitoring::{
@@ -13,9 +13,9 @@ use monitoring::{
     Total,
 };
 use prost::Message;
+pub(crate) use storage_intake::record::BATCH;
+use storage_intake::record::{LedgerRecord, OriginRecord};
 
-/// The kind of a record that holds a [`BatchRecord`].
-pub(crate) const BATCH: u8 = 1;
 /// The kind of a record that holds a [`HeadRecord`]; the first of a snapshot.
 pub(crate) const HEAD: u8 = 2;
 /// The kind of a record that holds a [`SeriesRecord`].
@@ -67,34 +67,6 @@ pub(crate) struct SeriesRecord {
     /// The slots of the last hour.
     #[prost(message, repeated, tag = "4")]
     pub(crate) slots: Vec<SlotRecord>,
-}
-
-/// Where a batch comes from; see [`Origin`].
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct OriginRecord {
-    /// Who sent it.
-    #[prost(string, tag = "1")]
-    pub(crate) source: String,
-    /// Which run of the source.
-    #[prost(uint64, tag = "2")]
-    pub(crate) epoch: u64,
-    /// Its number within the epoch.
-    #[prost(uint64, tag = "3")]
-    pub(crate) sequence: u64,
-}
-
-/// Counters; see [`Ledger`].
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct LedgerRecord {
-    /// What came in.
-    #[prost(uint64, tag = "1")]
-    pub(crate) received: u64,
-    /// What was stored.
-    #[prost(uint64, tag = "2")]
-    pub(crate) stored: u64,
-    /// What was left out, by reason.
-    #[prost(btree_map = "string, uint64", tag = "4")]
-    pub(crate) dropped: BTreeMap<String, u64>,
 }
 
 /// The calls of one key in one collection.
@@ -380,8 +352,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Batch, NotUnderstood> {
 }
 
 /// The bytes of a snapshot's first record.
-pub(crate) fn encode_head(ledger: &Ledger, sources: impl Iterator<Item = Origin>) -> Vec<u8> {
-    let sources = sources.map(|origin| OriginRecord::from(&origin)).collect();
+pub(crate) fn encode_head(ledger: &Ledger, sources: &[Origin]) -> Vec<u8> {
+    let sources = sources.iter().map(OriginRecord::from).collect();
     HeadRecord { ledger: Some(ledger.into()), sources }.encode_to_vec()
 }
 
@@ -415,30 +387,4 @@ pub(crate) fn decode_series(bytes: &[u8]) -> Result<SeriesState, NotUnderstood> 
         total: total(record.total)?,
         slots: record.slots.into_iter().map(slot).collect::<Result<_, NotUnderstood>>()?,
     })
-}
-
-impl From<&Origin> for OriginRecord {
-    fn from(origin: &Origin) -> Self {
-        Self { source: origin.source.to_string(), epoch: origin.epoch, sequence: origin.sequence }
-    }
-}
-
-impl From<OriginRecord> for Origin {
-    fn from(record: OriginRecord) -> Self {
-        Self { source: record.source.into(), epoch: record.epoch, sequence: record.sequence }
-    }
-}
-
-impl From<&Ledger> for LedgerRecord {
-    fn from(ledger: &Ledger) -> Self {
-        let dropped = ledger.dropped.iter().map(|(reason, count)| (reason.to_string(), *count)).collect();
-        Self { received: ledger.received, stored: ledger.stored, dropped }
-    }
-}
-
-impl From<LedgerRecord> for Ledger {
-    fn from(record: LedgerRecord) -> Self {
-        let dropped = record.dropped.into_iter().map(|(reason, count)| (reason.into(), count)).collect();
-        Self { received: record.received, stored: record.stored, dropped, ..Self::default() }
-    }
 }

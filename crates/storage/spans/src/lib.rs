@@ -12,31 +12,30 @@
 //! **Absent on purpose:** no decisions about sampling (they were made before), no wire formats, no clock
 //! (batches say when they were received, and [`Spans::advance`] what time it is), no async runtime.
 
-mod error;
+mod applier;
 mod index;
-mod intake;
 mod record;
 mod retention;
 mod search;
 mod settings;
 mod store;
 
-use std::{io, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use identity::{TraceId, Wall};
 use monitoring::{Ledger, Origin, Sources};
 use prost::Message;
 use storage_disk::Disk;
+use storage_intake::Intake;
 use storage_journal::{Journal, OpenError, Recovery};
 use traces::{Span, Trace};
 
-pub use error::AcceptError;
 pub use index::ServiceKey;
-pub use intake::Accept;
 pub use search::{Page, PageToken, Query};
 pub use settings::Settings;
+pub use storage_intake::{Accept, AcceptError, Receipt};
 
-use intake::Intake;
+use applier::SpanApplier;
 use retention::Gone;
 use store::{Durable, Store};
 
@@ -59,15 +58,6 @@ pub struct Batch {
     pub dropped: Vec<(Box<str>, u64)>,
     /// The others.
     pub spans: Vec<Span>,
-}
-
-/// What became of a batch that was taken in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Receipt {
-    /// How many of its spans are stored.
-    pub stored: u64,
-    /// It had been taken in before, and changed nothing this time.
-    pub is_duplicate: bool,
 }
 
 /// The size of what is kept.
@@ -105,7 +95,7 @@ pub const TOO_DEEP: &str = "value_too_deep";
 #[derive(Debug)]
 pub struct Spans {
     // Dropped first: its thread uses the journal.
-    intake: Intake,
+    intake: Intake<SpanApplier>,
     journal: Arc<Journal>,
     store: Arc<Store>,
 }
@@ -155,8 +145,8 @@ impl Spans {
             journal.remove_before(before);
         }
         let (journal, store) = (Arc::new(journal), Arc::new(Store::new(durable)));
-        let intake = Intake::start(Arc::clone(&journal), Arc::clone(&store), sources, &settings);
-        let intake = intake.map_err(|source| start_error(folder, source))?;
+        let applier = SpanApplier::new(Arc::clone(&journal), Arc::clone(&store), &settings);
+        let intake = Intake::start(folder, Arc::clone(&journal), sources, settings.queue_bytes, applier)?;
         Ok((Self { intake, journal, store }, recovery))
     }
 
@@ -165,36 +155,29 @@ impl Spans {
     ///
     /// A source sends its batches one after the other, the same one again until it is taken in.
     pub fn accept(&self, batch: Batch) -> Accept {
-        let mut ledger =
-            Ledger { received: batch.received, sampled_out: batch.sampled_out, ..Ledger::default() };
-        for (reason, count) in &batch.dropped {
-            ledger.drop_for(reason, *count);
-        }
-        ledger.stored = batch.spans.len() as u64;
-        if !ledger.balances() {
-            return Accept::answered(Err(AcceptError::Unbalanced {
-                received: ledger.received,
-                spans: ledger.stored,
-                sampled_out: ledger.sampled_out,
-                dropped: ledger.dropped_total(),
-            }));
-        }
-        let mut spans = batch.spans;
+        let Batch { origin, received_at, received, sampled_out, dropped, mut spans } = batch;
+        let mut ledger = match storage_intake::account(received, spans.len(), sampled_out, &dropped) {
+            Ok(ledger) => ledger,
+            Err(error) => return Accept::refused(error),
+        };
         spans.retain(record::is_shallow);
         ledger.drop_for(TOO_DEEP, ledger.stored - spans.len() as u64);
         ledger.stored = spans.len() as u64;
-        let encoded = record::encode(batch.origin.as_ref(), batch.received_at, &ledger, &spans);
+        let encoded = record::encode(origin.as_ref(), received_at, &ledger, &spans);
         drop(spans);
         // What is kept in memory is what a restart would find, with everything shared that can be.
         match record::decode(&encoded) {
-            Ok(batch) => self.intake.submit(&encoded, batch),
-            Err(_) => Accept::answered(Err(AcceptError::Closed)),
+            Ok(batch) => {
+                let bytes = (encoded.len() + batch.bytes) as u64;
+                self.intake.submit(origin, bytes, || (encoded, batch))
+            }
+            Err(_) => Accept::refused(AcceptError::Closed),
         }
     }
 
     /// Lets time pass: what has become too old goes.
     pub fn advance(&self, now: Wall) {
-        self.intake.advance(now);
+        self.intake.queue(now);
     }
 
     /// The spans of a trace in the order in which they came.
@@ -243,8 +226,4 @@ impl Spans {
             journal: self.journal.stats(),
         }
     }
-}
-
-fn start_error(folder: &Path, source: io::Error) -> OpenError {
-    OpenError::Io { action: "start the thread of", path: folder.to_path_buf(), source }
 }

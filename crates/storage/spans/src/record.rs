@@ -11,10 +11,10 @@ use std::{collections::HashMap, sync::Arc};
 use identity::{SpanId, TraceId, Wall};
 use monitoring::{Ledger, Origin};
 use prost::Message;
+pub(crate) use storage_intake::record::BATCH;
+use storage_intake::record::{LedgerRecord, OriginRecord};
 use traces::{Attributes, Dropped, Event, Key, Kind, Link, Resource, Scope, Span, Status, StatusCode, Value};
 
-/// The kind of a record that holds a [`BatchRecord`].
-pub(crate) const BATCH: u8 = 1;
 /// The kind of a record that holds a [`RemovedRecord`].
 pub(crate) const REMOVED: u8 = 2;
 
@@ -59,40 +59,6 @@ pub(crate) struct RemovedRecord {
     /// The last batch of each source when this was written, least recent first.
     #[prost(message, repeated, tag = "3")]
     pub(crate) sources: Vec<OriginRecord>,
-}
-
-/// Where a batch comes from; see [`Origin`].
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct OriginRecord {
-    /// Who sent it.
-    #[prost(string, tag = "1")]
-    pub(crate) source: String,
-    /// Which run of the source.
-    #[prost(uint64, tag = "2")]
-    pub(crate) epoch: u64,
-    /// Its number within the epoch.
-    #[prost(uint64, tag = "3")]
-    pub(crate) sequence: u64,
-}
-
-/// Counters; see [`Ledger`].
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct LedgerRecord {
-    /// What came in.
-    #[prost(uint64, tag = "1")]
-    pub(crate) received: u64,
-    /// What was stored.
-    #[prost(uint64, tag = "2")]
-    pub(crate) stored: u64,
-    /// What a sampling decision left out.
-    #[prost(uint64, tag = "3")]
-    pub(crate) sampled_out: u64,
-    /// What was left out for other reasons.
-    #[prost(btree_map = "string, uint64", tag = "4")]
-    pub(crate) dropped: std::collections::BTreeMap<String, u64>,
-    /// What retention has removed.
-    #[prost(uint64, tag = "5")]
-    pub(crate) expired: u64,
 }
 
 /// A resource; see [`Resource`].
@@ -555,42 +521,5 @@ fn fits(value: &Value, depth: usize) -> bool {
         Value::Array(values) => depth > 0 && values.iter().all(|value| fits(value, depth - 1)),
         Value::Map(map) => depth > 0 && map.iter().all(|(_, value)| fits(value, depth - 1)),
         _ => true,
-    }
-}
-
-impl From<&Origin> for OriginRecord {
-    fn from(origin: &Origin) -> Self {
-        Self { source: origin.source.to_string(), epoch: origin.epoch, sequence: origin.sequence }
-    }
-}
-
-impl From<OriginRecord> for Origin {
-    fn from(record: OriginRecord) -> Self {
-        Self { source: record.source.into(), epoch: record.epoch, sequence: record.sequence }
-    }
-}
-
-impl From<&Ledger> for LedgerRecord {
-    fn from(ledger: &Ledger) -> Self {
-        Self {
-            received: ledger.received,
-            stored: ledger.stored,
-            sampled_out: ledger.sampled_out,
-            dropped: ledger.dropped.iter().map(|(reason, count)| (reason.to_string(), *count)).collect(),
-            expired: ledger.expired,
-        }
-    }
-}
-
-impl From<LedgerRecord> for Ledger {
-    fn from(record: LedgerRecord) -> Self {
-        Self {
-            received: record.received,
-            stored: record.stored,
-            sampled_out: record.sampled_out,
-            dropped: record.dropped.into_iter().map(|(reason, count)| (reason.into(), count)).collect(),
-            spooled: 0,
-            expired: record.expired,
-        }
     }
 }

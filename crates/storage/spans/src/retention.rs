@@ -11,11 +11,12 @@ use std::{sync::Arc, time::Duration};
 use identity::Wall;
 use monitoring::{Ledger, Origin};
 use prost::Message;
+use storage_intake::record::{LedgerRecord, OriginRecord};
 use storage_journal::Journal;
 
 use crate::{
     Settings,
-    record::{LedgerRecord, OriginRecord, REMOVED, RemovedRecord},
+    record::{REMOVED, RemovedRecord},
     store::{Durable, Store},
 };
 

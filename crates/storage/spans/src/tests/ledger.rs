@@ -52,37 +52,10 @@ fn a_batch_that_is_sent_again_is_acknowledged_and_not_counted_again() {
 }
 
 #[test]
-fn a_second_batch_of_a_source_waits_for_the_first() {
-    let disk = FaultyDisk::new(1);
-    let store = open(&disk);
-    disk.hold_syncs();
-    let first = store.accept(batch(0));
-    assert_eq!(store.accept(batch(0)).wait(), Err(AcceptError::Busy), "the same one");
-    assert_eq!(store.accept(batch(1)).wait(), Err(AcceptError::Busy), "the next one");
-    let other = Batch { origin: Some(Origin { source: "other".into(), epoch: 1, sequence: 0 }), ..batch(7) };
-    let other = store.accept(other);
-    assert_eq!(store.ledger().received, 0, "nothing is readable before it is durable");
-    assert_eq!(store.trace(trace_id(1)), None);
-    disk.release_syncs();
-    assert!(first.wait().is_ok() && other.wait().is_ok());
-    assert!(store.accept(batch(1)).wait().is_ok());
-}
-
-#[test]
-fn a_batch_whose_sender_went_away_is_taken_in_all_the_same() {
-    let disk = FaultyDisk::new(1);
-    let store = open(&disk);
-    drop(store.accept(batch(0)));
-    store.accept(plain(vec![span(9, 1, "shop", "op")])).wait().unwrap();
-    assert_eq!(store.trace(trace_id(1)).map(|spans| spans.len()), Some(3));
-    assert!(store.accept(batch(0)).wait().unwrap().is_duplicate);
-}
-
-#[test]
 fn a_batch_that_does_not_add_up_is_refused_and_changes_nothing() {
     let store = open(&FaultyDisk::new(1));
     let error = store.accept(Batch { received: 6, ..batch(0) }).wait().unwrap_err();
-    assert!(matches!(error, AcceptError::Unbalanced { received: 6, spans: 3, sampled_out: 1, dropped: 1 }));
+    assert!(matches!(error, AcceptError::Unbalanced { received: 6, stored: 3, sampled_out: 1, dropped: 1 }));
     assert!(!error.is_temporary());
     assert_eq!(store.ledger(), Default::default());
 }

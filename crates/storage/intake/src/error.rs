@@ -2,7 +2,7 @@
 
 use storage_journal::AppendError;
 
-/// Why a batch was not taken in. Nothing of it is counted.
+/// Why a batch was not taken in. Nothing of it is kept or counted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AcceptError {
     /// The disk is full. Send it again later.
@@ -24,14 +24,16 @@ pub enum AcceptError {
     Busy,
     /// Its counters do not add up, so that the ledger would not either.
     #[error(
-        "the batch's counters do not add up: {received} received, but {rows} rows and {dropped} dropped; \
-         correct the sender"
+        "the batch's counters do not add up: {received} received, but {stored} to store, {sampled_out} \
+         sampled out and {dropped} dropped; correct the sender"
     )]
     Unbalanced {
         /// What it says it received.
         received: u64,
-        /// The rows that it has.
-        rows: u64,
+        /// What it has.
+        stored: u64,
+        /// What it says it sampled out.
+        sampled_out: u64,
         /// What it says it dropped.
         dropped: u64,
     },

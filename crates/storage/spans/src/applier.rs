@@ -1,0 +1,49 @@
+//! What is done with batches that are durable, by the thread of the intake.
+
+use std::sync::Arc;
+
+use identity::Wall;
+use storage_intake::{Applier, Arrivals};
+use storage_journal::{Journal, Position};
+
+use crate::{Settings, record, retention::Retention, store::Store};
+
+/// Adds batches to the index, and keeps the budgets.
+#[derive(Debug)]
+pub(crate) struct SpanApplier {
+    store: Arc<Store>,
+    retention: Retention,
+    /// The time as last heard of.
+    now: Wall,
+}
+
+impl SpanApplier {
+    pub(crate) fn new(journal: Arc<Journal>, store: Arc<Store>, settings: &Settings) -> Self {
+        let retention = Retention::new(journal, Arc::clone(&store), settings);
+        Self { store, retention, now: Wall::default() }
+    }
+}
+
+impl Applier for SpanApplier {
+    const NAME: &'static str = "spans";
+    type Batch = record::Batch;
+    /// What time it is.
+    type Job = Wall;
+
+    fn apply(&mut self, position: Position, batch: record::Batch) -> u64 {
+        let stored = batch.ledger.stored;
+        self.now = batch.received_at;
+        self.store.write().index.add(position.segment, batch);
+        self.retention.reached(position.segment);
+        stored
+    }
+
+    fn settle(&mut self, arrivals: &Arrivals<Self>) {
+        self.retention.enforce(self.now, || arrivals.origins());
+    }
+
+    fn run(&mut self, now: Wall, arrivals: &Arrivals<Self>) {
+        self.now = now;
+        self.settle(arrivals);
+    }
+}
