@@ -57,12 +57,13 @@ pub(crate) struct FlagsOf<R> {
     roles: PhantomData<R>,
 }
 
-/// The flag of a setting in a command. The gateway's own address is what it listens on.
+/// The flag of a setting in a command. In a file or an environment that a control plane shares, the gateway's
+/// settings need a name of their own; in its own command they do not.
 fn flag(setting: &Setting, roles: &[Role]) -> String {
-    if setting.key == "gateway" && roles.contains(&Role::Gateway) {
-        "listen".to_owned()
-    } else {
-        setting.flag()
+    match setting.key {
+        "gateway" if roles.contains(&Role::Gateway) => "listen".to_owned(),
+        "gateway_data" => "data".to_owned(),
+        _ => setting.flag(),
     }
 }
 

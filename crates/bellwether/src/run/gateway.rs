@@ -1,9 +1,10 @@
 //! `gateway`: the data plane alone.
 
-use std::net::SocketAddr;
+use std::{io::ErrorKind, net::SocketAddr, path::Path};
 
 use clap::Args;
 use identity::ProxyId;
+use storage_disk::folder::{DataFolder, Store};
 use wire::native::problem::{Code, Problem};
 
 use super::{banner::Banner, parts, signals::Signals, stay};
@@ -39,11 +40,16 @@ impl Gateway {
                 return Err(problem.at("--listen").next("give the address that it listens on"));
             };
             let socket = parts::bind_gateway(address, &settings)?;
-            let id = id(&settings, parts::address(&socket)?)?;
-            let gateway = parts::gateway(&settings, socket, id, Grpc::new(&settings)?)?;
+            // Owned as long as the gateway runs.
+            let folder = settings.gateway_data.as_deref().map(parts::folder).transpose()?;
+            let id = id(&settings, parts::address(&socket)?, folder.as_ref())?;
+            let gateway = parts::gateway(&settings, socket, id.clone(), Grpc::new(&settings)?)?;
+            let data = settings.gateway_data.as_deref().map(parts::absolute);
             let banner = Banner {
                 gateway: Some(gateway.local_addr()),
                 control: Some(&settings.control),
+                data: data.as_deref(),
+                more: [("proxy".to_owned(), id.as_str().into())].into_iter().collect(),
                 ..Banner::default()
             };
             banner.show(self.output, &log)?;
@@ -54,11 +60,50 @@ impl Gateway {
     }
 }
 
-/// The id that was given, else one that says which machine and port: the same after a restart.
-fn id(settings: &Settings, address: SocketAddr) -> Result<ProxyId, Problem> {
-    if let Some(id) = &settings.proxy_id {
-        return Ok(id.clone());
+/// The file in the gateway's folder that holds its id.
+const ID_FILE: &str = "id";
+
+/// An id has at most 128 bytes.
+const ID_BYTES: u64 = 256;
+
+/// The id that was given, else the one that the folder remembers, else one that says which machine and
+/// port. It is remembered, so that the gateway is the same one after a restart on another port.
+fn id(settings: &Settings, address: SocketAddr, folder: Option<&DataFolder>) -> Result<ProxyId, Problem> {
+    let remembered = folder.map(|folder| (folder, folder.store(Store::Proxy).join(ID_FILE)));
+    let known = match (&settings.proxy_id, &remembered) {
+        (Some(id), _) => Some(id.clone()),
+        (None, Some((folder, file))) => read(folder, file)?,
+        (None, None) => None,
+    };
+    let id = match known {
+        Some(id) => id,
+        None => made(address)?,
+    };
+    if let Some((folder, file)) = remembered {
+        let disk = folder.disk();
+        let written = disk
+            .create_folder(&folder.store(Store::Proxy))
+            .and_then(|()| disk.replace(&file, id.as_str().as_bytes()));
+        written.map_err(|error| {
+            Problem::new(Code::DiskFailed, format!("{} cannot be written: {error}", file.display()))
+        })?;
     }
+    Ok(id)
+}
+
+fn read(folder: &DataFolder, file: &Path) -> Result<Option<ProxyId>, Problem> {
+    let damaged = |why: String| Problem::new(Code::DataFolderDamaged, format!("{}: {why}", file.display()));
+    match folder.disk().read(file, ID_BYTES) {
+        Ok(bytes) => {
+            let id = ProxyId::new(&String::from_utf8_lossy(&bytes));
+            id.map(Some).map_err(|invalid| damaged(invalid.to_string()))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(damaged(error.to_string())),
+    }
+}
+
+fn made(address: SocketAddr) -> Result<ProxyId, Problem> {
     let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     let machine: String = machine.chars().filter(|c| sound(*c)).take(64).collect();

@@ -72,6 +72,11 @@ impl Process {
 
     pub(crate) fn start_with(mut command: Command) -> Self {
         command.args(["-o", "json", "--log-level", "warn"]);
+        Self::spawn(command)
+    }
+
+    /// Starts it as it is.
+    pub(crate) fn spawn(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
