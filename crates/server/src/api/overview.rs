@@ -36,6 +36,9 @@ use crate::{access::Principal, chronicle, clock, state::State, view};
 const RECENT: usize = 20;
 /// The stream says something at most this often …
 const PACE: Duration = Duration::from_millis(500);
+/// … with pauses of this many times what a page costs, so that a page of many series takes at most a
+/// tenth of a core …
+const PAUSE_PER_COST: u32 = 9;
 /// … and at least this often, because rates fall while nothing happens.
 const REFRESH: Duration = Duration::from_secs(5);
 
@@ -85,8 +88,15 @@ async fn follow(
 ) -> Answer<impl IntoResponse> {
     may_read(&caller, &query.namespace)?;
     let window = window(query.window.as_deref())?;
-    let page =
-        Page { activity: state.activity.subscribe(), state, caller, namespace: query.namespace, window, sent: 0 };
+    let page = Page {
+        activity: state.activity.subscribe(),
+        state,
+        caller,
+        namespace: query.namespace,
+        window,
+        sent: 0,
+        cost: Duration::ZERO,
+    };
     let events = stream::unfold(page, |mut page| async move {
         let event = page.next().await?;
         Some((Ok::<_, Infallible>(event), page))
@@ -101,15 +111,18 @@ struct Page {
     namespace: Namespace,
     window: Duration,
     sent: u64,
+    /// How long the last page took to make.
+    cost: Duration,
 }
 
 impl Page {
     async fn next(&mut self) -> Option<SseEvent> {
         if self.sent > 0 {
             let stopping = self.state.stopping.clone();
+            let pause = PACE.max(self.cost * PAUSE_PER_COST);
             let paced = async {
-                tokio::time::sleep(PACE).await;
-                let _ = tokio::time::timeout(REFRESH - PACE, self.activity.changed()).await;
+                tokio::time::sleep(pause).await;
+                let _ = tokio::time::timeout(REFRESH.saturating_sub(pause), self.activity.changed()).await;
             };
             tokio::select! {
                 () = paced => {}
@@ -118,7 +131,10 @@ impl Page {
         }
         self.activity.borrow_and_update();
         self.sent += 1;
-        match overview(&self.state, &self.caller, &self.namespace, self.window).await {
+        let begun = clock::mono();
+        let page = overview(&self.state, &self.caller, &self.namespace, self.window).await;
+        self.cost = clock::mono().since(begun);
+        match page {
             Ok(page) => Some(event("overview", self.sent, &page)),
             Err(problem) => {
                 tracing::error!(error = %problem, "a stream of overviews ended");
