@@ -1,0 +1,70 @@
+//! Side by side with others: `cargo xtask bench NAME [--json FILE] [--quick]`.
+//!
+//! One file per benchmark; [`report`] prints and writes what they measured, [`process`] accounts for the
+//! processor time of this process and of others. Rounds are interleaved, so that whatever else the
+//! machine does hits all subjects alike, and figures are medians with the range of all rounds.
+
+mod clock;
+mod journal;
+mod process;
+mod report;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Benchmarks of Bellwether beside its peers.
+#[derive(Debug, Parser)]
+#[command(name = "bench", version)]
+struct Cli {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Acknowledged records a second, and the processor time each costs, beside SQLite and etcd.
+    Journal(Options),
+}
+
+/// What all benchmarks take.
+#[derive(Debug, Args)]
+struct Options {
+    /// Write the figures to this file as well, as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// A short run that shows whether it works; its figures are worth little.
+    #[arg(long)]
+    quick: bool,
+    /// Where data is written; it should be on the disk that is to be measured.
+    #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
+    folder: PathBuf,
+}
+
+impl Options {
+    /// Rounds of each subject.
+    fn rounds(&self) -> usize {
+        if self.quick { 2 } else { 5 }
+    }
+
+    /// How long a subject is measured in a round.
+    fn seconds(&self) -> u64 {
+        if self.quick { 1 } else { 4 }
+    }
+}
+
+/// A benchmark stops at the first thing that goes wrong and says what.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    let Bench::Journal(options) = Cli::parse().bench;
+    let finished = journal::run(&options).and_then(|report| report.publish(options.json.as_deref()));
+    match finished {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::complain(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
