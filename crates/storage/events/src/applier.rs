@@ -11,12 +11,21 @@ use std::{
 use identity::Wall;
 use prost::Message;
 use storage_intake::{Applier, Arrivals};
-use storage_journal::{Journal, Position};
+use storage_journal::{Append, Journal, Position};
 use tokio::sync::watch;
 
 use crate::log::Store;
 use crate::record::{REMOVED, RemovedRecord};
 use crate::{Event, Settings};
+
+/// What is done beside batches.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// It is this late.
+    Advance(Wall),
+    /// All before this segment has been applied.
+    Rotated(Append),
+}
 
 /// Makes events readable, in the order of their revisions, and keeps the budgets.
 #[derive(Debug)]
@@ -31,6 +40,9 @@ pub(crate) struct EventApplier {
     max_age: Duration,
     /// The time as last heard of.
     now: Wall,
+    /// All events before this segment are in the log. Its own, and those of later segments, may be durable
+    /// and on their way here.
+    reached: u64,
 }
 
 impl EventApplier {
@@ -42,18 +54,23 @@ impl EventApplier {
         settings: &Settings,
     ) -> Self {
         let Settings { disk_bytes, max_age, .. } = *settings;
-        Self { journal, store, readable, given, disk_bytes, max_age, now: Wall::default() }
+        // Recovery has added all that there was.
+        let reached = journal.segments().last().map_or(0, |segment| segment.number);
+        Self { journal, store, readable, given, disk_bytes, max_age, now: Wall::default(), reached }
+    }
+
+    /// Begins a new segment where all that there is is too old, so that the newest one can go as well.
+    fn end_old_segment(&self, now: Wall) -> Option<Append> {
+        let newest = self.store.read().chapters.values().next_back()?.newest;
+        (newest + self.max_age < now).then(|| self.journal.rotate())
     }
 
     fn first_to_keep(&self) -> Option<u64> {
         let segments = self.journal.segments();
         let mut disk = segments.iter().map(|segment| segment.bytes).sum::<u64>();
         let log = self.store.read();
-        // Batches of later segments may be durable and on their way here, behind this one; the segment
-        // that was reached, and those after it, stay.
-        let reached = log.chapters.keys().next_back().copied().unwrap_or(0);
         let mut before = None;
-        for pair in segments.windows(2).take_while(|pair| pair[0].number < reached) {
+        for pair in segments.windows(2).take_while(|pair| pair[1].number <= self.reached) {
             let chapter = log.chapters.get(&pair[0].number);
             // One without events holds nothing that could be too young.
             let is_old = chapter.is_none_or(|chapter| chapter.newest + self.max_age < self.now);
@@ -70,12 +87,12 @@ impl EventApplier {
 impl Applier for EventApplier {
     const NAME: &'static str = "events";
     type Batch = Vec<Event>;
-    /// What time it is.
-    type Job = Wall;
+    type Job = Job;
 
     fn apply(&mut self, position: Position, events: Vec<Event>) -> u64 {
         let (stored, last) = (events.len() as u64, events.last().map(|event| event.revision));
         self.store.write().add(position.segment, events);
+        self.reached = self.reached.max(position.segment);
         if let Some(last) = last {
             self.readable.send_replace(last);
         }
@@ -107,8 +124,19 @@ impl Applier for EventApplier {
         self.journal.remove_before(before);
     }
 
-    fn run(&mut self, now: Wall, arrivals: &Arrivals<Self>) {
-        self.now = now;
+    fn run(&mut self, job: Job, arrivals: &Arrivals<Self>) {
+        match job {
+            Job::Advance(now) => {
+                self.now = now;
+                arrivals.queue(|| self.end_old_segment(now).map(Job::Rotated));
+            }
+            Job::Rotated(rotated) => {
+                // Otherwise the newest segment stays until the next attempt.
+                if let Ok(position) = rotated.wait() {
+                    self.reached = self.reached.max(position.segment);
+                }
+            }
+        }
         self.settle(arrivals);
     }
 }

@@ -199,7 +199,7 @@ impl Events {
 
     /// Lets time pass: what has become too old goes.
     pub fn advance(&self, now: Wall) {
-        self.0.intake.queue(now);
+        self.0.intake.queue(applier::Job::Advance(now));
     }
 
     /// The size of what is kept.

@@ -13,7 +13,7 @@ pub struct Settings {
     /// Disk for the journal, some 300 bytes an event.
     pub disk_bytes: u64,
     /// How long events are kept. Judged by whole segments: one goes when its newest event is older
-    /// than this and a newer segment has begun.
+    /// than this.
     pub max_age: Duration,
     /// Disk that is left to others: with less room than this, nothing is recorded.
     pub reserve_bytes: u64,

@@ -236,6 +236,25 @@ fn old_events_go_and_their_senders_and_revisions_are_remembered() {
 }
 
 #[test]
+fn old_events_go_also_where_nothing_newer_comes() {
+    let disk = disk();
+    let events = open(&disk, Settings::default());
+    events.record(batch("gateway", 5, 0..20)).wait().unwrap();
+    events.advance(Wall(0) + Duration::from_secs(365 * 86_400));
+    let is_gone = |_| {
+        std::thread::yield_now();
+        events.stats().events == 0
+    };
+    assert!((0..1_000_000).any(is_gone));
+    assert_eq!(events.stats().expired, 20);
+    drop(events);
+    let events = open(&disk.crash(), Settings::default());
+    events.record(batch("gateway", 5, 0..20)).wait().unwrap();
+    events.record(batch("gateway", 6, 20..21)).wait().unwrap();
+    assert_eq!((events.stats().expired, events.revision()), (20, 21));
+}
+
+#[test]
 fn a_full_disk_refuses_keeps_reading_and_heals() {
     let disk = disk();
     let events = open(&disk, Settings::default());

@@ -1,6 +1,11 @@
 //! Batches of numbers over a disk that fails.
 
-use std::sync::{Mutex, MutexGuard};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Mutex, MutexGuard},
+    task::{Context, Poll, Waker},
+};
 
 use prost::Message;
 use storage_disk::{Fault, FaultyDisk};
@@ -62,6 +67,13 @@ fn send(intake: &Intake<Diary>, source: &str, number: u64) -> Accept {
     intake.submit(origin(source, number), 40, || (number.to_be_bytes(), number))
 }
 
+/// The answer if it is there already.
+fn at_once(mut accept: Accept) -> Poll<Answer> {
+    Pin::new(&mut accept).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+const BUSY: Poll<Answer> = Poll::Ready(Err(AcceptError::Busy));
+
 fn taken_in(stored: u64) -> Result<Receipt, AcceptError> {
     Ok(Receipt { stored, is_duplicate: false })
 }
@@ -93,11 +105,11 @@ fn a_second_batch_of_a_source_waits_for_the_first() {
     disk.hold_syncs();
     let first = send(&intake, "a", 1);
     disk.await_held_sync();
-    assert_eq!(send(&intake, "a", 1).wait(), Err(AcceptError::Busy), "the same one");
-    assert_eq!(send(&intake, "a", 2).wait(), Err(AcceptError::Busy), "the next one");
-    let other = send(&intake, "b", 1);
-    assert_eq!(diary.read(), "", "nothing is applied before it is durable");
+    let refused = [1, 2].map(|number| at_once(send(&intake, "a", number)));
+    let (other, applied) = (send(&intake, "b", 1), diary.read());
     disk.release_syncs();
+    assert_eq!(refused, [BUSY, BUSY], "the same one, and the next one");
+    assert_eq!(applied, "", "nothing is applied before it is durable");
     assert!(first.wait().is_ok() && other.wait().is_ok());
     assert!(send(&intake, "a", 2).wait().is_ok());
 }
@@ -121,14 +133,15 @@ fn what_waits_is_bounded_and_one_batch_always_fits() {
     let (intake, _) = start(&disk);
     disk.hold_syncs();
     let large = intake.submit(None, 1_000, || ([], 1));
-    let refused = || intake.submit(None, 1, || -> ([u8; 0], u64) { unreachable!("it is not admitted") });
-    assert_eq!(refused().wait(), Err(AcceptError::Busy));
+    let one_more = || at_once(intake.submit(None, 1, || ([], 1)));
+    let beside_a_large_one = one_more();
     disk.release_syncs();
     large.wait().unwrap();
     disk.hold_syncs();
     let fitting = [send(&intake, "a", 1), send(&intake, "b", 1), intake.submit(None, 20, || ([], 1))];
-    assert_eq!(refused().wait(), Err(AcceptError::Busy));
+    let beyond_the_limit = one_more();
     disk.release_syncs();
+    assert_eq!([beside_a_large_one, beyond_the_limit], [BUSY, BUSY]);
     assert!(fitting.map(Accept::wait).iter().all(Result::is_ok));
 }
 
@@ -147,12 +160,21 @@ fn a_job_has_its_place_among_the_batches() {
 
 #[test]
 fn closing_finishes_what_is_on_its_way_also_for_senders_that_went_away() {
-    let (intake, diary) = start(&FaultyDisk::new(1));
+    let disk = FaultyDisk::new(1);
+    let (intake, diary) = start(&disk);
+    disk.hold_syncs();
     drop(send(&intake, "a", 1));
     let kept = send(&intake, "b", 2);
     intake.queue("job");
-    drop(intake);
-    assert_eq!(diary.read(), "1 settled 2 settled job@2");
+    let at_the_end = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            disk.await_held_sync();
+            disk.release_syncs();
+        });
+        drop(intake);
+        diary.read()
+    });
+    assert_eq!(at_the_end, "1 settled 2 settled job@2");
     assert_eq!(kept.wait(), taken_in(2));
 }
 

@@ -241,6 +241,12 @@ impl Journal {
         Append(self.shared.append(&[(kind, payload)], true))
     }
 
+    /// Begins a new segment after everything appended before this call, unless the newest is empty, and
+    /// resolves to the place of the next record. What was the newest segment can then be removed.
+    pub fn rotate(&self) -> Append {
+        Append(self.shared.rotate())
+    }
+
     /// Begins a snapshot that covers everything appended before this call and nothing after. The
     /// caller holds the same lock around this call as around its appends, captures its state, and
     /// then writes it without the lock.

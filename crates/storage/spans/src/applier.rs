@@ -4,9 +4,18 @@ use std::sync::Arc;
 
 use identity::Wall;
 use storage_intake::{Applier, Arrivals};
-use storage_journal::{Journal, Position};
+use storage_journal::{Append, Journal, Position};
 
 use crate::{Settings, record, retention::Retention, store::Store};
+
+/// What is done beside batches.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// It is this late.
+    Advance(Wall),
+    /// All before this segment has been applied.
+    Rotated(Append),
+}
 
 /// Adds batches to the index, and keeps the budgets.
 #[derive(Debug)]
@@ -27,8 +36,7 @@ impl SpanApplier {
 impl Applier for SpanApplier {
     const NAME: &'static str = "spans";
     type Batch = record::Batch;
-    /// What time it is.
-    type Job = Wall;
+    type Job = Job;
 
     fn apply(&mut self, position: Position, batch: record::Batch) -> u64 {
         let stored = batch.ledger.stored;
@@ -42,8 +50,19 @@ impl Applier for SpanApplier {
         self.retention.enforce(self.now, || arrivals.origins());
     }
 
-    fn run(&mut self, now: Wall, arrivals: &Arrivals<Self>) {
-        self.now = now;
+    fn run(&mut self, job: Job, arrivals: &Arrivals<Self>) {
+        match job {
+            Job::Advance(now) => {
+                self.now = now;
+                arrivals.queue(|| self.retention.end_old_segment(now).map(Job::Rotated));
+            }
+            Job::Rotated(rotated) => {
+                // Otherwise the newest segment stays until the next attempt.
+                if let Ok(position) = rotated.wait() {
+                    self.retention.reached(position.segment);
+                }
+            }
+        }
         self.settle(arrivals);
     }
 }

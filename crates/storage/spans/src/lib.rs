@@ -177,7 +177,7 @@ impl Spans {
 
     /// Lets time pass: what has become too old goes.
     pub fn advance(&self, now: Wall) {
-        self.intake.queue(now);
+        self.intake.queue(applier::Job::Advance(now));
     }
 
     /// The spans of a trace in the order in which they came.

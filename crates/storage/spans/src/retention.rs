@@ -12,7 +12,7 @@ use identity::Wall;
 use monitoring::{Ledger, Origin};
 use prost::Message;
 use storage_intake::record::{LedgerRecord, OriginRecord};
-use storage_journal::Journal;
+use storage_journal::{Append, Journal};
 
 use crate::{
     Settings,
@@ -27,7 +27,7 @@ pub(crate) struct Retention {
     memory_bytes: u64,
     disk_bytes: u64,
     max_age: Duration,
-    /// The segment of the last batch in the index. Batches of later segments, and of this one, may be
+    /// All batches before this segment are in the index. Its own, and those of later segments, may be
     /// durable and on their way here.
     reached: u64,
 }
@@ -43,6 +43,12 @@ impl Retention {
     /// Takes note that all batches before this segment are in the index.
     pub(crate) fn reached(&mut self, segment: u64) {
         self.reached = self.reached.max(segment);
+    }
+
+    /// Begins a new segment where all that there is is too old, so that the newest one can go as well.
+    pub(crate) fn end_old_segment(&self, now: Wall) -> Option<Append> {
+        let newest = self.store.read().index.blocks().back()?.newest;
+        (newest + self.max_age < now).then(|| self.journal.rotate())
     }
 
     /// Removes what is beyond the budgets at `now`.

@@ -14,7 +14,7 @@ pub struct Settings {
     /// Disk for the journal, 200 to 400 bytes a span with ten attributes.
     pub disk_bytes: u64,
     /// How long spans are kept. Judged by whole segments: one goes when its newest batch is older than
-    /// this and a newer segment has begun.
+    /// this.
     pub max_age: Duration,
     /// Disk that is left to others: with less room than this, nothing is accepted.
     pub reserve_bytes: u64,

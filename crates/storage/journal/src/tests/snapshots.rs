@@ -1,7 +1,7 @@
 //! How old records go.
 
 use super::world::{KIND, World, open, origins, payload, small};
-use crate::{History, Origin, ReadError, Settings, SnapshotError};
+use crate::{History, Origin, Position, ReadError, Settings, SnapshotError};
 
 #[test]
 fn a_snapshot_takes_the_place_of_what_came_before_it() {
@@ -109,6 +109,22 @@ fn a_window_forgets_its_oldest_segments_but_never_the_newest() {
     let survivor = world.disk.crash();
     let (_, recovery, ids) = open(&survivor, window).unwrap();
     assert_eq!((ids.last(), recovery.damaged), (Some(&30), vec![]));
+}
+
+#[test]
+fn a_window_forgets_its_newest_segment_once_another_has_begun() {
+    let window = Settings { history: History::Window, ..Settings::default() };
+    let mut world = World::new(1, window.clone());
+    world.open();
+    world.append(1).unwrap();
+    let next = Position { segment: 2, record: 2 };
+    for _ in 0..2 {
+        assert_eq!(world.journal().rotate().wait(), Ok(next), "an empty one stays the newest");
+    }
+    assert!(world.journal().remove_before(2) > 0);
+    assert_eq!(world.append(1), Ok(next));
+    let (_, recovery, ids) = open(&world.disk.crash(), window).unwrap();
+    assert_eq!((ids, recovery.damaged), (vec![2], vec![]));
 }
 
 #[test]

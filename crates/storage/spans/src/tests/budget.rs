@@ -79,6 +79,27 @@ fn what_is_too_old_goes_by_whole_segments() {
 }
 
 #[test]
+fn what_is_too_old_goes_also_where_nothing_newer_comes() {
+    let disk = FaultyDisk::new(1);
+    let aging = Settings { max_age: Duration::from_nanos(50), ..settings() };
+    let store = open_with(&disk, aging.clone());
+    fill(&store);
+    assert_eq!((store.stats().segments, store.ledger().expired), (1, 0));
+    store.advance(Wall(BATCHES + 51));
+    let is_gone = |_| {
+        std::thread::yield_now();
+        store.stats().spans == 0
+    };
+    assert!((0..1_000_000).any(is_gone));
+    let ledger = store.ledger();
+    assert!(ledger.balances() && ledger.expired == ledger.stored, "{ledger:?}");
+    drop(store);
+    let again = open_with(&disk, aging);
+    assert_eq!((again.ledger(), again.stats().traces), (ledger, 0));
+    assert!(again.accept(batch(0)).wait().unwrap().is_duplicate, "though its record is gone");
+}
+
+#[test]
 fn replaying_more_than_memory_holds_keeps_the_newest() {
     let disk = FaultyDisk::new(1);
     // Segments are as small as they will be, so that there are many.
