@@ -48,16 +48,22 @@ struct Process {
 
 impl Shop {
     /// Starts the processes, all at once, and waits until each has registered. `program` is called with
-    /// `demo-service KIND ID --control ADDRESS --gateway ADDRESS`.
+    /// `demo-service KIND ID --control ADDRESS --gateway ADDRESS` and these flags.
     ///
     /// # Errors
     /// The process that did not start, or did not register in time; the others are stopped.
-    pub async fn open(program: &Path, control: SocketAddr, gateway: SocketAddr) -> io::Result<Self> {
+    pub async fn open(
+        program: &Path,
+        flags: &[String],
+        control: SocketAddr,
+        gateway: SocketAddr,
+    ) -> io::Result<Self> {
         let mut starting = Vec::new();
         for (kind, id) in INSTANCES {
             let child = Command::new(program)
                 .args(["demo-service", kind.as_str(), id])
                 .args(["--control", &control.to_string(), "--gateway", &gateway.to_string()])
+                .args(flags)
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .kill_on_drop(true)

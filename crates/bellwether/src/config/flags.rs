@@ -30,7 +30,7 @@ macro_rules! roles {
         pub(crate) struct $name;
 
         impl Roles for $name {
-            const ROLES: &'static [Role] = &[Role::Any, $(Role::$role),*];
+            const ROLES: &'static [Role] = &[$(Role::$role),*];
         })*
     };
 }
@@ -39,15 +39,17 @@ roles! {
     /// The flags of a command that asks a control plane.
     ForClient = [Client];
     /// The flags of the control plane.
-    ForServer = [Server];
+    ForServer = [Stay, Server];
     /// The flags of both in one process.
-    ForUp = [Server, Up];
+    ForUp = [Stay, Server, Up];
     /// The flags of the data plane.
-    ForGateway = [Gateway];
+    ForGateway = [Stay, Gateway];
     /// The flags of the demo.
-    ForDemo = [Demo];
+    ForDemo = [Stay, Demo];
+    /// The flags of a service of the demo.
+    ForDemoService = [Stay];
     /// The flags of a command that looks at all settings.
-    ForEverything = [Server, Up, Client];
+    ForEverything = [Stay, Server, Up, Client];
 }
 
 /// The flags of these roles, to be flattened into a command.

@@ -13,7 +13,9 @@ mod sources;
 mod tests;
 mod value;
 
-pub(crate) use flags::{Flags, FlagsOf, ForClient, ForDemo, ForEverything, ForGateway, ForServer, ForUp};
+pub(crate) use flags::{
+    Flags, FlagsOf, ForClient, ForDemo, ForDemoService, ForEverything, ForGateway, ForServer, ForUp,
+};
 pub(crate) use settings::{SETTINGS, Settings};
 pub(crate) use sources::{Environment, Sources};
 pub(crate) use value::{FromSetting, Gateway, LogFormat, Secret, Url};

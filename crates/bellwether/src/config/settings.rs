@@ -14,8 +14,8 @@ use super::{
 /// What uses a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Every command.
-    Any,
+    /// Every process that stays.
+    Stay,
     /// The control plane.
     Server,
     /// The data plane within the same process.
@@ -103,9 +103,9 @@ macro_rules! settings {
 
 settings! {
     /// What to log: error, warn, info, debug, trace or off; also by part, such as info,proxy=debug
-    log_level: EnvFilter = |_| Some("info".to_owned()), [Any], reloads;
+    log_level: EnvFilter = |_| Some("info".to_owned()), [Stay], reloads;
     /// How to log: text for people, json for machines, auto for text on a terminal and json otherwise
-    log_format: LogFormat = |_| Some("auto".to_owned()), [Any];
+    log_format: LogFormat = |_| Some("auto".to_owned()), [Stay];
 
     /// Where the control plane listens: console, API and gRPC; port 0 takes any free port
     listen: SocketAddr = |_| Some("127.0.0.1:2355".to_owned()), [Server, Demo];

@@ -53,7 +53,8 @@ impl Banner<'_> {
                 document.insert(key.to_owned(), value);
             }
         };
-        put("listen", self.listen.map(|(address, _)| json!(address)));
+        // Where there is only a gateway, that is what listens.
+        put("listen", self.listen.map(|(address, _)| address).or(self.gateway).map(|address| json!(address)));
         put("gateway", self.gateway.map(|address| json!(address)));
         put("control", self.control.map(|url| json!(url.to_string())));
         put("data", self.data.map(|path| json!(path.to_string_lossy())));

@@ -16,7 +16,7 @@ use wire::native::problem::{Code, Problem};
 use super::{banner::Banner, parts, signals::Signals, stay};
 use crate::{
     channel::Local,
-    config::{self, FlagsOf, ForDemo, Gateway, Settings},
+    config::{self, FlagsOf, ForDemo, ForDemoService, Gateway, Settings, Sources},
     log::Log,
     output::{self, Format},
 };
@@ -57,6 +57,8 @@ pub(crate) struct DemoService {
     /// Through what it calls others
     #[arg(long)]
     gateway: SocketAddr,
+    #[command(flatten)]
+    settings: FlagsOf<ForDemoService>,
 }
 
 impl Demo {
@@ -84,7 +86,9 @@ impl Demo {
             let channel = Local(server.channel());
             let gateway = parts::gateway(&settings, data_plane, parts::id_within()?, channel)?;
             gateway.ready().await;
-            let shop = open_shop(server.local_addr(), gateway.local_addr()).await;
+            let shop =
+                open_shop(server.local_addr(), gateway.local_addr(), &self.flags_for_services(&sources))
+                    .await;
             let ended = match shop {
                 Ok(shop) => self.show(&settings, signals, &log, &server, gateway.local_addr(), shop).await,
                 Err(problem) => Err(problem),
@@ -93,6 +97,18 @@ impl Demo {
             server.shutdown().await;
             ended
         })
+    }
+
+    /// What the services are told as well: where the settings are, and how to log.
+    fn flags_for_services(&self, sources: &Sources) -> Vec<String> {
+        let mut flags = Vec::new();
+        let mut flag = |name: &str, text: &str| flags.extend([name.to_owned(), text.to_owned()]);
+        if let Some(config) = &self.settings.flags.config {
+            flag("--config", config);
+        }
+        flag("--log-level", sources.get("log_level").0);
+        flag("--log-format", sources.get("log_format").0);
+        flags
     }
 
     /// Everything runs: says so, and lets it go on until it should end.
@@ -145,8 +161,8 @@ impl Demo {
 
 impl DemoService {
     pub(crate) fn run(self) -> Result<(), Problem> {
-        let Self { kind, id, control, gateway } = self;
-        let (settings, _) = config::load(&config::Flags::default())?;
+        let Self { kind, id, control, gateway, settings } = self;
+        let (settings, _) = config::load(&settings.flags)?;
         let _log = Log::start(&settings);
         stay(async move {
             let order = demo::Order { kind, id, control, gateway };
@@ -162,10 +178,14 @@ async fn report_losses(shop: &mut demo::Shop) {
     std::future::pending().await
 }
 
-async fn open_shop(control: SocketAddr, gateway: SocketAddr) -> Result<demo::Shop, Problem> {
+async fn open_shop(
+    control: SocketAddr,
+    gateway: SocketAddr,
+    flags: &[String],
+) -> Result<demo::Shop, Problem> {
     let not_started = |error: std::io::Error| Problem::new(Code::ProcessNotStarted, error.to_string());
     let program: PathBuf = std::env::current_exe().map_err(not_started)?;
-    demo::Shop::open(&program, control, gateway).await.map_err(|error| {
+    demo::Shop::open(&program, flags, control, gateway).await.map_err(|error| {
         not_started(error)
             .next("the lines above say what kept it; if that does not help, try again with --log-level debug")
     })
