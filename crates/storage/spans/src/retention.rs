@@ -55,7 +55,7 @@ impl Retention {
     pub(crate) fn enforce(&self, now: Wall, sources: impl FnOnce() -> Vec<Origin>) {
         let Some((before, removed)) = self.due(now) else { return };
         let record = removed_record(before, &removed, sources());
-        if self.journal.append(REMOVED, record.encode_to_vec()).wait().is_err() {
+        if self.journal.append_from_reserve(REMOVED, record.encode_to_vec()).wait().is_err() {
             return; // The journal counts and reports it.
         }
         {

@@ -1,5 +1,6 @@
 use std::{path::Path, sync::Arc};
 
+use identity::Wall;
 use monitoring::Ledger;
 use storage_disk::{Fault, FaultyDisk};
 
@@ -125,6 +126,21 @@ fn the_reserve_is_left_to_others() {
     assert!(matches!(store.accept(batch(1)).wait(), Err(AcceptError::Full(_))));
     disk.set_room(None);
     assert!(store.accept(batch(1)).wait().is_ok());
+}
+
+#[test]
+fn room_is_made_also_where_only_the_reserve_is_left() {
+    let disk = FaultyDisk::new(1);
+    let max_age = std::time::Duration::from_secs(60);
+    let store = open_with(&disk, Settings { reserve_bytes: 5_000, max_age, ..settings() });
+    store.accept(batch(0)).wait().unwrap();
+    disk.set_room(Some(disk.used_bytes() + 4_000));
+    assert!(matches!(store.accept(batch(1)).wait(), Err(AcceptError::Full(_))));
+    store.advance(Wall(0) + max_age * 1_000);
+    // A refused batch is answered after the time has passed, and what was too old is gone.
+    let _ = store.accept(batch(1)).wait();
+    let ledger = store.ledger();
+    assert!(ledger.expired > 0 && ledger.balances(), "{ledger:?}");
 }
 
 #[test]
