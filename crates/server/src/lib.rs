@@ -26,4 +26,4 @@ mod view;
 
 pub use budgets::{Budget, Budgets};
 pub use channel::{Channel, Subscription};
-pub use start::{Server, Settings, create_token_offline};
+pub use start::{Server, Settings, create_token_offline, data_folder};

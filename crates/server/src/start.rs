@@ -230,7 +230,7 @@ struct Stores {
 
 impl Stores {
     fn open(data: &Path, budgets: &Budgets) -> Result<Self, Problem> {
-        let folder = DataFolder::open(Arc::new(RealDisk), data).map_err(|error| refused_folder(&error))?;
+        let folder = data_folder(data)?;
         let now = clock::now();
         let open = |error: &storage_journal::OpenError| problems::open(error);
         let (catalog, loaded) =
@@ -274,6 +274,14 @@ fn warn_of_damage(store: &str, recovery: &storage_journal::Recovery) {
     }
 }
 
+/// Takes a data folder into possession, until the value is dropped.
+///
+/// # Errors
+/// Why it cannot be used, and what to do about it; it is as it was.
+pub fn data_folder(path: &Path) -> Result<DataFolder, Problem> {
+    DataFolder::open(Arc::new(RealDisk), path).map_err(|error| refused_folder(&error))
+}
+
 fn refused_folder(error: &FolderError) -> Problem {
     let code = match error {
         FolderError::Locked { .. } => Code::DataFolderLocked,
@@ -306,7 +314,7 @@ async fn catch_up(events: &Events, changes: &[Change]) -> Result<(), Problem> {
 /// What is in the way: above all a server that runs on the folder, which makes tokens itself.
 pub async fn create_token_offline(data: &Path, request: &TokenRequest) -> Result<(String, String), Problem> {
     let spec = api::token_spec(request)?;
-    let folder = DataFolder::open(Arc::new(RealDisk), data).map_err(|error| refused_folder(&error))?;
+    let folder = data_folder(data)?;
     let now = clock::now();
     let (catalog, _) = Catalog::open(folder.disk(), &folder.store(Store::Catalog), now)
         .map_err(|error| problems::open(&error))?;

@@ -41,7 +41,7 @@ impl Gateway {
             };
             let socket = parts::bind_gateway(address, &settings)?;
             // Owned as long as the gateway runs.
-            let folder = settings.gateway_data.as_deref().map(parts::folder).transpose()?;
+            let folder = settings.gateway_data.as_deref().map(server::data_folder).transpose()?;
             let id = id(&settings, parts::address(&socket)?, folder.as_ref())?;
             let gateway = parts::gateway(&settings, socket, id.clone(), Grpc::new(&settings)?)?;
             let data = settings.gateway_data.as_deref().map(parts::absolute);

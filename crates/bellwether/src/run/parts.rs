@@ -3,7 +3,6 @@
 use std::{
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use identity::ProxyId;
@@ -11,10 +10,6 @@ use proxy::{Directory, Proxy, Sink};
 use server::{
     Budget, Budgets, Server,
     listener::{self, TlsFiles},
-};
-use storage_disk::{
-    RealDisk,
-    folder::{DataFolder, FolderError},
 };
 use wire::native::problem::{Code, Problem};
 
@@ -85,24 +80,6 @@ pub(super) fn address(listener: &TcpListener) -> Result<SocketAddr, Problem> {
 /// The data folder as it can be found from anywhere.
 pub(super) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
-}
-
-/// The folder of a gateway, which keeps it from others until it is dropped.
-pub(super) fn folder(path: &Path) -> Result<DataFolder, Problem> {
-    DataFolder::open(Arc::new(RealDisk), path).map_err(|error| {
-        let code = match &error {
-            FolderError::Locked { .. } => Code::DataFolderLocked,
-            FolderError::ReadOnly { .. } => Code::DataFolderReadOnly,
-            FolderError::Newer { .. } => Code::DataFolderNewer,
-            FolderError::Damaged { .. } => Code::DataFolderDamaged,
-            _ => Code::DataFolderUnusable,
-        };
-        let text = error.to_string();
-        match text.rsplit_once("; ") {
-            Some((detail, next)) => Problem::new(code, detail).next(next.to_owned()),
-            None => Problem::new(code, text),
-        }
-    })
 }
 
 /// The gateway's id within the process of its control plane.

@@ -1,16 +1,12 @@
 //! Who did what, when and why; as pages and as a feed.
 
-use std::{collections::VecDeque, convert::Infallible, sync::Arc};
+use std::{collections::VecDeque, sync::Arc};
 
 use axum::{
     Extension, Json,
     extract::State as Of,
-    response::{
-        IntoResponse, Sse,
-        sse::{Event as SseEvent, KeepAlive},
-    },
+    response::{IntoResponse, sse::Event as SseEvent},
 };
-use futures_util::stream;
 use http::HeaderMap;
 use identity::{Namespace, ServiceName};
 use serde::Deserialize;
@@ -24,8 +20,7 @@ use wire::native::{api, nearest, problem::Problem};
 use super::{
     Caller, Shared,
     extract::{Answer, Asked, invalid},
-    pages,
-    watch::{KEEP_ALIVE, event},
+    pages, stream,
 };
 use crate::{access::Principal, chronicle, state::State, view};
 
@@ -99,11 +94,7 @@ async fn feed(
     let mut query = query(&params, Order::OldestFirst, FEED_PAGE)?;
     query.since = Some(last.unwrap_or_else(|| state.events.revision()));
     let feed = Feed { revisions: state.events.revisions(), state, caller, query, ready: VecDeque::new() };
-    let events = stream::unfold(feed, |mut feed| async move {
-        let event = feed.next().await?;
-        Some((Ok::<_, Infallible>(event), feed))
-    });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+    Ok(stream::answer(feed))
 }
 
 struct Feed {
@@ -114,7 +105,7 @@ struct Feed {
     ready: VecDeque<SseEvent>,
 }
 
-impl Feed {
+impl stream::Follower for Feed {
     async fn next(&mut self) -> Option<SseEvent> {
         loop {
             if let Some(event) = self.ready.pop_front() {
@@ -133,7 +124,7 @@ impl Feed {
             if let Some(last) = events.last() {
                 self.query.since = Some(last.revision);
                 let visible = events.iter().filter(|event| may_see(&self.caller, event));
-                self.ready.extend(visible.map(|of| event("event", of.revision, &view::event(of))));
+                self.ready.extend(visible.map(|of| stream::event("event", of.revision, &view::event(of))));
                 continue;
             }
             tokio::select! {

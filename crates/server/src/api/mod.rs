@@ -26,6 +26,7 @@ mod overview;
 mod pages;
 mod red;
 mod services;
+mod stream;
 mod tokens;
 mod traces;
 mod watch;

@@ -1,16 +1,12 @@
 //! The first page of the console in one answer, and as a stream that follows it.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension, Json,
     extract::State as Of,
-    response::{
-        IntoResponse, Sse,
-        sse::{Event as SseEvent, KeepAlive},
-    },
+    response::{IntoResponse, sse::Event as SseEvent},
 };
-use futures_util::stream;
 use identity::Namespace;
 use monitoring::{By, RedRow};
 use resilience::State as BreakerState;
@@ -28,7 +24,7 @@ use super::{
     extract::{Answer, Asked},
     ledger, may_read,
     red::{rows, window},
-    watch::{KEEP_ALIVE, event},
+    stream,
 };
 use crate::{access::Principal, chronicle, clock, state::State, view};
 
@@ -97,11 +93,7 @@ async fn follow(
         sent: 0,
         cost: Duration::ZERO,
     };
-    let events = stream::unfold(page, |mut page| async move {
-        let event = page.next().await?;
-        Some((Ok::<_, Infallible>(event), page))
-    });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+    Ok(stream::answer(page))
 }
 
 struct Page {
@@ -115,7 +107,7 @@ struct Page {
     cost: Duration,
 }
 
-impl Page {
+impl stream::Follower for Page {
     async fn next(&mut self) -> Option<SseEvent> {
         if self.sent > 0 {
             let stopping = self.state.stopping.clone();
@@ -135,7 +127,7 @@ impl Page {
         let page = overview(&self.state, &self.caller, &self.namespace, self.window).await;
         self.cost = clock::mono().since(begun);
         match page {
-            Ok(page) => Some(event("overview", self.sent, &page)),
+            Ok(page) => Some(stream::event("overview", self.sent, &page)),
             Err(problem) => {
                 tracing::error!(error = %problem, "a stream of overviews ended");
                 None

@@ -4,21 +4,17 @@
 //! revision; `resync` with a full snapshot where those are no longer known. Each event's id is the
 //! revision that it leads to, so that a client that reconnects goes on without a gap or a repetition.
 
-use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc};
 
 use axum::{
     Extension,
     extract::State as Of,
-    response::{
-        IntoResponse, Sse,
-        sse::{Event, KeepAlive},
-    },
+    response::{IntoResponse, sse::Event},
 };
-use futures_util::stream;
 use http::HeaderMap;
 use identity::{Namespace, ServiceName};
 use registry::{Registry, Since};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::sync::watch;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -27,12 +23,9 @@ use wire::native::{api, problem::Problem};
 use super::{
     Caller, Shared,
     extract::{Answer, Asked, Named, invalid},
-    may_read,
+    may_read, stream,
 };
 use crate::{state::State, view};
-
-/// How often a silent stream says that it is alive, so that middle boxes keep it open.
-pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
     OpenApiRouter::new().routes(routes!(follow))
@@ -81,11 +74,7 @@ async fn follow(
         seen,
         ready: VecDeque::new(),
     };
-    let events = stream::unfold(follower, |mut follower| async move {
-        let event = follower.next().await?;
-        Some((Ok::<_, Infallible>(event), follower))
-    });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+    Ok(stream::answer(follower))
 }
 
 struct Follower {
@@ -97,7 +86,7 @@ struct Follower {
     ready: VecDeque<Event>,
 }
 
-impl Follower {
+impl stream::Follower for Follower {
     async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(event) = self.ready.pop_front() {
@@ -114,7 +103,9 @@ impl Follower {
             }
         }
     }
+}
 
+impl Follower {
     fn collect(&mut self) {
         let registry = self.state.roll.read();
         let revision = registry.revision();
@@ -129,8 +120,9 @@ impl Follower {
         };
         match registry.since(seen, wanted) {
             Since::Changes(changes) => {
-                let events =
-                    changes.iter().map(|change| event("change", change.revision, &view::change(change)));
+                let events = changes
+                    .iter()
+                    .map(|change| stream::event("change", change.revision, &view::change(change)));
                 self.ready.extend(events);
             }
             Since::Resync => self.ready.push_back(self.snapshot(&registry, "resync")),
@@ -148,13 +140,6 @@ impl Follower {
             Some(view::service(&self.namespace, name, &view, |_| true))
         });
         let revision = registry.revision();
-        event(name, revision, &api::WatchSnapshot { revision, services: services.collect() })
+        stream::event(name, revision, &api::WatchSnapshot { revision, services: services.collect() })
     }
-}
-
-/// A server-sent event with a JSON body.
-pub(super) fn event<T: Serialize>(name: &str, id: u64, body: &T) -> Event {
-    // The shapes of the API have no maps with keys that JSON cannot write.
-    let data = serde_json::to_string(body).unwrap_or_default();
-    Event::default().event(name).id(id.to_string()).data(data)
 }
