@@ -7,7 +7,7 @@ mod support;
 use std::fs;
 
 use serde_json::Value as Json;
-use support::{Greeter, Process, bellwether, get, register, run, stderr, stdout, text, until};
+use support::{Greeter, Process, bellwether, finish, get, register, run, stderr, stdout, text, until};
 
 fn up(folder: &tempfile::TempDir) -> Process {
     let data = folder.path().join("data");
@@ -48,7 +48,7 @@ fn an_unknown_setting_names_the_nearest_its_place_and_exits_with_2() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("bellwether.toml"), "log_level = 'warn'\n\nspans_dsk = '1GiB'\n").unwrap();
     // The file of the folder where it is started is found by itself.
-    let output = bellwether(&["config", "show"]).current_dir(folder.path()).output().unwrap();
+    let output = finish(bellwether(&["config", "show"]).current_dir(folder.path()));
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(2));
     assert!(
@@ -56,17 +56,17 @@ fn an_unknown_setting_names_the_nearest_its_place_and_exits_with_2() {
         "{said}"
     );
 
-    let output = bellwether(&["status"]).env("BELLWETHER_SERVR", "http://127.0.0.1:1").output().unwrap();
+    let output = finish(bellwether(&["status"]).env("BELLWETHER_SERVR", "http://127.0.0.1:1"));
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("BELLWETHER_SERVER"), "{}", stderr(&output));
 }
 
 #[test]
 fn the_configuration_is_shown_with_its_origins_and_without_secrets() {
-    let output = bellwether(&["config", "show", "-o", "json", "--listen", "127.0.0.1:9"])
-        .env("BELLWETHER_TOKEN", "bw_very_secret")
-        .output()
-        .unwrap();
+    let output = finish(
+        bellwether(&["config", "show", "-o", "json", "--listen", "127.0.0.1:9"])
+            .env("BELLWETHER_TOKEN", "bw_very_secret"),
+    );
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(!stdout(&output).contains("very_secret"));
     let shown: Json = serde_json::from_str(&stdout(&output)).unwrap();
@@ -174,7 +174,7 @@ fn an_instance_comes_stays_and_goes_by_commands() {
     let folder = tempfile::tempdir().unwrap();
     let up = up(&folder);
     let url = format!("http://{}", up.address("listen"));
-    let ask = |args: &[&str]| bellwether(args).env("BELLWETHER_SERVER", &url).output().unwrap();
+    let ask = |args: &[&str]| finish(bellwether(args).env("BELLWETHER_SERVER", &url));
 
     let place = ["--address", "10.0.0.7", "--port", "8080"];
     let registered =
@@ -210,7 +210,7 @@ fn what_a_pipe_is_given_has_no_colours() {
     let up = up(&folder);
     let url = format!("http://{}", up.address("listen"));
     for args in [&["status"][..], &["ledger"], &["event", "list"], &["explain", "BW-1101"]] {
-        let output = bellwether(args).env("BELLWETHER_SERVER", &url).env("NO_COLOR", "1").output().unwrap();
+        let output = finish(bellwether(args).env("BELLWETHER_SERVER", &url).env("NO_COLOR", "1"));
         assert_eq!(output.status.code(), Some(0), "{args:?}: {}", stderr(&output));
         assert!(!stdout(&output).contains('\x1b') && !stderr(&output).contains('\x1b'), "{args:?}");
     }
@@ -229,9 +229,9 @@ fn a_first_token_is_made_without_a_server_and_is_then_needed() {
     let server = Process::start(&["server", "--data", text(&data), "--listen", "127.0.0.1:0", "--auth"]);
     let url = format!("http://{}", server.address("listen"));
     let ask = |args: &[&str], token: &str| {
-        bellwether(args).env("BELLWETHER_SERVER", &url).env("BELLWETHER_TOKEN", token).output().unwrap()
+        finish(bellwether(args).env("BELLWETHER_SERVER", &url).env("BELLWETHER_TOKEN", token))
     };
-    let without = bellwether(&["service", "list", "--server", &url]).output().unwrap();
+    let without = finish(&mut bellwether(&["service", "list", "--server", &url]));
     assert_eq!(without.status.code(), Some(5));
     assert!(stderr(&without).contains("BW-1201"), "{}", stderr(&without));
     let wrong = ask(&["service", "list"], "bw_nobody_knows");

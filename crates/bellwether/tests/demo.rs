@@ -8,17 +8,30 @@ use std::net::{SocketAddr, TcpListener};
 
 use rustix::process::Signal;
 use serde_json::Value as Json;
-use support::{Process, bellwether, get, is_alive, request, until};
+use support::{Process, bellwether, get, is_alive, kill, request, until};
 
 const FREE: [&str; 4] = ["--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0"];
 
-fn pids(demo: &Process) -> Vec<u32> {
-    let services = demo.banner["services"].as_array().unwrap();
-    services.iter().map(|service| service["pid"].as_u64().unwrap().try_into().unwrap()).collect()
+/// The processes of the shop. Should they outlive the demo, they do not outlive the test.
+struct Shop(Vec<u32>);
+
+impl Shop {
+    fn of(demo: &Process) -> Self {
+        let services = demo.banner["services"].as_array().unwrap();
+        Self(services.iter().map(|service| service["pid"].as_u64().unwrap().try_into().unwrap()).collect())
+    }
+
+    fn until_gone(&self) {
+        until("no process of the shop is left", || self.0.iter().all(|pid| !is_alive(*pid)).then_some(()));
+    }
 }
 
-fn until_gone(pids: &[u32]) {
-    until("no process of the shop is left", || pids.iter().all(|pid| !is_alive(*pid)).then_some(()));
+impl Drop for Shop {
+    fn drop(&mut self) {
+        for pid in self.0.iter().filter(|pid| is_alive(**pid)) {
+            kill(*pid);
+        }
+    }
 }
 
 /// A trace in which the storefront and the catalog were both called.
@@ -39,8 +52,8 @@ fn trace_of_both(control: SocketAddr) -> Option<Json> {
 #[test]
 fn the_shop_is_open_traced_and_gone_after_sigterm() {
     let mut demo = Process::start(&[&["demo"], &FREE[..]].concat());
-    let (control, gateway, pids) = (demo.address("listen"), demo.address("gateway"), pids(&demo));
-    assert_eq!(pids.len(), 3);
+    let (control, gateway, shop) = (demo.address("listen"), demo.address("gateway"), Shop::of(&demo));
+    assert_eq!(shop.0.len(), 3);
     let bought = request(gateway, "GET / HTTP/1.1\r\nHost: storefront", "").unwrap();
     assert_eq!(bought.status, 200);
     assert!(bought.body.contains("Brass bell") && bought.body.contains("storefront-1"), "{}", bought.body);
@@ -65,19 +78,19 @@ fn the_shop_is_open_traced_and_gone_after_sigterm() {
     let data = demo.banner["data"].as_str().unwrap().to_owned();
     demo.signal(Signal::TERM);
     assert_eq!(demo.ended(), (Some(0), String::new()));
-    until_gone(&pids);
+    shop.until_gone();
     assert!(!std::path::Path::new(&data).exists(), "nothing is left behind");
 }
 
 #[test]
 fn the_shop_closes_when_the_demo_is_killed() {
     let demo = Process::start(&[&["demo", "--no-load"], &FREE[..]].concat());
-    let (pids, data) = (pids(&demo), demo.banner["data"].as_str().unwrap().to_owned());
+    let (shop, data) = (Shop::of(&demo), demo.banner["data"].as_str().unwrap().to_owned());
     // Without customers, nobody has called anything.
     let red = get(demo.address("listen"), "/bellwether/v1/red?window=5m");
     assert_eq!(red["services"], Json::Array(Vec::new()));
     demo.kill();
-    until_gone(&pids);
+    shop.until_gone();
     // What a killed process leaves behind, nobody else can tidy up.
     std::fs::remove_dir_all(std::path::Path::new(&data).parent().unwrap()).unwrap();
 }
@@ -85,9 +98,9 @@ fn the_shop_closes_when_the_demo_is_killed() {
 #[test]
 fn the_demo_ends_by_itself_when_its_time_is_up() {
     let mut demo = Process::start(&[&["demo", "--for", "1s"], &FREE[..]].concat());
-    let pids = pids(&demo);
+    let shop = Shop::of(&demo);
     assert_eq!(demo.ended(), (Some(0), String::new()));
-    until_gone(&pids);
+    shop.until_gone();
 }
 
 #[test]

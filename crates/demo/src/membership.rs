@@ -24,6 +24,7 @@ pub(crate) struct Membership {
     path: String,
     body: Json,
     lease: String,
+    revision: u64,
 }
 
 impl Membership {
@@ -44,12 +45,18 @@ impl Membership {
                 "metadata": { "part-of": "demo" },
             }),
             lease: String::new(),
+            revision: 0,
         };
         while let Err(error) = membership.register().await {
             tracing::warn!(%error, "cannot register yet");
             tokio::time::sleep(AGAIN).await;
         }
         membership
+    }
+
+    /// The registry's revision since which we are in it.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// Sends heartbeats until told to stop, then deregisters.
@@ -83,6 +90,7 @@ impl Membership {
         match answer["lease_id"].as_str() {
             Some(lease) if status.is_success() => {
                 lease.clone_into(&mut self.lease);
+                self.revision = answer["revision"].as_u64().unwrap_or_default();
                 Ok(())
             }
             _ => Err(io::Error::other(format!("{status}: {answer}"))),

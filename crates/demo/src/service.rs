@@ -97,6 +97,7 @@ pub async fn serve(order: Order) -> io::Result<()> {
         "id": order.id,
         "address": address.to_string(),
         "pid": std::process::id(),
+        "revision": membership.revision(),
     });
     writeln!(io::stdout().lock(), "{ready}")?;
     membership.keep(&stop).await;

@@ -30,6 +30,8 @@ pub struct Instance {
     pub address: SocketAddr,
     /// Its process.
     pub pid: u32,
+    /// The registry's revision since which it is in it.
+    pub revision: u64,
 }
 
 /// The running shop. Its processes end with it, however it ends: each holds the other end of a pipe, and

@@ -8,6 +8,7 @@ use std::{
 
 use clap::Args;
 use identity::duration;
+use proxy::Proxy;
 use serde_json::json;
 use server::listener;
 use tempfile::TempDir;
@@ -23,6 +24,9 @@ use crate::{
 
 /// How many ports beside a taken one are tried before any free one is taken.
 const NEIGHBOURS: u16 = 20;
+
+/// How long the gateway may take to hear of the shop.
+const TOLD: Duration = Duration::from_secs(5);
 
 /// Show everything at work: control plane, gateway, and a small shop with customers
 #[derive(Debug, Args)]
@@ -90,7 +94,10 @@ impl Demo {
                 open_shop(server.local_addr(), gateway.local_addr(), &self.flags_for_services(&sources))
                     .await;
             let ended = match shop {
-                Ok(shop) => self.show(&settings, signals, &log, &server, gateway.local_addr(), shop).await,
+                Ok(shop) => {
+                    until_routed(&gateway, &shop).await;
+                    self.show(&settings, signals, &log, &server, gateway.local_addr(), shop).await
+                }
                 Err(problem) => Err(problem),
             };
             gateway.shutdown().await;
@@ -189,6 +196,20 @@ async fn open_shop(
         not_started(error)
             .next("the lines above say what kept it; if that does not help, try again with --log-level debug")
     })
+}
+
+/// Whoever reads that the shop is open may call it at once, so the gateway has to know of all of it. It is
+/// told within milliseconds; should it not be, that is no reason to keep the viewer waiting.
+async fn until_routed(gateway: &Proxy, shop: &demo::Shop) {
+    let newest = shop.instances().map(|instance| instance.revision).max();
+    let told = async {
+        while gateway.revision() < newest {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    if tokio::time::timeout(TOLD, told).await.is_err() {
+        tracing::warn!("the gateway has not yet heard of the whole shop");
+    }
 }
 
 fn temporary() -> Result<TempDir, Problem> {

@@ -27,9 +27,21 @@ pub(crate) fn bellwether(args: &[&str]) -> Command {
     command
 }
 
-/// Runs a command to its end.
+/// Runs it to its end.
 pub(crate) fn run(args: &[&str]) -> Output {
-    bellwether(args).stdin(Stdio::null()).output().unwrap()
+    finish(&mut bellwether(args))
+}
+
+/// Runs a command to its end, which has to come.
+pub(crate) fn finish(command: &mut Command) -> Output {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let id = child.id();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(child.wait_with_output()));
+    receiver.recv_timeout(PATIENCE).map(Result::unwrap).unwrap_or_else(|_| {
+        kill(id);
+        panic!("{command:?} should have ended");
+    })
 }
 
 pub(crate) fn stdout(output: &Output) -> String {
@@ -127,6 +139,11 @@ impl Drop for Process {
 
 fn pid(id: u32) -> Pid {
     Pid::from_raw(id.try_into().unwrap()).unwrap()
+}
+
+/// Ends a process of ours that did not end by itself.
+pub(crate) fn kill(id: u32) {
+    let _ = kill_process(pid(id), Signal::KILL);
 }
 
 /// Whether there is such a process.
