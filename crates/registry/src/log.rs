@@ -40,6 +40,11 @@ impl Log {
         self.changes.push_back(change);
     }
 
+    /// Every change after this revision is kept.
+    pub(crate) fn complete_after(&self) -> u64 {
+        self.complete_after
+    }
+
     /// The changes after `revision` that `wanted` selects, if all of them are still known.
     pub(crate) fn since(&self, revision: u64, latest: u64, wanted: impl Fn(&Change) -> bool) -> Since {
         if revision < self.complete_after || revision > latest {

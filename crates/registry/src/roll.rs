@@ -238,6 +238,11 @@ impl Registry {
         self.log.since(revision, self.revision, wanted)
     }
 
+    /// The oldest revision that [`Registry::since`] can answer for; it needs a resync for those before.
+    pub fn complete_after(&self) -> u64 {
+        self.log.complete_after()
+    }
+
     fn slot(&self, target: &Target) -> Option<&Slot> {
         self.namespaces.get(&target.namespace)?.get(&target.service)?.slots.get(&target.instance)
     }

@@ -1,17 +1,21 @@
 //! From what happens to the events that tell of it.
 //!
 //! Changes of the registry are told after they became durable in the catalog. The catalog's journal
-//! and the events' are two files, so a crash may fall between them; at the next start the changes that
-//! the catalog still has are told again, and those that were told already are dropped by their
-//! revision. What was acknowledged therefore has its event, exactly once.
+//! and the events' are two files, so a crash may fall between them; what was told is known by its
+//! revision, and whatever is newer is told, after a start like at any other time. What was acknowledged
+//! therefore has its event, exactly once.
+//!
+//! **Why no queue leads here:** the registry keeps its recent changes for watchers anyway, and this is
+//! one of them. An events' disk that is full or slow holds up nobody who registers; it only falls
+//! behind, and where it falls behind by more than the registry keeps, an event says how much is missing.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use monitoring::Origin;
-use registry::Change;
+use registry::Since;
 use storage_events::{AcceptError, Batch, Event, Events, Kind, Query};
 use storage_journal::ReadError;
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 use wire::native::{
     channel::{Report, Transition},
     problem::{Code, Problem},
@@ -19,35 +23,79 @@ use wire::native::{
 
 use crate::{clock, state::State, view};
 
-/// The source of the registry's events; its sequence is the registry's revision.
-const REGISTRY: &str = "registry";
-/// Batches of changes that wait for the events' disk.
-pub(crate) const QUEUE: usize = 256;
+/// The source of the registry's events; its sequence is the registry's revision. No proxy can have this
+/// name, so that none can say what has been told.
+const REGISTRY: &str = "/registry";
+/// Changes that are told at once. The largest makes an event of some 2 KiB, and a batch holds 1 MiB.
+const PAGE: usize = 256;
 /// How long a disk that refused is left alone.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Tells of every batch of changes, in order, until the sender is gone.
-pub(crate) async fn follow(events: Events, mut changes: mpsc::Receiver<Vec<Change>>, activity: impl Fn()) {
-    while let Some(batch) = changes.recv().await {
-        activity();
-        while let Err(error) = tell(&events, &batch).await {
-            tracing::error!(%error, "events of registrations wait for the disk");
-            tokio::time::sleep(RETRY).await;
+/// Tells of every change of the registry, in order, until there can be no more. Events that the disk
+/// refuses then are told of by the next start.
+pub(crate) async fn follow(state: Arc<State>) {
+    let mut revisions = state.roll.revisions();
+    let mut is_behind = false;
+    loop {
+        // Marked as seen before the registry is read, so that no change falls between the two.
+        revisions.borrow_and_update();
+        let told = catch_up(&state).await;
+        state.touch();
+        let is_over = match told {
+            Ok(()) => {
+                if std::mem::take(&mut is_behind) {
+                    tracing::info!("events of registrations are written again");
+                }
+                revisions.changed().await.is_err()
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut is_behind, true) {
+                    tracing::error!(%error, "events of registrations wait for the disk");
+                }
+                tokio::time::timeout(RETRY, ended(revisions.clone())).await.is_ok()
+            }
+        };
+        if is_over {
+            break;
         }
-        activity();
+    }
+    if is_behind && let Err(error) = catch_up(&state).await {
+        tracing::error!(%error, "events of registrations are left to the next start");
     }
 }
 
-/// Tells of changes that may have been told already.
-pub(crate) async fn tell(events: &Events, changes: &[Change]) -> Result<(), AcceptError> {
-    let visible = changes.iter().filter(|change| change.is_visible());
-    let Some(sequence) = visible.clone().map(|change| change.revision).max() else { return Ok(()) };
-    let known = events.last_sequence(REGISTRY, 0).unwrap_or(0);
-    let news: Vec<Event> =
-        visible.filter(|change| change.revision > known).map(view::registry_event).collect();
-    if news.is_empty() {
-        return Ok(());
+/// Waits until the registry has no writer any more.
+async fn ended(mut revisions: watch::Receiver<u64>) {
+    while revisions.changed().await.is_ok() {}
+}
+
+/// Tells of all that the registry has changed and that has no event yet.
+pub(crate) async fn catch_up(state: &State) -> Result<(), AcceptError> {
+    let known = state.events.last_sequence(REGISTRY, 0).unwrap_or(0);
+    let (since, complete_after) = {
+        let registry = state.roll.read();
+        if registry.revision() <= known {
+            return Ok(());
+        }
+        let complete_after = registry.complete_after();
+        (registry.since(known.max(complete_after), |_| true), complete_after)
+    };
+    if known < complete_after {
+        let reason = format!(
+            "the changes of the registry after revision {known}, up to {complete_after}, have no event"
+        );
+        tell(&state.events, vec![server("events_missing", reason)], complete_after).await?;
     }
+    let Since::Changes(changes) = since else { return Ok(()) };
+    for page in changes.chunks(PAGE) {
+        let Some(last) = page.last() else { break };
+        tell(&state.events, page.iter().map(|change| view::registry_event(change)).collect(), last.revision)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn tell(events: &Events, news: Vec<Event>, sequence: u64) -> Result<(), AcceptError> {
     let origin = Origin { source: REGISTRY.into(), epoch: 0, sequence };
     events.record(Batch { origin: Some(origin), events: news }).await.map(drop)
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use identity::Now;
-use registry::{Change, Command, LeaseId, Outcome, Registry, Target};
+use registry::{Command, LeaseId, Outcome, Registry, Target};
 use storage_catalog::{Catalog, Token};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -32,6 +32,7 @@ const RETRY: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub(crate) struct Roll {
     registry: Arc<RwLock<Registry>>,
+    catalog: Arc<Catalog>,
     queue: mpsc::Sender<Request>,
     revision: watch::Receiver<u64>,
     closed: CancellationToken,
@@ -46,26 +47,30 @@ enum Request {
 }
 
 impl Roll {
-    /// Starts the writer. `changed` is told every batch of changes after it became durable.
+    /// Starts the writer.
     pub(crate) fn start(
         registry: Registry,
         catalog: Catalog,
         tokens: Vec<Token>,
-        changed: mpsc::Sender<Vec<Change>>,
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, requests) = mpsc::channel(QUEUE);
         let (published, revision) = watch::channel(registry.revision());
         let registry = Arc::new(RwLock::new(registry));
         let closed = CancellationToken::new();
-        let writer =
-            Writer { registry: registry.clone(), catalog: Arc::new(catalog), tokens, changed, published };
+        let catalog = Arc::new(catalog);
+        let writer = Writer { registry: registry.clone(), catalog: catalog.clone(), tokens, published };
         let task = tokio::spawn(writer.run(requests, closed.clone()));
-        (Self { registry, queue, revision, closed }, task)
+        (Self { registry, catalog, queue, revision, closed }, task)
     }
 
     /// The registry as it is durably.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Registry> {
         self.registry.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the catalog's journal counts.
+    pub(crate) fn journal(&self) -> storage_journal::Stats {
+        self.catalog.stats()
     }
 
     /// Wakes whoever waits for the next revision.
@@ -150,7 +155,6 @@ struct Writer {
     catalog: Arc<Catalog>,
     /// What a snapshot of the catalog holds besides the registry.
     tokens: Vec<Token>,
-    changed: mpsc::Sender<Vec<Change>>,
     published: watch::Sender<u64>,
 }
 
@@ -230,7 +234,6 @@ impl Writer {
             }
             return Err(());
         }
-        let changes = batch.changes.clone();
         let revision = {
             let mut registry = write(&self.registry);
             registry.commit(now, batch);
@@ -241,10 +244,6 @@ impl Writer {
             let _ = answer.send(outcome);
         }
         self.published.send_if_modified(|published| std::mem::replace(published, revision) != revision);
-        if !changes.is_empty() {
-            // Full means that the events' disk is behind; waiting here is the back-pressure.
-            let _ = self.changed.send(changes).await;
-        }
         Ok(())
     }
 

@@ -8,7 +8,6 @@ use std::{
 };
 
 use axum::{Router, middleware};
-use registry::Change;
 use storage_catalog::{Catalog, Loaded};
 use storage_disk::{
     RealDisk,
@@ -17,10 +16,7 @@ use storage_disk::{
 use storage_events::Events;
 use storage_samples::Samples;
 use storage_spans::Spans;
-use tokio::{
-    sync::{mpsc, watch},
-    task::JoinHandle,
-};
+use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use wire::native::{
     api::TokenRequest,
@@ -112,8 +108,7 @@ impl Server {
         let (data, budgets) = (settings.data, settings.budgets);
         let opened = tokio::task::spawn_blocking(move || Stores::open(&data, &budgets)).await;
         let stores = opened.map_err(|error| Problem::new(Code::Internal, error.to_string()))??;
-        let Loaded { registry, tokens, changes, .. } = stores.loaded;
-        catch_up(&stores.events, &changes).await?;
+        let Loaded { registry, tokens, .. } = stores.loaded;
 
         let access = Arc::new(if settings.require_tokens {
             Access::required(tokens.clone())
@@ -123,8 +118,7 @@ impl Server {
         let stats: Arc<ListenerStats> = Arc::default();
         let stopping = CancellationToken::new();
         let (activity, _) = watch::channel(0_u64);
-        let (changed, told) = mpsc::channel(chronicle::QUEUE);
-        let (roll, writer) = Roll::start(registry, stores.catalog, tokens, changed);
+        let (roll, writer) = Roll::start(registry, stores.catalog, tokens);
         let state = Arc::new(State {
             roll,
             events: stores.events,
@@ -137,10 +131,10 @@ impl Server {
             activity,
             started: clock::now().wall,
         });
-        let touched = state.activity.clone();
-        let chronicler = tokio::spawn(chronicle::follow(state.events.clone(), told, move || {
-            touched.send_modify(|count| *count = count.wrapping_add(1));
-        }));
+        // What a crash left untold is there before the first reader. Where the disk refuses it, discovery
+        // starts all the same, and the chronicler goes on trying.
+        let _ = chronicle::catch_up(&state).await;
+        let chronicler = tokio::spawn(chronicle::follow(state.clone()));
 
         tokio::spawn(retire(state.clone()));
         let listening = listener::Settings {
@@ -296,15 +290,6 @@ fn refused_folder(error: &FolderError) -> Problem {
         Some((detail, next)) => Problem::new(code, detail).next(next.to_owned()),
         None => Problem::new(code, text),
     }
-}
-
-/// Tells of what became durable before a crash and was not told of.
-async fn catch_up(events: &Events, changes: &[Change]) -> Result<(), Problem> {
-    if let Err(error) = chronicle::tell(events, changes).await {
-        // A full disk must not keep discovery from starting; the next start tells of it.
-        tracing::error!(%error, changes = changes.len(), "events of earlier registrations could not be written");
-    }
-    Ok(())
 }
 
 /// Makes a token while no server runs on the folder: the first token of an installation that asks for

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use identity::Wall;
 use monitoring::Ledger;
 use storage_events::Events;
+use storage_journal::Stats;
 use storage_samples::Samples;
 use storage_spans::Spans;
 use tokio::sync::watch;
@@ -41,6 +42,21 @@ impl State {
     /// The accounts of spans and of samples.
     pub(crate) fn ledgers(&self) -> (Ledger, Ledger) {
         (self.spans.ledger(), self.samples.ledger())
+    }
+
+    /// The stores whose last write the disk refused, and why.
+    pub(crate) fn failing(&self) -> impl Iterator<Item = (&'static str, String)> {
+        self.journals().into_iter().filter_map(|(store, journal)| Some((store, journal.failing?)))
+    }
+
+    /// What the journals of all stores count.
+    pub(crate) fn journals(&self) -> [(&'static str, Stats); 4] {
+        [
+            ("catalog", self.roll.journal()),
+            ("events", self.events.stats().journal),
+            ("spans", self.spans.stats().journal),
+            ("samples", self.samples.stats().journal),
+        ]
     }
 
     /// Something that the first page shows has changed.

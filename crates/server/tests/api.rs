@@ -408,6 +408,36 @@ async fn tokens_open_what_their_scopes_say_and_survive_a_restart() {
     assert_eq!(events["events"][0]["action"], "revoked");
 }
 
+async fn registrations(server: &Server) -> Vec<u64> {
+    let found = get(server, "/bellwether/v1/events?kind=instance&limit=1000").await;
+    let revision =
+        |event: &Json| event["details"]["registry_revision"].as_str().unwrap().parse::<u64>().unwrap();
+    let mut revisions: Vec<u64> = found["events"].as_array().unwrap().iter().map(revision).collect();
+    revisions.sort_unstable();
+    revisions
+}
+
+#[tokio::test]
+async fn a_disk_with_room_for_nothing_but_the_reserve_takes_registrations_and_tells_of_them_later() {
+    const MANY: u64 = 600;
+    let folder = tempfile::tempdir().unwrap();
+    let server = start_with(folder.path(), |settings| settings.budgets.reserve_bytes = u64::MAX / 2).await;
+    for n in 1..=MANY {
+        let path = format!("{HELLO}/instances/hello-{n}");
+        let (status, body) = ask(&server, Method::PUT, &path, r#"{"address":"127.0.0.1","port":80}"#).await;
+        assert_eq!(status, 201, "{body}");
+    }
+    assert!(registrations(&server).await.is_empty());
+    let overview = get(&server, "/bellwether/v1/overview").await;
+    assert!(overview["server"]["failing"][0]["why"].as_str().unwrap().contains("is full"), "{overview}");
+    // It stops, though the events cannot be written.
+    server.shutdown().await;
+
+    let server = start(folder.path()).await;
+    assert_eq!(registrations(&server).await, (1..=MANY).collect::<Vec<_>>());
+    assert_eq!(get(&server, "/bellwether/v1/overview").await["server"]["failing"], json!([]));
+}
+
 #[tokio::test]
 async fn the_documents_describe_what_is_there() {
     let folder = tempfile::tempdir().unwrap();

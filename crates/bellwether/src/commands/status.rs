@@ -73,7 +73,10 @@ fn words(url: &str, overview: &api::Overview) -> String {
 
 /// What somebody should look at.
 fn complaints(overview: &api::Overview) -> Vec<String> {
-    let mut wrong = Vec::new();
+    let failing = overview.server.failing.iter();
+    let mut wrong: Vec<String> = failing
+        .map(|failing| strip(&format!("{} cannot be written: {}", failing.store, failing.why)))
+        .collect();
     for service in overview.services.iter().filter(|service| service.instances.up == 0) {
         wrong.push(strip(&format!("{} has no instance that takes calls", service.service)));
     }

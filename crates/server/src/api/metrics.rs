@@ -117,6 +117,20 @@ fn storage(text: &mut Exposition, state: &State) {
     for (store, memory, _) in stores {
         family.sample(&[("store", store)], memory as f64);
     }
+    let journals = state.journals();
+    let mut family = text.family(
+        "bellwether_storage_failing",
+        "1 where the disk refused the last write of a store, else 0.",
+        Type::Gauge,
+    );
+    for (store, journal) in &journals {
+        family.sample(&[("store", store)], f64::from(u8::from(journal.failing.is_some())));
+    }
+    let mut family =
+        text.family("bellwether_storage_failures_total", "Writes that the disk refused.", Type::Counter);
+    for (store, journal) in &journals {
+        family.count(&[("store", store)], journal.failures);
+    }
 }
 
 fn listener(text: &mut Exposition, state: &State) {

@@ -160,6 +160,10 @@ async fn overview(
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started: state.started.to_string(),
             open_access: state.access.is_open(),
+            failing: state
+                .failing()
+                .map(|(store, why)| api::FailingStore { store: store.to_owned(), why })
+                .collect(),
         },
     })
 }

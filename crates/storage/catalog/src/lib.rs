@@ -40,9 +40,6 @@ pub struct Loaded {
     pub registry: Registry,
     /// The tokens that were not revoked.
     pub tokens: Vec<Token>,
-    /// The changes that no snapshot has swallowed, in order: events that were not written before a crash
-    /// can be written now.
-    pub changes: Vec<Change>,
     /// What recovery found.
     pub recovery: Recovery,
 }
@@ -134,12 +131,11 @@ struct Replay {
     /// Made when the snapshot is complete, which the first change or the end says.
     registry: Option<Registry>,
     tokens: Vec<Token>,
-    changes: Vec<Change>,
 }
 
 impl Replay {
     fn new(now: Now) -> Self {
-        Self { now, snapshot: Snapshot::default(), registry: None, tokens: Vec::new(), changes: Vec::new() }
+        Self { now, snapshot: Snapshot::default(), registry: None, tokens: Vec::new() }
     }
 
     fn take(&mut self, kind: u8, payload: &[u8]) -> Result<(), String> {
@@ -157,8 +153,7 @@ impl Replay {
             record::CHANGE => {
                 let change = Change::try_from(decode::<ChangeRecord>(payload)?)?;
                 let now = self.now;
-                self.registry().replay(now, change.clone());
-                self.changes.push(change);
+                self.registry().replay(now, change);
             }
             _ => return Err(format!("kind {kind} is of a newer version")),
         }
@@ -173,7 +168,7 @@ impl Replay {
     fn finish(mut self, recovery: Recovery) -> Loaded {
         self.registry();
         let registry = self.registry.unwrap_or_default();
-        Loaded { registry, tokens: self.tokens, changes: self.changes, recovery }
+        Loaded { registry, tokens: self.tokens, recovery }
     }
 }
 

@@ -604,6 +604,18 @@ pub struct Server {
     pub started: String,
     /// Whether everyone who reaches it may do everything.
     pub open_access: bool,
+    /// The stores that the disk refuses now; what they hold can be read all the same.
+    #[serde(default)]
+    pub failing: Vec<FailingStore>,
+}
+
+/// A store whose last write failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FailingStore {
+    /// `catalog`, `events`, `spans` or `samples`.
+    pub store: String,
+    /// What is in the way, and what to do.
+    pub why: String,
 }
 
 /// Asks for a token.
