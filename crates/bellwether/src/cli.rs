@@ -77,3 +77,57 @@ impl Cli {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use wire::native::problem::Code;
+
+    use super::Cli;
+
+    /// Every command that the texts of a code tell people to type. Examples show mistakes and do not count.
+    fn commands_in(code: Code) -> Vec<String> {
+        let entry = code.entry();
+        let quoted =
+            [entry.cause, entry.remedy].into_iter().flat_map(|text| text.split('`').skip(1).step_by(2));
+        quoted.filter(|text| text.starts_with("bellwether ")).map(str::to_owned).collect()
+    }
+
+    /// What is wrong with a command that somebody is told to type.
+    fn complaint(text: &str) -> Option<String> {
+        let root = {
+            let mut root = Cli::command();
+            root.build();
+            root
+        };
+        let mut command = &root;
+        for word in text.split(' ').skip(1) {
+            if let Some(flag) = word.strip_prefix("--") {
+                let flag = flag.split('=').next().unwrap_or_default();
+                if !command.get_arguments().any(|argument| argument.get_long() == Some(flag)) {
+                    return Some(format!("`{text}`: {} has no --{flag}", command.get_name()));
+                }
+            } else if let Some(next) = command.find_subcommand(word) {
+                command = next;
+            } else if command.has_subcommands() && command.get_name() != "help" {
+                return Some(format!("`{text}`: {} has no {word}", command.get_name()));
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn every_command_that_a_code_names_exists() {
+        let commands = Code::ALL.iter().flat_map(|code| commands_in(*code));
+        let complaints: Vec<String> = commands.filter_map(|text| complaint(&text)).collect();
+        assert!(complaints.is_empty(), "{complaints:#?}");
+        assert!(
+            Code::ALL.iter().flat_map(|code| commands_in(*code)).count() > 5,
+            "there are some to look at"
+        );
+        assert!(
+            complaint("bellwether policy apply").is_some()
+                && complaint("bellwether status --contrl").is_some()
+        );
+    }
+}

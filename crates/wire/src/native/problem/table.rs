@@ -1,9 +1,9 @@
 //! Every code there is, in one closed table.
 //!
-//! The first two digits are the group: 10 requests, 11 registration, discovery and policies, 12
-//! access, 13 storage, 14 telemetry, 20 calls through a proxy, 30 start-up, 31 configuration and
-//! command line, 32 what a client finds. A number is never given to something else, not even after
-//! its code is gone.
+//! Each is something that the program tells of today. The first two digits are the group: 10
+//! requests, 11 registration and discovery, 12 access, 13 storage, 14 telemetry, 20 calls through a
+//! proxy, 30 start-up, 31 configuration and command line, 32 what a client finds. A number is never
+//! given to something else, not even after its code is gone.
 //!
 //! A cause is one or more sentences; a remedy is what to do, in words that can follow a semicolon; an
 //! example leads to the code or shows it.
@@ -61,14 +61,6 @@ table! {
         "A parameter, a header or a member of the body is needed and is not there.",
         "add what the detail names",
         "GET /bellwether/v1/namespaces/default/services/cart/owner, without key=";
-    UnsupportedMediaType = 1006, 415, Usage, "Content type not supported",
-        "The body has a content type or a content encoding that this path does not read.",
-        "send one of the types that the detail lists",
-        "curl -X PUT -H 'content-type: text/plain' -d hello …/policies/cart";
-    NotAcceptable = 1007, 406, Usage, "No acceptable answer",
-        "The Accept header excludes every form in which this path can answer.",
-        "leave out the Accept header or accept application/json",
-        "curl -H 'accept: image/png' …/bellwether/v1/namespaces";
     NoSuchPath = 1008, 404, NotFound, "No such path",
         "Nothing is served under this path.",
         "look the path up in /bellwether/v1/openapi.json",
@@ -125,14 +117,6 @@ table! {
         "The page token was not made by this server, or for another query.",
         "begin again without a page token",
         "GET /bellwether/v1/traces?page_token=2";
-    PreconditionFailed = 1022, 412, Failed, "It has changed in the meantime",
-        "The revision in If-Match is not the current one: somebody else wrote in between.",
-        "read it again and repeat the change on what is there now",
-        "curl -X PUT -H 'if-match: \"7\"' …/policies/cart, when it is at 9";
-    QueryLimit = 1023, 422, Failed, "The query asks for too much",
-        "Answering would take more memory, time or data than one query may have.",
-        "ask for a shorter time range or fewer services",
-        "GET /bellwether/v1/graph over a year";
     NotOffered = 1024, 501, Failed, "Not offered",
         "The operation belongs to the protocol, but Bellwether does not offer it.",
         "use the native API, described in /bellwether/v1/openapi.json",
@@ -163,50 +147,10 @@ table! {
         "The service, the namespace or the server has as many instances as it may have.",
         "deregister those that are gone, or raise the limit",
         "a deployment that registers each process under a random id and deregisters none";
-    TooManyServices = 1107, 429, Failed, "Too many services",
-        "The namespace or the server has as many services or namespaces as it may have.",
-        "deregister what is not used any more, or raise the limit",
-        "a client that makes up a new service name for each start";
-    TooManyWatchers = 1108, 429, Failed, "Too many watchers",
-        "As many watches are open as the server keeps.",
-        "close watches that nobody reads, or use one watch for several services",
-        "a client that opens a watch per request";
     NoOwner = 1109, 503, Failed, "No instance can own the key",
         "The service is known, but none of its instances may take calls now.",
         "see why with `bellwether service show`",
         "GET …/services/cart/owner?key=42 while all instances are down";
-    RevisionGone = 1110, 410, Failed, "That revision is gone",
-        "The log of changes no longer reaches back to the revision that the watch wants to resume from.",
-        "begin with a new snapshot, without since",
-        "GET …/watch?service=cart&since=1 after a long time";
-    LastInstance = 1111, 409, Failed, "It is the last instance",
-        "Draining it would leave the service without an instance that takes calls.",
-        "start another instance first, or insist with --force",
-        "bellwether instance drain cart cart-1";
-    NoSuchNamespace = 1112, 404, NotFound, "No such namespace",
-        "Nothing has ever been registered or set in this namespace.",
-        "check the name with `bellwether namespace list`",
-        "GET /bellwether/v1/namespaces/prod/services";
-    NoSuchPolicy = 1113, 404, NotFound, "No such policy",
-        "The namespace has no policy with this name, or not in this revision.",
-        "check the name with `bellwether policy list`",
-        "GET …/policies/chekout";
-    PolicyInvalid = 1114, 400, Usage, "The policy is not valid",
-        "The document can be read, but a setting in it has no meaning or contradicts another.",
-        "correct the setting at the place that is named",
-        "failure_rate: { threshold: 150% }";
-    PolicyConflict = 1115, 409, Failed, "Another policy governs the service",
-        "A service has at most one policy, since two would leave it open which of them holds.",
-        "change the policy that is there",
-        "two ServicePolicy documents with spec.service: cart";
-    NoSuchProxy = 1116, 404, NotFound, "No such proxy",
-        "No proxy with this id has reported for a long time.",
-        "check the id with `bellwether proxy list`",
-        "bellwether proxy show gateway-9";
-    NoSuchBreaker = 1117, 404, NotFound, "No such breaker",
-        "No proxy has called this service or route yet, so there is no breaker for it.",
-        "check the names with `bellwether breaker list`",
-        "bellwether breaker force-open paymnts --for 5m";
 
     // 12: access
     TokenMissing = 1201, 401, Denied, "A token is needed",
@@ -277,14 +221,6 @@ table! {
         "No span of this trace is stored: it was not sampled, has expired, or has not arrived yet.",
         "check the id, or search with `bellwether trace list`",
         "GET /bellwether/v1/traces/0af7651916cd43dd8448eb211c80319c";
-    TooManySeries = 1405, 429, Failed, "Too many series",
-        "As many series exist as the budget has room for. New ones are refused or folded into an overflow series; known ones go on.",
-        "remove labels with many values, such as user ids, or raise the budget",
-        "a label that holds a request id";
-    QueryInvalid = 1406, 400, Usage, "The query is not valid",
-        "The query's text cannot be read, or it compares things that cannot be compared.",
-        "correct the query at the position that is named",
-        "GET /api/v1/query?query=rate(";
 
     // 20: calls through a proxy
     NoRoute = 2001, 404, NotFound, "No route for this host",
@@ -327,10 +263,6 @@ table! {
         "As many calls to this service are in flight as its policy or the proxy allows.",
         "wait as long as Retry-After says; add instances if it goes on",
         "a burst of calls to a slow service";
-    RateLimited = 2011, 429, Failed, "Too many calls in this time",
-        "The caller, or all together, called more often than the policy allows.",
-        "wait as long as Retry-After says",
-        "a batch job without a pause";
     EndpointForbidden = 2012, 502, Denied, "The endpoint's address is not allowed",
         "The instance's name resolved to an address that is never called, such as link-local or a cloud's metadata service.",
         "check what the name resolves to and who registered it",
@@ -339,22 +271,10 @@ table! {
         "A call through the proxy names its service in the Host header, and this one has none that can be read.",
         "send `host: {service}` or `host: {service}.{namespace}`",
         "curl --http1.0 -H 'host:' http://127.0.0.1:8000/";
-    DeadlineExceeded = 2014, 504, Failed, "The caller's deadline has passed",
-        "The caller said until when it waits for the response, and that moment has come.",
-        "give the call more time at the caller, or make what lies below faster",
-        "a gRPC call with grpc-timeout: 1m (one millisecond)";
     LoopDetected = 2015, 508, Failed, "The call goes in a circle",
         "The call has passed through this or other proxies more often than any sensible chain would.",
         "check that no instance registered the address of a proxy",
         "an instance registered with the gateway's own port";
-    CallTooLarge = 2016, 413, Failed, "The call's body is too large",
-        "The body, or what would have to be kept of it for a retry, is beyond the proxy's limit.",
-        "send less, or raise the limit",
-        "an upload through a gateway with a body limit";
-    ProxyDraining = 2017, 503, Unreachable, "The proxy is stopping",
-        "The proxy finishes the calls that have begun and takes no new ones.",
-        "call again; another proxy, or this one after its restart, will answer",
-        "a call after SIGTERM";
     NoSnapshot = 2018, 503, Unreachable, "The proxy knows no services yet",
         "The proxy has never reached the control plane and has no snapshot from an earlier run.",
         "check the address given by --control and that the control plane is ready",
@@ -419,22 +339,10 @@ table! {
         "The file can be opened, but its text breaks the rules of TOML at the line that is named.",
         "correct the line",
         "listen 127.0.0.1:2355 in bellwether.toml, without an equals sign";
-    UnknownFlag = 3105, 400, Usage, "Unknown flag",
-        "The command has no flag of this name.",
-        "see the flags with --help",
-        "bellwether up --dta ./data";
     InvalidArgument = 3106, 400, Usage, "An argument is not valid",
         "The flag or argument exists, but its value is not one that it may have.",
         "correct the value; the detail states the rule",
         "bellwether up --listen here";
-    MissingArgument = 3107, 400, Usage, "An argument is missing",
-        "The command cannot do its work without it.",
-        "see the usage with --help",
-        "bellwether explain";
-    UnknownCommand = 3108, 400, Usage, "Unknown command",
-        "There is no command or subcommand of this name.",
-        "see the commands with --help",
-        "bellwether sevrice list";
     ConflictingSettings = 3109, 400, Usage, "Settings exclude each other",
         "Each of the settings is good, but not together.",
         "leave one of them out",
@@ -443,20 +351,16 @@ table! {
         "The table of codes has none with this number.",
         "list all codes with `bellwether explain`",
         "bellwether explain BW-9999";
-    NotReloadable = 3111, 409, Failed, "The setting needs a restart",
-        "The configuration was read again, but this setting cannot change while the process runs; the old value stays.",
-        "restart to have it take effect",
-        "another data folder and SIGHUP";
 
     // 32: what a client finds
     ServerUnreachable = 3201, 503, Unreachable, "The server cannot be reached",
         "Nothing answers under the control plane's address.",
-        "check that it runs and the address given by --control or BELLWETHER_CONTROL",
+        "check that it runs and the address given by --server or BELLWETHER_SERVER",
         "bellwether service list while nothing runs";
     AnswerNotUnderstood = 3202, 502, Failed, "The answer cannot be understood",
         "Something answers under the address, but it is not Bellwether, or one of a very different version.",
         "check the address and compare the versions",
-        "bellwether status --control http://example.com";
+        "bellwether status --server http://example.com";
     NewerProblem = 3203, 500, Failed, "A problem that this version does not know",
         "The server is newer than the client and has answered with a code that the client's table does not have. Title, detail and advice are the server's own.",
         "use a client of the server's version to have the code explained",
@@ -464,15 +368,11 @@ table! {
     CertificateUntrusted = 3204, 502, Unreachable, "The server's certificate is not trusted",
         "The server's certificate is of an unknown authority, has expired, or is for another name.",
         "give the authority with --tls-ca, and use a name that the certificate has",
-        "bellwether status --control https://127.0.0.1:2355 with a self-made certificate";
+        "bellwether status --server https://127.0.0.1:2355 with a self-made certificate";
     AnswerTimeout = 3205, 504, Unreachable, "No answer in time",
         "The server accepted the request but did not answer within the client's time-out.",
         "try again; raise --timeout if the request is a large one",
         "bellwether query over a year";
-    CheckFailed = 3206, 409, Failed, "A check failed",
-        "The command did its work and found something that is not as it should be.",
-        "look at the lines that are marked",
-        "bellwether check with an instance that is down";
     FileUnreadable = 3207, 400, Usage, "A file cannot be read",
         "The file given to the command is not there or not readable to this user.",
         "check the path; - stands for standard input",
