@@ -22,8 +22,9 @@ use std::{
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::Request;
+use http::{Request, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use identity::Mono;
 use tokio::time::Sleep;
@@ -145,9 +146,64 @@ pub enum BodyError {
     Broken(#[source] hyper::Error),
 }
 
+/// What has not been read of a request's body.
+///
+/// A server that lets go of an HTTP/2 request before its end resets the stream, and though the reset
+/// says `NO_ERROR`, there are clients (curl of Debian 12) that lose the response before it. So what is
+/// left is taken off the client for a moment: no more than it could have sent without being read.
+pub(super) struct Unread {
+    incoming: Option<Incoming>,
+    most: u64,
+    linger: Duration,
+}
+
+impl Unread {
+    pub(super) fn new(version: Version, incoming: Incoming, limits: &Limits) -> Self {
+        // HTTP/1 closes the connection instead, and lingers there.
+        let most = if version == Version::HTTP_2 { u64::from(limits.h2_stream_window) } else { 0 };
+        Self { incoming: Some(incoming), most, linger: limits.linger }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        match &mut self.incoming {
+            Some(incoming) => Pin::new(incoming).poll_frame(cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.as_ref().map_or_else(SizeHint::default, HttpBody::size_hint)
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        let Some(mut incoming) = self.incoming.take().filter(|incoming| !incoming.is_end_stream()) else {
+            return;
+        };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (mut most, linger) = (self.most, self.linger);
+        if most == 0 {
+            return;
+        }
+        runtime.spawn(tokio::time::timeout(linger, async move {
+            while let Some(Ok(frame)) = incoming.frame().await {
+                most = most.saturating_sub(frame.data_ref().map_or(0, |data| data.len() as u64));
+                if most == 0 {
+                    break;
+                }
+            }
+        }));
+    }
+}
+
 /// A request's body within its bounds.
 pub(super) struct RequestBody {
-    incoming: Incoming,
+    incoming: Unread,
     verdict: Arc<Verdict>,
     grace: Duration,
     rate: u64,
@@ -159,7 +215,7 @@ pub(super) struct RequestBody {
 }
 
 impl RequestBody {
-    pub(super) fn new(incoming: Incoming, verdict: Arc<Verdict>, limits: &Limits) -> Self {
+    pub(super) fn new(incoming: Unread, verdict: Arc<Verdict>, limits: &Limits) -> Self {
         Self {
             incoming,
             verdict,
@@ -202,7 +258,7 @@ impl HttpBody for RequestBody {
         if this.received.saturating_add(this.incoming.size_hint().lower()) > max {
             return this.refuse(TOO_LARGE, BodyError::TooLarge);
         }
-        let polled = Pin::new(&mut this.incoming).poll_frame(cx);
+        let polled = this.incoming.poll_frame(cx);
         if polled.is_pending() {
             if max == u64::MAX {
                 return Poll::Pending;

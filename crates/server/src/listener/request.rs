@@ -13,7 +13,7 @@ use super::{
     ListenerStats, Reason, Settings,
     activity::Activity,
     answer::{answer, is_grpc},
-    body::{RequestBody, ResponseBody, Verdict, message},
+    body::{RequestBody, ResponseBody, Unread, Verdict, message},
     origin,
     transport::MARK,
 };
@@ -50,6 +50,8 @@ pub(super) async fn serve(
     context.stats().request();
     let grpc = is_grpc(request.headers());
     let path: Box<str> = request.uri().path().into();
+    let version = request.version();
+    let request = request.map(|body| Unread::new(version, body, &context.settings.limits));
     let result = match check(&context.settings, &request) {
         Ok(()) => call(&context, request).await,
         Err(refused) => Err(refused),
@@ -66,7 +68,7 @@ pub(super) async fn serve(
 }
 
 /// What can be seen in the head alone.
-fn check(settings: &Settings, request: &Request<Incoming>) -> Result<(), (Reason, Problem)> {
+fn check<B>(settings: &Settings, request: &Request<B>) -> Result<(), (Reason, Problem)> {
     let limits = &settings.limits;
     let uri = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
     if uri > limits.max_uri_bytes {
@@ -87,10 +89,10 @@ fn check(settings: &Settings, request: &Request<Incoming>) -> Result<(), (Reason
     origin::check(&settings.hosts, request)
 }
 
-async fn call(context: &Context, request: Request<Incoming>) -> Result<Response<Body>, (Reason, Problem)> {
+async fn call(context: &Context, request: Request<Unread>) -> Result<Response<Body>, (Reason, Problem)> {
     let verdict = Verdict::new(&context.settings.limits);
-    let mut request = request
-        .map(|incoming| Body::new(RequestBody::new(incoming, verdict.clone(), &context.settings.limits)));
+    let mut request =
+        request.map(|unread| Body::new(RequestBody::new(unread, verdict.clone(), &context.settings.limits)));
     request.extensions_mut().insert(context.peer);
     request.extensions_mut().insert(verdict.clone());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());

@@ -164,6 +164,43 @@ async fn a_client_that_vanishes_has_broken_no_rule() {
     assert_eq!((server.stats.requests(), server.stats.refused(Reason::Http2)), (2, 0));
 }
 
+/// Reads a frame: its kind, its flags, its stream.
+async fn frame(stream: &mut tokio::net::TcpStream) -> (u8, u8, u32) {
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).await.unwrap();
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+    stream.read_exact(&mut vec![0; length as usize]).await.unwrap();
+    (head[3], head[4], u32::from_be_bytes(head[5..].try_into().unwrap()))
+}
+
+#[tokio::test]
+async fn a_refusal_that_comes_before_the_body_does_not_reset_the_stream() {
+    const RST_STREAM: u8 = 3;
+    const PING: u8 = 6;
+    let server =
+        Server::start(app(), |settings| settings.limits.linger = std::time::Duration::from_secs(60)).await;
+    // `POST` to a path that is not there, and to a host that is not ours; the body comes later.
+    let nowhere = [&[0x83, 0x86, 0x04, 5][..], b"/none", &[0x41, 9], b"localhost"].concat();
+    let misled = [&[0x83, 0x86, 0x84][..], &[0x41, 9], b"evil.test"].concat();
+    for fields in [nowhere, misled] {
+        let mut stream = server.connect().await;
+        let mut request = head(1, &fields);
+        request[4] = 4;
+        stream.write_all(&[PREFACE, EMPTY_SETTINGS, &request].concat()).await.unwrap();
+        while !matches!(frame(&mut stream).await, (0 | 1, flags, 1) if flags & 1 == 1) {}
+        let body = [&[0, 0, 4, 0, 1, 0, 0, 0, 1][..], b"body"].concat();
+        let ping = [&[0, 0, 8, PING, 0, 0, 0, 0, 0][..], &[7; 8]].concat();
+        stream.write_all(&[body, ping].concat()).await.unwrap();
+        loop {
+            match frame(&mut stream).await {
+                (RST_STREAM, ..) => panic!("the stream was reset"),
+                (PING, 1, _) => break,
+                _ => {}
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_limits_are_announced() {
     let server = Server::start(app(), |settings| {
