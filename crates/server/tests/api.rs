@@ -447,7 +447,19 @@ async fn the_documents_describe_what_is_there() {
     assert!(
         paths.contains_key("/bellwether/v1/namespaces/{namespace}/services/{service}/instances/{instance}")
     );
+    let operations = paths.values().flat_map(|item| item.as_object().unwrap().values());
+    let mut names: Vec<&str> = operations.filter_map(|of| of["operationId"].as_str()).collect();
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), all, "each operation has a name of its own");
     for (path, item) in paths {
+        let operations = item.as_object().unwrap().values().filter_map(|of| of["responses"].as_object());
+        for (status, response) in operations.flatten() {
+            assert!(response["description"].as_str().is_some_and(|text| !text.is_empty()), "{path} {status}");
+            let is_problem = response["content"].get("application/problem+json").is_some();
+            assert!(is_problem != status.starts_with('2'), "{path} {status}");
+        }
         if item.get("get").is_some() && !path.contains('{') && !path.ends_with("/stream") {
             assert_eq!(ask(&server, Method::GET, path, "").await.0, 200, "{path}");
         }

@@ -16,6 +16,7 @@ use wire::native::problem::{Code, Problem};
 use crate::{access::Principal, listener::Refusal, state::State};
 
 mod breakers;
+mod document;
 mod events;
 mod extract;
 mod health;
@@ -74,6 +75,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .merge(health::routes())
         .merge(metrics::routes())
         .split_for_parts();
+    document::complete(&mut document);
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
     let text: Arc<str> = document.to_json().unwrap_or_default().into();
     let openapi = move || {

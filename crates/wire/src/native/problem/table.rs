@@ -219,7 +219,7 @@ table! {
         "ten times the usual number of spans";
     NoSuchTrace = 1404, 404, NotFound, "No such trace",
         "No span of this trace is stored: it was not sampled, has expired, or has not arrived yet.",
-        "check the id, or search with `bellwether trace list`",
+        "check the id, or search with `bellwether trace search`",
         "GET /bellwether/v1/traces/0af7651916cd43dd8448eb211c80319c";
 
     // 20: calls through a proxy
