@@ -169,7 +169,10 @@ fn from_environment(environment: &Environment) -> Result<Given, Problem> {
             let meant = nearest(name, variables.iter().map(String::as_str));
             return Err(unknown(detail, meant).at(shown));
         };
-        given.push((setting.key, (text.clone(), Origin::Environment(name.clone()))));
+        // An empty variable is how shells and compose files say that there is none.
+        if !text.is_empty() {
+            given.push((setting.key, (text.clone(), Origin::Environment(name.clone()))));
+        }
     }
     Ok(given)
 }

@@ -56,6 +56,13 @@ fn an_unknown_variable_names_the_nearest() {
 }
 
 #[test]
+fn an_empty_variable_is_none_but_its_name_has_to_be_known() {
+    let (settings, sources) = read("", &[("BELLWETHER_LISTEN", ""), ("BELLWETHER_SERVER", "")], &[]).unwrap();
+    assert_eq!((settings.listen.port(), sources.get("listen").1), (2355, Origin::Default));
+    assert_eq!(refused("", &[("BELLWETHER_LISTN", "")], &[]).code(), Code::UnknownKey);
+}
+
+#[test]
 fn variables_that_kubernetes_sets_for_a_service_of_our_name_are_none_of_ours() {
     let variables = [
         ("BELLWETHER_SERVICE_HOST", "10.0.0.1"),
