@@ -3,7 +3,7 @@
 //! Any service by its name: `payments`, or `payments.production` with its namespace. A port is ignored,
 //! because clients add the proxy's own.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, net::Ipv4Addr, sync::Arc};
 
 use http::{HeaderMap, Method, Uri, header, request::Parts};
 use identity::Namespace;
@@ -24,6 +24,10 @@ pub(crate) fn find(routing: &Routing, default: &Namespace, request: &Parts) -> R
             .next("call the service by its name instead"));
     }
     let host = host(&request.uri, &request.headers)?;
+    if is_address(&host) {
+        let detail = format!("the call is for the address {host:?}, which is no service's name");
+        return Err(Refusal::new(Reason::HostMissing, detail));
+    }
     let (service, namespace) = split(&host, default.as_str());
     if let Some(service) = routing.find(namespace, service) {
         return Ok(service.clone());
@@ -68,6 +72,12 @@ pub(crate) fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<Cow<'a, s
     }
 }
 
+/// Whether a host is an address, as clients send it that were given no name: then it names no service,
+/// and `127` of namespace `0.0.1` is nobody's meaning.
+fn is_address(host: &str) -> bool {
+    host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok()
+}
+
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => name,
@@ -100,8 +110,6 @@ mod tests {
         check("payments.production.", ("payments", "production"));
         check("payments.", ("payments", "default"));
         check("a.b.c", ("a", "b.c"));
-        check("[::1]:8000", ("[::1]", "default"));
-        check("127.0.0.1:8000", ("127", "0.0.1"));
     }
 
     #[test]

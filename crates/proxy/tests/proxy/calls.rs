@@ -16,6 +16,15 @@ async fn a_service_is_called_by_its_name_with_or_without_namespace_and_port() {
 }
 
 #[tokio::test]
+async fn a_call_for_an_address_is_told_that_it_names_no_service() {
+    let world = World::new().await;
+    for host in ["127.0.0.1", "127.0.0.1:8000", "[::1]:8000"] {
+        let answer = world.get(host, "/").await;
+        assert_eq!((answer.status, answer.code().as_str()), (400, "BW-2013"), "{host}");
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_service_is_404_and_names_the_nearest() {
     let world = World::new().await;
     world.up("payments", &[Backend::named("p").await.address]).await;
