@@ -54,6 +54,7 @@ fn the_shop_is_open_traced_and_gone_after_sigterm() {
     let mut demo = Process::start(&[&["demo"], &FREE[..]].concat());
     let (control, gateway, shop) = (demo.address("listen"), demo.address("gateway"), Shop::of(&demo));
     assert_eq!(shop.0.len(), 3);
+    assert_eq!(demo.banner["console"], format!("http://{control}/"));
     let bought = request(gateway, "GET / HTTP/1.1\r\nHost: storefront", "").unwrap();
     assert_eq!(bought.status, 200);
     assert!(bought.body.contains("Brass bell") && bought.body.contains("storefront-1"), "{}", bought.body);

@@ -84,7 +84,12 @@ impl<R: Roles> clap::Args for FlagsOf<R> {
             .hide_env_values(true)
             .help("The configuration file; without it bellwether.toml of this folder, if there is one");
         of(R::ROLES).fold(command.arg(config), |command, setting| {
-            let default = (setting.default)(&Environment::of_somebody()).filter(|text| !text.is_empty());
+            let default = match setting.key {
+                "data" if R::ROLES.contains(&Role::Demo) => {
+                    Some("a folder that goes with the demo".to_owned())
+                }
+                _ => (setting.default)(&Environment::of_somebody()).filter(|text| !text.is_empty()),
+            };
             let mut help = setting.help.trim().to_owned();
             if let Some(default) = default.filter(|_| !setting.is_switch()) {
                 help.push_str(&format!(" [default: {default}]"));

@@ -174,7 +174,8 @@ impl Settings {
             _ => None,
         };
         if let Some((given, missing)) = half {
-            return Err(sources.conflict(given, &format!("{given} needs {missing} as well")));
+            let problem = sources.conflict(given, &format!("{given} needs {missing} as well"));
+            return Err(problem.next(format!("give {missing}, too, or neither of them")));
         }
         if self.token.is_some() && self.token_file.is_some() {
             // Given in different places, the stronger place wins, as it does for one setting.

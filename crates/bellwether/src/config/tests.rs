@@ -122,6 +122,7 @@ fn half_a_pair_of_tls_files_is_refused() {
     let problem = refused("tls_cert = 'cert.pem'", &[], &[]);
     assert_eq!(problem.code(), Code::ConflictingSettings);
     assert!(problem.detail().contains("tls_key"), "{problem}");
+    assert!(problem.what_next().starts_with("give tls_key"), "{problem}");
 }
 
 #[test]

@@ -41,7 +41,8 @@ impl Banner<'_> {
             let address = |address: Option<SocketAddr>| address.map(|address| address.to_string());
             let (listen, gateway) = (address(self.listen.map(|(address, _)| address)), address(self.gateway));
             let data = self.data.map(|path| path.display().to_string());
-            tracing::info!(listen, gateway, data, version = env!("CARGO_PKG_VERSION"), "serving");
+            let console = self.console();
+            tracing::info!(console, listen, gateway, data, version = env!("CARGO_PKG_VERSION"), "serving");
         }
         Ok(())
     }
@@ -55,6 +56,7 @@ impl Banner<'_> {
         };
         // Where there is only a gateway, that is what listens.
         put("listen", self.listen.map(|(address, _)| address).or(self.gateway).map(|address| json!(address)));
+        put("console", self.console().map(|link| json!(link)));
         put("gateway", self.gateway.map(|address| json!(address)));
         put("control", self.control.map(|url| json!(url.to_string())));
         put("data", self.data.map(|path| json!(path.to_string_lossy())));
@@ -64,14 +66,19 @@ impl Banner<'_> {
         Json::Object(document)
     }
 
+    /// The console's link.
+    fn console(&self) -> Option<String> {
+        self.listen.map(|(address, tls)| format!("{}/", Url::of(reachable(address), tls)))
+    }
+
     fn words(&self) -> String {
         let style = Style::of_stderr();
         let mut text = format!("\n  {} {}\n\n", style.strong("bellwether"), env!("CARGO_PKG_VERSION"));
         let mut line = |name: &str, value: String| {
             text.push_str(&format!("  {} {value}\n", style.faint(&format!("{name:<9}"))))
         };
-        if let Some((address, tls)) = self.listen {
-            line("console", style.strong(&format!("{}/", Url::of(reachable(address), tls))));
+        if let Some(console) = self.console() {
+            line("console", style.strong(&console));
         }
         if let Some(address) = self.gateway {
             line("gateway", Url::of(reachable(address), false).to_string());
