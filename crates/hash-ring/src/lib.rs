@@ -36,6 +36,12 @@ fn hash(bytes: &[u8]) -> u64 {
     XxHash64::oneshot(0, bytes)
 }
 
+/// Where a key lies between 0 and 1: the same everywhere, and independent of its place on a ring.
+pub fn share(key: &[u8]) -> f64 {
+    // The upper 53 bits are all that a double can tell apart.
+    (XxHash64::oneshot(1, key) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
 impl Ring {
     /// The ring of these nodes with their weights. The order in which they are given does not matter;
     /// a node of weight 0 is not on the ring; of a node given twice the first weight holds.

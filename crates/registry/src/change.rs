@@ -1,5 +1,7 @@
 //! What happened: the unit of durability, of watching, and of the history.
 
+use std::sync::Arc;
+
 use identity::Wall;
 
 use crate::{Instance, LeaseId, Target};
@@ -31,7 +33,7 @@ impl Change {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// It is this now.
-    Put(Instance),
+    Put(Arc<Instance>),
     /// It is gone.
     Removed,
     /// The same content was registered by another process, which holds this lease now.
@@ -43,53 +45,92 @@ pub enum Effect {
 pub struct Cause {
     /// What happened.
     pub action: Action,
-    /// Who did it: a token's name, a proxy, or `registry` where time did.
-    pub actor: Box<str>,
+    /// Who did it, and where from.
+    pub actor: Actor,
     /// In words.
     pub reason: Box<str>,
 }
 
-/// The kinds of change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
+/// Who did something, and where from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Actor {
+    /// A token's name, a proxy, or `registry` where time did it.
+    pub name: Box<str>,
+    /// The address and the dialect that the request came by; empty where it came by none.
+    pub from: Box<str>,
+}
+
+impl Actor {
+    /// Time, which only the registry itself looks at.
+    pub fn registry() -> Self {
+        Self { name: "registry".into(), from: Box::default() }
+    }
+}
+
+impl From<&str> for Actor {
+    fn from(name: &str) -> Self {
+        Self { name: name.into(), from: Box::default() }
+    }
+}
+
+macro_rules! actions {
+    ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
+        /// The kinds of change.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Action {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Action {
+            /// Every action.
+            pub const ALL: &'static [Action] = &[$(Action::$name,)*];
+
+            /// The word in events.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Action::$name => $word,)*
+                }
+            }
+        }
+    };
+}
+
+actions! {
     /// An instance that was not there.
-    Registered,
-    /// Its owner says something else of it.
-    Updated,
+    Registered = "registered",
+    /// Its owner says something else of it, or another process has taken over.
+    Updated = "updated",
     /// Another process registered the same content.
-    Leased,
+    Leased = "leased",
     /// Its owner or an operator removed it.
-    Deregistered,
+    Deregistered = "deregistered",
     /// Its lease lapsed.
-    Lapsed,
+    Lapsed = "lapsed",
     /// A heartbeat came after the lease had lapsed.
-    Recovered,
+    Recovered = "recovered",
     /// It stayed lapsed for too long.
-    Forgotten,
+    Forgotten = "forgotten",
+    /// So many leases of its zone lapsed at once that the network is doubted, not the instance.
+    Protected = "protected",
+    /// A check has passed that had not.
+    CheckPassed = "check_passed",
+    /// A check fails that had not.
+    CheckFailed = "check_failed",
+    /// It has warmed up.
+    Warmed = "warmed_up",
+    /// No new calls, please.
+    Draining = "draining",
+    /// Calls may come again.
+    Undrained = "undrained",
+    /// An operator says what its status is.
+    Overridden = "overridden",
+    /// The operator's word does not hold any more.
+    Released = "released",
 }
 
 impl Action {
-    /// Every action.
-    pub const ALL: [Action; 7] = [
-        Action::Registered,
-        Action::Updated,
-        Action::Leased,
-        Action::Deregistered,
-        Action::Lapsed,
-        Action::Recovered,
-        Action::Forgotten,
-    ];
-
-    /// The word in events.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Action::Registered => "registered",
-            Action::Updated => "updated",
-            Action::Leased => "leased",
-            Action::Deregistered => "deregistered",
-            Action::Lapsed => "lapsed",
-            Action::Recovered => "recovered",
-            Action::Forgotten => "forgotten",
-        }
+    /// Whether its lease begins anew with it: someone has given a sign of life.
+    pub(crate) fn renews(self) -> bool {
+        matches!(self, Action::Registered | Action::Updated | Action::Leased | Action::Recovered)
     }
 }

@@ -1,79 +1,116 @@
 //! What can be asked of a registry, and what it answers.
 
+use std::time::Duration;
+
 use identity::Invalid;
 
-use crate::{Change, LeaseId, Registration, Target};
+use crate::{Actor, Change, Check, LeaseId, Pinned, Registration, Target, Verdict};
 
-/// A request to change the registry.
+/// A request to change one instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
+pub struct Command {
+    /// Which instance.
+    pub target: Target,
+    /// Who asks.
+    pub actor: Actor,
+    /// What for.
+    pub ask: Ask,
+}
+
+/// What is asked of an instance.
+///
+/// `held` is the lease that the caller holds; none stands for an operator's word, but in a
+/// registration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
     /// Be there, or say something else of an instance that is.
     Register {
-        /// Which instance.
-        target: Target,
         /// What is said of it.
         registration: Box<Registration>,
         /// The lease that this registration shall hold, fresh and random.
         lease: LeaseId,
         /// The lease that the caller holds already: with the current one, the lease is kept; with
-        /// another, the registration is refused.
+        /// another, the registration is refused. Without one, a new process takes over: it ends the
+        /// drain of its predecessor, and warms up where that was down.
         held: Option<LeaseId>,
-        /// Who asks.
-        actor: Box<str>,
     },
     /// Be gone.
     Deregister {
-        /// Which instance.
-        target: Target,
-        /// The lease that the caller holds; none stands for an operator's word.
+        /// The caller's lease.
         held: Option<LeaseId>,
-        /// Who asks.
-        actor: Box<str>,
         /// Why.
         reason: Box<str>,
     },
     /// Still there.
     Heartbeat {
-        /// Which instance.
-        target: Target,
-        /// The lease that the caller holds; none stands for an operator's word.
+        /// The caller's lease.
         held: Option<LeaseId>,
-        /// Who asks.
-        actor: Box<str>,
     },
-    /// Judge a lease whose deadline has passed. Changes nothing where a heartbeat came first.
-    Expire {
-        /// Which instance.
-        target: Target,
+    /// What a check has found out.
+    Judge {
+        /// The lease of the process that was asked; what is found out of a predecessor says nothing.
+        lease: LeaseId,
+        /// The check. One that the registration does not have any more says nothing.
+        check: Check,
+        /// What it found out.
+        verdict: Verdict,
     },
+    /// No new calls, please.
+    Drain {
+        /// The caller's lease.
+        held: Option<LeaseId>,
+        /// Whether even the last instance that takes calls may be drained.
+        force: bool,
+        /// Why.
+        reason: Box<str>,
+    },
+    /// Calls may come again.
+    Undrain {
+        /// The caller's lease.
+        held: Option<LeaseId>,
+        /// Why.
+        reason: Box<str>,
+    },
+    /// Be this, whatever else is known.
+    Override {
+        /// What.
+        status: Pinned,
+        /// For how long; without it, until it is released.
+        lasts: Option<Duration>,
+        /// Why.
+        reason: Box<str>,
+    },
+    /// End an override.
+    Release {
+        /// Why.
+        reason: Box<str>,
+    },
+    /// Judge what is due: a lease, a warm-up, an override. Changes nothing where nothing is.
+    Expire,
+    /// Take back that a lease has lapsed, since many others of the zone have as well.
+    Protect,
 }
 
 impl Command {
     /// A first registration, without a lease in hand.
-    pub fn register(target: Target, registration: Registration, lease: LeaseId, actor: &str) -> Self {
-        Command::Register {
-            target,
-            registration: Box::new(registration),
-            lease,
-            held: None,
-            actor: actor.into(),
-        }
+    pub fn register(
+        target: Target,
+        registration: Registration,
+        lease: LeaseId,
+        actor: impl Into<Actor>,
+    ) -> Self {
+        let ask = Ask::Register { registration: Box::new(registration), lease, held: None };
+        Command { target, actor: actor.into(), ask }
     }
 
     /// A heartbeat of the holder of `lease`.
     pub fn heartbeat(target: Target, lease: LeaseId) -> Self {
         let actor = target.instance.as_str().into();
-        Command::Heartbeat { target, held: Some(lease), actor }
+        Command { target, actor, ask: Ask::Heartbeat { held: Some(lease) } }
     }
 
-    /// Which instance it is about.
-    pub fn target(&self) -> &Target {
-        match self {
-            Command::Register { target, .. }
-            | Command::Deregister { target, .. }
-            | Command::Heartbeat { target, .. }
-            | Command::Expire { target } => target,
-        }
+    pub(crate) fn of_time(target: Target, ask: Ask) -> Self {
+        Command { target, actor: Actor::registry(), ask }
     }
 }
 
@@ -97,10 +134,13 @@ pub enum Error {
     /// Another process holds the lease.
     #[error("instance {0} is held by another lease; a process that registered after you owns it now")]
     StaleLease(Target),
+    /// Nobody else would take the calls.
+    #[error("instance {0} is the last of its service that takes calls; draining it needs force")]
+    LastInstance(Target),
     /// What is said of it breaks a rule.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// The registry is full.
+    /// There are as many as there may be.
     #[error("{what} is full: {limit} is the limit")]
     Full {
         /// What is full.

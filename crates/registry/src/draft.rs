@@ -5,13 +5,16 @@
 //! while everyone else still sees the registry alone. If the disk refuses the batch, the draft is
 //! dropped, and nothing has happened.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use identity::Now;
+use identity::{Invalid, Now, duration};
 
 use crate::{
-    Action, Cause, Change, Command, Effect, Error, Instance, LeaseId, Outcome, Registration, Registry,
-    Status, Target, roll::INSTANCES_MAX,
+    Action, Actor, Ask, Cause, Change, Check, Command, Condition, Effect, Error, Instance, LeaseId, Note,
+    OVERRIDE_MAX, OVERRIDE_MIN, Outcome, Override, Pinned, Registration, Registry, Status, Target, Verdict,
+    registration::{TEXT_MAX, check_text},
+    roll::INSTANCES_MAX,
+    timers::Timer,
 };
 
 /// Decisions upon a registry that are not in it yet.
@@ -19,7 +22,7 @@ use crate::{
 pub struct Draft<'a> {
     base: &'a Registry,
     /// What this draft has decided of an instance: its new state, or that it is gone.
-    decided: HashMap<Target, Option<Instance>>,
+    decided: HashMap<Target, Option<Arc<Instance>>>,
     revision: u64,
     instances: usize,
     batch: Batch,
@@ -34,6 +37,9 @@ pub struct Batch {
     pub renewals: Vec<Target>,
 }
 
+/// Nothing to do: not an error, and not a change.
+const NOTHING: Outcome = Outcome { change: None, created: false, lease: None };
+
 impl<'a> Draft<'a> {
     pub(crate) fn new(base: &'a Registry) -> Self {
         let (revision, instances) = (base.revision(), base.instance_count());
@@ -45,17 +51,40 @@ impl<'a> Draft<'a> {
     /// # Errors
     /// Why it is refused; the draft is as it was before.
     pub fn apply(&mut self, now: Now, command: Command) -> Result<Outcome, Error> {
-        match command {
-            Command::Register { target, registration, lease, held, actor } => {
+        let Command { target, actor, ask } = command;
+        match ask {
+            Ask::Register { registration, lease, held } => {
                 self.register(now, target, *registration, lease, held, actor)
             }
-            Command::Deregister { target, held, actor, reason } => {
+            Ask::Deregister { held, reason } => {
                 self.held(&target, held)?;
                 let cause = Cause { action: Action::Deregistered, actor, reason };
                 Ok(self.change(now, target, Effect::Removed, cause))
             }
-            Command::Heartbeat { target, held, actor } => self.heartbeat(now, target, held, actor),
-            Command::Expire { target } => Ok(self.expire(now, target)),
+            Ask::Heartbeat { held } => self.heartbeat(now, target, held, actor),
+            Ask::Judge { lease, check, verdict } => {
+                Ok(self.judge(now, target, lease, &check, verdict, actor))
+            }
+            Ask::Drain { held, force, reason } => self.drain(now, target, held, force, actor, reason),
+            Ask::Undrain { held, reason } => {
+                let current = self.held(&target, held)?;
+                if current.condition.drain.is_none() {
+                    return Ok(self.unchanged(&target));
+                }
+                let condition = Condition { drain: None, ..current.condition.clone() };
+                Ok(self.condition(now, target, condition, Action::Undrained, actor, Some(reason)))
+            }
+            Ask::Override { status, lasts, reason } => self.pin(now, target, status, lasts, actor, reason),
+            Ask::Release { reason } => {
+                let current = self.held(&target, None)?;
+                if current.condition.pinned.is_none() {
+                    return Ok(self.unchanged(&target));
+                }
+                let condition = Condition { pinned: None, ..current.condition.clone() };
+                Ok(self.condition(now, target, condition, Action::Released, actor, Some(reason)))
+            }
+            Ask::Expire => Ok(self.expire(now, target, actor)),
+            Ask::Protect => Ok(self.protect(now, target, actor)),
         }
     }
 
@@ -71,44 +100,59 @@ impl<'a> Draft<'a> {
         registration: Registration,
         lease: LeaseId,
         held: Option<LeaseId>,
-        actor: Box<str>,
+        actor: Actor,
     ) -> Result<Outcome, Error> {
         registration.check()?;
-        let Some(current) = self.current(&target).cloned() else {
+        let Some(current) = self.current(&target) else {
             if self.instances >= INSTANCES_MAX {
                 return Err(Error::Full { what: "the registry".to_owned(), limit: INSTANCES_MAX });
             }
-            let reason = "registered".into();
             let instance = Instance {
+                condition: Condition::fresh(&registration),
                 registration,
-                status: Status::Up,
-                reason,
+                status: Status::Starting,
+                reason: Box::default(),
                 since: now.wall,
                 lease,
                 registered_at: now.wall,
                 revision: 0,
             };
-            let cause = Cause { action: Action::Registered, actor, reason: "registered by its owner".into() };
-            return Ok(self.change(now, target, Effect::Put(instance), cause));
+            let cause = Cause { action: Action::Registered, actor, reason: "registered".into() };
+            return Ok(self.put(now, target, instance, cause));
         };
         if held.is_some_and(|held| held != current.lease) {
             return Err(Error::StaleLease(target));
         }
         let lease = if held.is_some() { current.lease } else { lease };
-        let lapsed = current.status == Status::Down;
-        if current.registration == registration && !lapsed {
+        let condition = self.taken_over(current, &registration, held.is_none());
+        if current.registration == registration && current.condition == condition {
             if lease == current.lease {
                 return Ok(self.renew(target, lease));
             }
             let cause = Cause { action: Action::Leased, actor, reason: "registered again, unchanged".into() };
             return Ok(self.change(now, target, Effect::Leased(lease), cause));
         }
-        let status = if lapsed { Status::Up } else { current.status };
-        let (reason, since) =
-            if lapsed { ("registered again".into(), now.wall) } else { (current.reason, current.since) };
-        let instance = Instance { registration, status, reason, since, lease, ..current };
-        let cause = Cause { action: Action::Updated, actor, reason: "registered again by its owner".into() };
-        Ok(self.change(now, target, Effect::Put(instance), cause))
+        let instance = Instance { registration, condition, lease, ..Instance::clone(current) };
+        let cause = Cause { action: Action::Updated, actor, reason: "registered again".into() };
+        Ok(self.put(now, target, instance, cause))
+    }
+
+    /// What is known of an instance that is registered again: by its process, or by a new one.
+    fn taken_over(&self, current: &Instance, registration: &Registration, by_new: bool) -> Condition {
+        let before = &current.condition;
+        let was_gone = before.lapsed.is_some();
+        let known = current.registration.checks.iter().zip(&before.verdicts);
+        let verdict = |check: &Check| {
+            let known = known.clone().find(|(of, _)| *of == check).filter(|_| !was_gone);
+            known.map(|(_, verdict)| verdict.clone()).unwrap_or_default()
+        };
+        Condition {
+            lapsed: None,
+            verdicts: registration.checks.iter().map(verdict).collect(),
+            is_cold: registration.warm_up.is_some() && (before.is_cold || (by_new && was_gone)),
+            drain: before.drain.clone().filter(|_| !by_new),
+            pinned: before.pinned.clone(),
+        }
     }
 
     fn heartbeat(
@@ -116,58 +160,139 @@ impl<'a> Draft<'a> {
         now: Now,
         target: Target,
         held: Option<LeaseId>,
-        actor: Box<str>,
+        actor: Actor,
     ) -> Result<Outcome, Error> {
         let current = self.held(&target, held)?;
-        if current.status != Status::Down {
+        if current.condition.lapsed.is_none() {
             let lease = current.lease;
             return Ok(self.renew(target, lease));
         }
-        let instance =
-            Instance { status: Status::Up, reason: "heartbeat".into(), since: now.wall, ..current.clone() };
+        let condition = Condition { lapsed: None, ..current.condition.clone() };
         let reason = "a heartbeat came after the lease had lapsed".into();
-        Ok(self.change(
-            now,
-            target,
-            Effect::Put(instance),
-            Cause { action: Action::Recovered, actor, reason },
-        ))
+        Ok(self.condition(now, target, condition, Action::Recovered, actor, Some(reason)))
     }
 
-    fn expire(&mut self, now: Now, target: Target) -> Outcome {
-        let nothing = Outcome { change: None, created: false, lease: None };
-        // What this batch has decided is younger than the deadline that asks.
-        if self.decided.contains_key(&target) || !self.base.is_due(now, &target) {
-            return nothing;
-        }
-        let Some(current) = self.current(&target) else { return nothing };
-        let text = |period| identity::duration::format(period);
-        let ttl = current.registration.ttl.map(text).unwrap_or_default();
-        let (effect, action, reason) = if current.status == Status::Down {
-            let after = current.registration.forget_after().map(text).unwrap_or_default();
-            (Effect::Removed, Action::Forgotten, format!("no heartbeat for {after} after its lease lapsed"))
-        } else {
-            let reason = format!("lease lapsed: no heartbeat for {ttl}");
-            let instance = Instance {
-                status: Status::Down,
-                reason: reason.as_str().into(),
-                since: now.wall,
-                ..current.clone()
-            };
-            (Effect::Put(instance), Action::Lapsed, reason)
+    fn judge(
+        &mut self,
+        now: Now,
+        target: Target,
+        lease: LeaseId,
+        check: &Check,
+        verdict: Verdict,
+        actor: Actor,
+    ) -> Outcome {
+        let Some(current) = self.current(&target).filter(|current| current.lease == lease) else {
+            return NOTHING;
         };
-        self.change(now, target, effect, Cause { action, actor: "registry".into(), reason: reason.into() })
+        let mut condition = current.condition.clone();
+        let at = current.registration.checks.iter().position(|of| of == check);
+        let Some(known) = at.and_then(|at| condition.verdicts.get_mut(at)) else { return NOTHING };
+        // Why it fails may be told anew with each question; that alone is no change.
+        if known.as_str() == verdict.as_str() {
+            return NOTHING;
+        }
+        *known = verdict;
+        let (action, reason) = match known {
+            Verdict::Failing(why) => (Action::CheckFailed, format!("check {check} fails: {why}")),
+            Verdict::Passing => (Action::CheckPassed, format!("check {check} passes")),
+            Verdict::Pending => return NOTHING,
+        };
+        self.condition(now, target, condition, action, actor, Some(reason.into()))
+    }
+
+    fn drain(
+        &mut self,
+        now: Now,
+        target: Target,
+        held: Option<LeaseId>,
+        force: bool,
+        actor: Actor,
+        reason: Box<str>,
+    ) -> Result<Outcome, Error> {
+        check_text("reason", &reason, TEXT_MAX)?;
+        let current = self.held(&target, held)?;
+        if current.condition.drain.is_some() {
+            return Ok(self.unchanged(&target));
+        }
+        if !force && current.status == Status::Up && self.is_last(&target) {
+            return Err(Error::LastInstance(target));
+        }
+        let note = Note { by: actor.name.clone(), at: now.wall, reason: reason.clone() };
+        let condition = Condition { drain: Some(Box::new(note)), ..current.condition.clone() };
+        Ok(self.condition(now, target, condition, Action::Draining, actor, Some(reason)))
+    }
+
+    fn pin(
+        &mut self,
+        now: Now,
+        target: Target,
+        status: Pinned,
+        lasts: Option<Duration>,
+        actor: Actor,
+        reason: Box<str>,
+    ) -> Result<Outcome, Error> {
+        check_text("reason", &reason, TEXT_MAX)?;
+        if let Some(lasts) = lasts.filter(|lasts| *lasts < OVERRIDE_MIN || *lasts > OVERRIDE_MAX) {
+            return Err(Invalid::new("for", &duration::format(lasts), "from 1s to 30d").into());
+        }
+        let current = self.held(&target, None)?;
+        let note = Note { by: actor.name.clone(), at: now.wall, reason: reason.clone() };
+        let until = lasts.map(|lasts| now.wall + lasts);
+        let pinned = Some(Box::new(Override { status, note, until }));
+        let condition = Condition { pinned, ..current.condition.clone() };
+        Ok(self.condition(now, target, condition, Action::Overridden, actor, Some(reason)))
+    }
+
+    fn expire(&mut self, now: Now, target: Target, actor: Actor) -> Outcome {
+        // What this batch has decided is younger than the deadline that asks.
+        if self.decided.contains_key(&target) {
+            return NOTHING;
+        }
+        let (Some(timer), Some(current)) = (self.base.due_timer(now, &target), self.current(&target)) else {
+            return NOTHING;
+        };
+        let before = current.condition.clone();
+        match timer {
+            Timer::Lease => {
+                let condition = Condition { lapsed: Some(now.wall), ..before };
+                self.condition(now, target, condition, Action::Lapsed, actor, None)
+            }
+            Timer::Forget => {
+                let after = current.registration.forget_after().map(duration::format).unwrap_or_default();
+                let reason = format!("no heartbeat for {after} after its lease lapsed").into();
+                let cause = Cause { action: Action::Forgotten, actor, reason };
+                self.change(now, target, Effect::Removed, cause)
+            }
+            Timer::WarmUp => {
+                let condition = Condition { is_cold: false, ..before };
+                let reason = Some("it has warmed up".into());
+                self.condition(now, target, condition, Action::Warmed, actor, reason)
+            }
+            Timer::Override => {
+                let condition = Condition { pinned: None, ..before };
+                let reason = Some("the time of the override is over".into());
+                self.condition(now, target, condition, Action::Released, actor, reason)
+            }
+        }
+    }
+
+    fn protect(&mut self, now: Now, target: Target, actor: Actor) -> Outcome {
+        let current = self.current(&target).filter(|current| current.condition.lapsed.is_some());
+        let Some(current) = current else { return NOTHING };
+        let condition = Condition { lapsed: None, ..current.condition.clone() };
+        let reason = "too many leases of its zone lapsed at once to believe it".into();
+        self.condition(now, target, condition, Action::Protected, actor, Some(reason))
     }
 
     /// What holds of an instance after all that this draft has decided.
-    fn current(&self, target: &Target) -> Option<&Instance> {
+    fn current(&self, target: &Target) -> Option<&Arc<Instance>> {
         match self.decided.get(target) {
             Some(decided) => decided.as_ref(),
-            None => self.base.instance(target),
+            None => self.base.shared(target),
         }
     }
 
-    fn held(&self, target: &Target, held: Option<LeaseId>) -> Result<&Instance, Error> {
+    fn held(&self, target: &Target, held: Option<LeaseId>) -> Result<&Arc<Instance>, Error> {
         let current = self.current(target).ok_or_else(|| Error::NotFound(target.clone()))?;
         match held {
             Some(held) if held != current.lease => Err(Error::StaleLease(target.clone())),
@@ -175,31 +300,64 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn renew(&mut self, target: Target, lease: LeaseId) -> Outcome {
-        self.batch.renewals.push(target);
-        Outcome { change: None, created: false, lease: Some(lease) }
+    /// Whether no other instance of the service is up.
+    fn is_last(&self, target: &Target) -> bool {
+        let is_sibling =
+            |of: &&Target| of.namespace == target.namespace && of.service == target.service && *of != target;
+        let known = self.base.members(target).chain(self.decided.keys());
+        !known.filter(is_sibling).any(|of| self.current(of).is_some_and(|i| i.status == Status::Up))
     }
 
-    fn change(&mut self, now: Now, target: Target, mut effect: Effect, cause: Cause) -> Outcome {
+    fn unchanged(&self, target: &Target) -> Outcome {
+        Outcome { lease: self.current(target).map(|current| current.lease), ..NOTHING }
+    }
+
+    fn renew(&mut self, target: Target, lease: LeaseId) -> Outcome {
+        self.batch.renewals.push(target);
+        Outcome { lease: Some(lease), ..NOTHING }
+    }
+
+    /// Another condition, and what follows from it. Without a reason, the one that follows is told.
+    fn condition(
+        &mut self,
+        now: Now,
+        target: Target,
+        condition: Condition,
+        action: Action,
+        actor: Actor,
+        reason: Option<Box<str>>,
+    ) -> Outcome {
+        let Some(current) = self.current(&target) else { return NOTHING };
+        let mut instance = Instance { condition, ..Instance::clone(current) };
+        instance.settle(now.wall);
+        let reason = reason.unwrap_or_else(|| instance.reason.clone());
+        self.put(now, target, instance, Cause { action, actor, reason })
+    }
+
+    fn put(&mut self, now: Now, target: Target, mut instance: Instance, cause: Cause) -> Outcome {
+        instance.settle(now.wall);
+        instance.revision = self.revision + 1;
+        self.change(now, target, Effect::Put(Arc::new(instance)), cause)
+    }
+
+    fn change(&mut self, now: Now, target: Target, effect: Effect, cause: Cause) -> Outcome {
         if !matches!(effect, Effect::Leased(_)) {
             self.revision += 1;
         }
-        let before = self.current(&target).cloned();
-        let after = match &mut effect {
-            Effect::Put(instance) => {
-                instance.revision = self.revision;
-                Some(instance.clone())
-            }
+        let before = self.current(&target);
+        let after = match &effect {
+            Effect::Put(instance) => Some(instance.clone()),
             Effect::Removed => None,
-            Effect::Leased(lease) => before.clone().map(|instance| Instance { lease: *lease, ..instance }),
+            Effect::Leased(lease) => {
+                before.map(|before| Arc::new(Instance { lease: *lease, ..Instance::clone(before) }))
+            }
         };
-        let created = before.is_none() && after.is_some();
-        self.instances =
-            self.instances + usize::from(created) - usize::from(before.is_some() && after.is_none());
+        let (was, is) = (before.is_some(), after.is_some());
+        self.instances = self.instances + usize::from(is && !was) - usize::from(was && !is);
         let lease = after.as_ref().map(|instance| instance.lease);
         self.decided.insert(target.clone(), after);
         let change = Change { revision: self.revision, at: now.wall, target, effect, cause };
         self.batch.changes.push(change.clone());
-        Outcome { change: Some(change), created, lease }
+        Outcome { change: Some(change), created: is && !was, lease }
     }
 }

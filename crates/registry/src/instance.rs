@@ -1,10 +1,10 @@
-//! An instance: what its owner says of it, and what the registry adds.
+//! An instance: what its owner says of it, and what the registry knows besides.
 
-use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr};
 
 use identity::{InstanceId, Invalid, Namespace, ServiceName, Wall};
 
-use crate::Host;
+use crate::{Condition, Registration};
 
 /// Which instance is meant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,7 +50,7 @@ impl FromStr for LeaseId {
 /// Whether calls should go to an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// Registered, not yet known to be healthy.
+    /// Registered, and not yet known to be healthy, or warming up: calls come key by key.
     Starting,
     /// Calls go here.
     Up,
@@ -96,126 +96,18 @@ impl fmt::Display for Status {
     }
 }
 
-/// What an owner says of its instance.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Registration {
-    /// Where it listens.
-    pub address: Host,
-    /// The port, not zero.
-    pub port: u16,
-    /// The failure domain that it runs in.
-    pub zone: Option<Box<str>>,
-    /// The version that it runs.
-    pub version: Option<Box<str>>,
-    /// Its share of the calls relative to its siblings; 100 is a full share, 0 none.
-    pub weight: u32,
-    /// Anything else, for selection and for people.
-    pub metadata: BTreeMap<Box<str>, Box<str>>,
-    /// How long the lease holds without a heartbeat; without one the instance stays until deleted.
-    pub ttl: Option<Duration>,
-    /// How long after its lease lapsed an instance is forgotten.
-    pub deregister_after: Option<Duration>,
-}
-
-/// A full share of calls.
-pub const WEIGHT_DEFAULT: u32 = 100;
-/// One instance takes at most this many full shares.
-pub const WEIGHT_MAX: u32 = 10_000;
-/// Metadata entries of an instance; with the bounds on each this is at most 72 KiB an instance.
-pub const METADATA_MAX: usize = 64;
-/// Bytes of a metadata key.
-pub const METADATA_KEY_MAX: usize = 128;
-/// Bytes of a metadata value, zone or version.
-pub const TEXT_MAX: usize = 1024;
-/// A shorter lease would lapse on an ordinary pause of a process.
-pub const TTL_MIN: Duration = Duration::from_secs(1);
-/// A longer one would say nothing.
-pub const TTL_MAX: Duration = Duration::from_secs(24 * 3600);
-/// Without a setting, a lapsed instance is forgotten after this many of its TTLs.
-pub const DEREGISTER_AFTER_TTLS: u32 = 10;
-
-impl Registration {
-    /// A registration with nothing but an address and a port.
-    pub fn new(address: Host, port: u16) -> Self {
-        Self {
-            address,
-            port,
-            zone: None,
-            version: None,
-            weight: WEIGHT_DEFAULT,
-            metadata: BTreeMap::new(),
-            ttl: None,
-            deregister_after: None,
-        }
-    }
-
-    /// Checks the bounds that hold for every registration, whichever dialect it came in.
-    ///
-    /// # Errors
-    /// The first field that is out of bounds, with its rule.
-    pub fn check(&self) -> Result<(), Invalid> {
-        let text = |what, value: &Option<Box<str>>| match value {
-            Some(value) => check_text(what, value, TEXT_MAX),
-            None => Ok(()),
-        };
-        if self.port == 0 {
-            return Err(Invalid::new("port", "0", "a number from 1 to 65535"));
-        }
-        text("zone", &self.zone)?;
-        text("version", &self.version)?;
-        if self.weight > WEIGHT_MAX {
-            return Err(Invalid::new("weight", &self.weight.to_string(), "a number from 0 to 10000"));
-        }
-        if self.metadata.len() > METADATA_MAX {
-            return Err(Invalid::new("metadata", &self.metadata.len().to_string(), "at most 64 entries"));
-        }
-        for (key, value) in &self.metadata {
-            check_text("metadata key", key, METADATA_KEY_MAX)?;
-            check_text("metadata value", value, TEXT_MAX)?;
-        }
-        let range = |what, value: Option<Duration>, max| match value {
-            Some(value) if value < TTL_MIN || value > max => Err(Invalid::new(
-                what,
-                &identity::duration::format(value),
-                "from 1s to 24h (deregister_after: 10d)",
-            )),
-            _ => Ok(()),
-        };
-        range("ttl", self.ttl, TTL_MAX)?;
-        range("deregister_after", self.deregister_after, TTL_MAX * DEREGISTER_AFTER_TTLS)?;
-        if self.deregister_after.is_some() && self.ttl.is_none() {
-            return Err(Invalid::new("deregister_after", "", "only together with a ttl"));
-        }
-        Ok(())
-    }
-
-    /// How long after a lapse the instance is forgotten.
-    pub fn forget_after(&self) -> Option<Duration> {
-        self.deregister_after.or(self.ttl.map(|ttl| ttl * DEREGISTER_AFTER_TTLS))
-    }
-}
-
-fn check_text(what: &'static str, value: &str, max: usize) -> Result<(), Invalid> {
-    if value.len() > max {
-        let rule = if max == TEXT_MAX { "at most 1024 bytes" } else { "at most 128 bytes" };
-        Err(Invalid::new(what, value, rule))
-    } else if value.chars().any(char::is_control) {
-        Err(Invalid::new(what, value, "no control characters"))
-    } else {
-        Ok(())
-    }
-}
-
 /// A registered instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Instance {
     /// What its owner says.
     pub registration: Registration,
+    /// What is known of it, from which its status follows.
+    pub condition: Condition,
     /// Whether calls should go there.
     pub status: Status,
     /// Why it has that status.
     pub reason: Box<str>,
-    /// Since when.
+    /// Since when it has that status.
     pub since: Wall,
     /// The lease of the process that registered it last.
     pub lease: LeaseId,
@@ -223,4 +115,15 @@ pub struct Instance {
     pub registered_at: Wall,
     /// The revision of its last change.
     pub revision: u64,
+}
+
+impl Instance {
+    /// Draws the consequences of a changed condition: status and reason, and since when.
+    pub(crate) fn settle(&mut self, at: Wall) {
+        let (status, reason) = self.condition.status(&self.registration);
+        if status != self.status {
+            (self.status, self.since) = (status, at);
+        }
+        self.reason = reason;
+    }
 }

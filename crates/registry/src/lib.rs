@@ -34,23 +34,37 @@
 //! ```
 
 mod change;
+mod check;
 mod command;
+mod condition;
 mod draft;
 mod host;
 mod instance;
 mod log;
+mod owner;
+mod protection;
+mod registration;
 mod roll;
+mod timers;
 
-pub use change::{Action, Cause, Change, Effect};
-pub use command::{Command, Error, Outcome};
+pub use change::{Action, Actor, Cause, Change, Effect};
+pub use check::{
+    CHECK_INTERVAL, CHECK_INTERVAL_MAX, CHECK_INTERVAL_MIN, CHECK_TIMEOUT, CHECK_TIMEOUT_MIN, Check,
+    FAILURE_THRESHOLD, Probe, SUCCESS_THRESHOLD, THRESHOLD_MAX, Verdict,
+};
+pub use command::{Ask, Command, Error, Outcome};
+pub use condition::{Condition, Note, OVERRIDE_MAX, OVERRIDE_MIN, Override, Pinned};
 pub use draft::{Batch, Draft};
 pub use host::{Forbidden, Host};
-pub use instance::{
-    DEREGISTER_AFTER_TTLS, Instance, LeaseId, METADATA_KEY_MAX, METADATA_MAX, Registration, Status, TEXT_MAX,
-    TTL_MAX, TTL_MIN, Target, WEIGHT_DEFAULT, WEIGHT_MAX,
+pub use instance::{Instance, LeaseId, Status, Target};
+pub use log::{CHANGES_KEPT, Scope, Since};
+pub use owner::Owner;
+pub use protection::{Due, LAPSED_MIN, LATE_SHARE, Notice, PROTECTED_MAX, STALLED, Zone};
+pub use registration::{
+    CHECKS_MAX, DEREGISTER_AFTER_TTLS, METADATA_KEY_MAX, METADATA_MAX, Metadata, Registration, TEXT_MAX,
+    TTL_MAX, TTL_MIN, WARM_UP_MAX, WEIGHT_DEFAULT, WEIGHT_MAX,
 };
-pub use log::{CHANGES_KEPT, Since};
-pub use roll::{Owner, Registry, ServiceView, Snapshot};
+pub use roll::{Registry, ServiceView, Snapshot};
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! The registry itself: what is there now, and which lease lapses next.
+//! The registry itself: what is there now, and what time will ask of it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,37 +7,70 @@ use std::{
 
 use hash_ring::Ring;
 use identity::{InstanceId, Mono, Namespace, Now, ServiceName};
+use slab::Slab;
 
 use crate::{
-    Change, Command, Draft, Effect, Error, Instance, LeaseId, Outcome, Since, Status, Target, draft::Batch,
+    Change, Command, Draft, Effect, Error, Instance, LeaseId, Outcome, Scope, Since, Status, Target,
+    draft::Batch,
     log::Log,
+    owner::ramp,
+    protection::{Zones, zone_key},
+    timers::{Timer, Timers},
 };
 
-/// How many instances a registry holds. At about 1 KiB each this is 1 GiB.
+/// How many instances a registry holds. At less than 1 KiB each this is less than 1 GiB.
 pub(crate) const INSTANCES_MAX: usize = 1_000_000;
 
 /// Every namespace's services and instances.
 #[derive(Debug, Default)]
 pub struct Registry {
     namespaces: BTreeMap<Namespace, BTreeMap<ServiceName, Service>>,
-    instances: usize,
+    pub(crate) slots: Slab<Slot>,
     revision: u64,
     log: Log,
-    deadlines: BTreeSet<(Mono, Target)>,
+    /// When to look at which slot: never later than its first timer, but for leases that are spared.
+    pub(crate) timers: BTreeSet<(Mono, usize)>,
+    pub(crate) zones: Zones,
 }
 
 #[derive(Debug, Default)]
-struct Service {
-    slots: BTreeMap<InstanceId, Slot>,
+pub(crate) struct Service {
+    /// Where in the slots its instances are.
+    pub(crate) members: BTreeMap<InstanceId, usize>,
     revision: u64,
     /// Built when first asked for, dropped when a member comes, goes or changes its weight.
-    ring: OnceLock<Arc<Ring>>,
+    pub(crate) ring: OnceLock<Arc<Ring>>,
 }
 
+/// An instance with what the registry needs beside it.
 #[derive(Debug)]
-struct Slot {
-    instance: Arc<Instance>,
-    deadline: Option<Mono>,
+pub(crate) struct Slot {
+    pub(crate) target: Target,
+    pub(crate) instance: Arc<Instance>,
+    pub(crate) timers: Timers,
+    /// [`zone_key`] of its zone.
+    pub(crate) zone: u64,
+    /// Its entry in the queue of timers.
+    queued: Option<Mono>,
+}
+
+impl Slot {
+    /// What is due first, and when.
+    pub(crate) fn next(&self) -> Option<(Mono, Timer)> {
+        self.timers.next()
+    }
+
+    pub(crate) fn weight(&self) -> u32 {
+        self.instance.registration.weight
+    }
+
+    /// Whether it takes the calls of this key.
+    pub(crate) fn takes(&self, now: Now, key: &[u8]) -> bool {
+        match self.timers.warm_from() {
+            Some(from) => hash_ring::share(key) < ramp(now, from, &self.instance),
+            None => self.instance.status == Status::Up,
+        }
+    }
 }
 
 /// A service at a revision: what a reader or a proxy is given.
@@ -58,31 +91,20 @@ pub struct Snapshot {
     pub instances: Vec<(Target, Arc<Instance>)>,
 }
 
-/// Who owns a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owner {
-    /// The instance that the ring names.
-    pub home: InstanceId,
-    /// The instance that takes its calls now: home, or the next on the ring that is up.
-    pub effective: Option<InstanceId>,
-    /// Why effective is not home; empty where it is.
-    pub reason: String,
-}
-
 impl Registry {
     /// A registry as a snapshot has it. Its leases begin anew at `now`.
     pub fn restore(now: Now, snapshot: Snapshot) -> Self {
         let Snapshot { revision, instances } = snapshot;
         let mut registry = Self { revision, log: Log::beginning_at(revision), ..Self::default() };
         for (target, instance) in instances {
-            registry.put(now, &target, instance);
+            registry.put(now, target, instance, true);
         }
         registry
     }
 
     /// Everything that there is. It shares the instances, so that taking one costs some 100 bytes each.
     pub fn snapshot(&self) -> Snapshot {
-        let instances = self.instances().map(|(target, instance)| (target, instance.clone()));
+        let instances = self.instances().map(|(target, instance)| (target.clone(), instance.clone()));
         Snapshot { revision: self.revision, instances: instances.collect() }
     }
 
@@ -93,7 +115,7 @@ impl Registry {
 
     /// How many instances there are.
     pub fn instance_count(&self) -> usize {
-        self.instances
+        self.slots.len()
     }
 
     /// Begins to decide a batch of commands.
@@ -118,16 +140,17 @@ impl Registry {
         for change in batch.changes {
             self.replay(now, change);
         }
-        for target in batch.renewals {
-            self.renew(now, &target);
+        for slot in batch.renewals.iter().filter_map(|target| self.slot(target)) {
+            slot.timers.renew(now);
         }
     }
 
     /// Takes over one durable change, also when recovering.
     pub fn replay(&mut self, now: Now, change: Change) {
         self.revision = change.revision;
+        let renews = change.cause.action.renews();
         match &change.effect {
-            Effect::Put(instance) => self.put(now, &change.target, Arc::new(instance.clone())),
+            Effect::Put(instance) => self.put(now, change.target.clone(), instance.clone(), renews),
             Effect::Removed => self.remove(&change.target),
             Effect::Leased(lease) => self.lease(now, &change.target, *lease),
         }
@@ -140,45 +163,41 @@ impl Registry {
     }
 
     /// The common heartbeat, without a draft: moves the deadline of a lease that holds.
-    /// `Ok(false)` says that the lease has lapsed, and that [`Command::Heartbeat`] must decide.
+    /// `Ok(false)` says that the lease has lapsed, and that [`crate::Ask::Heartbeat`] must decide.
     ///
     /// # Errors
     /// There is no such instance, or another process holds its lease.
-    pub fn heartbeat(&mut self, now: Now, target: &Target, held: Option<LeaseId>) -> Result<bool, Error> {
-        let instance = self.instance(target).ok_or_else(|| Error::NotFound(target.clone()))?;
-        if held.is_some_and(|held| held != instance.lease) {
+    pub fn heartbeat(&self, now: Now, target: &Target, held: Option<LeaseId>) -> Result<bool, Error> {
+        let slot = self.slot(target).ok_or_else(|| Error::NotFound(target.clone()))?;
+        if held.is_some_and(|held| held != slot.instance.lease) {
             return Err(Error::StaleLease(target.clone()));
         }
-        if instance.status == Status::Down {
+        if slot.timers.has_lapsed() {
             return Ok(false);
         }
-        self.renew(now, target);
+        slot.timers.renew(now);
         Ok(true)
     }
 
     /// When [`Registry::due`] is worth asking again.
     pub fn next_deadline(&self) -> Option<Mono> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
-    }
-
-    /// The commands that time asks for, at most `limit`; they are decided like any other.
-    pub fn due(&self, now: Now, limit: usize) -> Vec<Command> {
-        let due = self.deadlines.iter().take_while(|(deadline, _)| *deadline <= now.mono).take(limit);
-        due.map(|(_, target)| Command::Expire { target: target.clone() }).collect()
+        self.timers.first().map(|(deadline, _)| *deadline)
     }
 
     /// Decides and commits all that is due: for those who need no durability.
     pub fn advance(&mut self, now: Now) -> Vec<Change> {
+        let due = self.due(now, usize::MAX).commands;
         let mut draft = self.draft();
-        let due = self.due(now, usize::MAX);
         let changes = due.into_iter().filter_map(|command| draft.apply(now, command).ok()?.change).collect();
         let batch = draft.finish();
         self.commit(now, batch);
         changes
     }
 
-    pub(crate) fn is_due(&self, now: Now, target: &Target) -> bool {
-        self.slot(target).and_then(|slot| slot.deadline).is_some_and(|deadline| deadline <= now.mono)
+    /// The timer of an instance that is due, the longest overdue first.
+    pub(crate) fn due_timer(&self, now: Now, target: &Target) -> Option<Timer> {
+        let (_, timer) = self.slot(target)?.next().filter(|(when, _)| *when <= now.mono)?;
+        Some(timer)
     }
 
     /// The namespaces that hold a service.
@@ -192,22 +211,18 @@ impl Registry {
     }
 
     /// Every instance, in order.
-    pub fn instances(&self) -> impl Iterator<Item = (Target, &Arc<Instance>)> {
-        self.namespaces.iter().flat_map(|(namespace, services)| {
-            services.iter().flat_map(move |(service, Service { slots, .. })| {
-                slots.iter().map(move |(id, slot)| {
-                    let (namespace, service, instance) = (namespace.clone(), service.clone(), id.clone());
-                    (Target { namespace, service, instance }, &slot.instance)
-                })
-            })
-        })
+    pub fn instances(&self) -> impl Iterator<Item = (&Target, &Arc<Instance>)> {
+        let services = self.namespaces.values().flat_map(BTreeMap::values);
+        let slots = services.flat_map(|service| service.members.values());
+        slots.filter_map(|at| self.slots.get(*at)).map(|slot| (&slot.target, &slot.instance))
     }
 
     /// A service as it is now; `None` where no instance of it is registered.
     pub fn service(&self, namespace: &Namespace, service: &ServiceName) -> Option<ServiceView> {
-        let Service { slots, revision, .. } = self.namespaces.get(namespace)?.get(service)?;
-        let instances = slots.iter().map(|(id, slot)| (id.clone(), slot.instance.clone())).collect();
-        Some(ServiceView { revision: *revision, instances })
+        let Service { members, revision, .. } = self.service_at(namespace, service)?;
+        let slot =
+            |(id, at): (&InstanceId, &usize)| Some((id.clone(), self.slots.get(*at)?.instance.clone()));
+        Some(ServiceView { revision: *revision, instances: members.iter().filter_map(slot).collect() })
     }
 
     /// An instance as it is now.
@@ -215,27 +230,15 @@ impl Registry {
         self.slot(target).map(|slot| &*slot.instance)
     }
 
-    /// Which instance owns `key`. The ring is built from the registered members, so that flapping
-    /// health moves no key for good; the walk passes over members that are not up.
-    pub fn owner(&self, namespace: &Namespace, service: &ServiceName, key: &[u8]) -> Option<Owner> {
-        let Service { slots, ring, .. } = self.namespaces.get(namespace)?.get(service)?;
-        let member = |(id, slot): (&InstanceId, &Slot)| (id.to_string(), slot.instance.registration.weight);
-        let ring = ring.get_or_init(|| Arc::new(Ring::new(slots.iter().map(member))));
-        let status = |id: &str| slots.get(id).map_or(Status::Down, |slot| slot.instance.status);
-        let home = ring.owner(key)?;
-        let effective = ring.walk(key).find(|id| status(id) == Status::Up);
-        let reason = match effective {
-            Some(effective) if effective == home => String::new(),
-            Some(_) => format!("{home} is {}; the next instance up on the ring", status(home)),
-            None => format!("{home} is {}, and no other instance is up", status(home)),
-        };
-        let id = |name: &str| slots.get_key_value(name).map(|(id, _)| id.clone());
-        Some(Owner { home: id(home)?, effective: effective.and_then(id), reason })
+    /// How far an instance has warmed up, from 0 to 1; `None` where it is not about to.
+    pub fn ramp(&self, now: Now, target: &Target) -> Option<f64> {
+        let slot = self.slot(target)?;
+        slot.timers.warm_from().map(|from| ramp(now, from, &slot.instance))
     }
 
-    /// What a watcher of everything, of a namespace, or of one service has missed since `revision`.
-    pub fn since(&self, revision: u64, wanted: impl Fn(&Change) -> bool) -> Since {
-        self.log.since(revision, self.revision, wanted)
+    /// What a watcher has missed since `revision`.
+    pub fn since(&self, revision: u64, scope: &Scope) -> Since {
+        self.log.since(revision, self.revision, scope)
     }
 
     /// The oldest revision that [`Registry::since`] can answer for; it needs a resync for those before.
@@ -243,82 +246,121 @@ impl Registry {
         self.log.complete_after()
     }
 
+    pub(crate) fn shared(&self, target: &Target) -> Option<&Arc<Instance>> {
+        self.slot(target).map(|slot| &slot.instance)
+    }
+
+    /// The instances of a target's service.
+    pub(crate) fn members(&self, target: &Target) -> impl Iterator<Item = &Target> {
+        let service = self.service_at(&target.namespace, &target.service);
+        let members = service.into_iter().flat_map(|service| service.members.values());
+        members.filter_map(|at| self.slots.get(*at)).map(|slot| &slot.target)
+    }
+
+    pub(crate) fn service_at(&self, namespace: &Namespace, service: &ServiceName) -> Option<&Service> {
+        self.namespaces.get(namespace)?.get(service)
+    }
+
+    pub(crate) fn member(&self, service: &Service, id: &str) -> Option<&Slot> {
+        self.slots.get(*service.members.get(id)?)
+    }
+
+    fn at(&self, target: &Target) -> Option<usize> {
+        self.service_at(&target.namespace, &target.service)?.members.get(&target.instance).copied()
+    }
+
     fn slot(&self, target: &Target) -> Option<&Slot> {
-        self.namespaces.get(&target.namespace)?.get(&target.service)?.slots.get(&target.instance)
+        self.slots.get(self.at(target)?)
     }
 
     fn service_mut(&mut self, target: &Target) -> Option<&mut Service> {
         self.namespaces.get_mut(&target.namespace)?.get_mut(&target.service)
     }
 
-    fn put(&mut self, now: Now, target: &Target, instance: Arc<Instance>) {
-        let namespace = self.namespaces.entry(target.namespace.clone()).or_default();
-        let service = namespace.entry(target.service.clone()).or_default();
-        service.revision = service.revision.max(instance.revision);
-        let weight = instance.registration.weight;
-        let slot = Slot { instance, deadline: None };
-        match service.slots.insert(target.instance.clone(), slot) {
-            Some(before) => {
-                if before.instance.registration.weight != weight {
-                    service.ring.take();
-                }
-                self.unschedule(target, before.deadline);
+    fn put(&mut self, now: Now, target: Target, instance: Arc<Instance>, renews: bool) {
+        let zone = zone_key(&instance.registration.zone);
+        let (at, is_moved) = match self.at(&target) {
+            Some(at) => {
+                let Some(slot) = self.slots.get_mut(at) else { return };
+                let before = std::mem::replace(&mut slot.instance, instance);
+                let fresh = Timers::new(now, &slot.instance);
+                let timers = std::mem::replace(&mut slot.timers, fresh);
+                slot.timers = timers.after(now, Some(&before), &slot.instance, renews);
+                slot.zone = zone;
+                (at, before.registration.weight != slot.weight())
             }
             None => {
-                service.ring.take();
-                self.instances += 1;
+                let timers = Timers::new(now, &instance);
+                let at =
+                    self.slots.insert(Slot { target: target.clone(), instance, timers, zone, queued: None });
+                self.enter(target.clone(), at);
+                (at, true)
             }
+        };
+        if is_moved && let Some(service) = self.service_mut(&target) {
+            service.ring.take();
         }
-        self.renew(now, target);
+        self.requeue(at);
+    }
+
+    /// Puts a slot where its names lead. What is named already keeps its text, and shares it.
+    fn enter(&mut self, target: Target, at: usize) {
+        let Target { namespace, service, instance } = target;
+        let known = self.namespaces.get_key_value(&namespace).map(|(name, _)| name.clone());
+        let namespace = known.unwrap_or(namespace);
+        let services = self.namespaces.entry(namespace.clone()).or_default();
+        let known = services.get_key_value(&service).map(|(name, _)| name.clone());
+        let name = known.unwrap_or(service);
+        let entry = services.entry(name.clone()).or_default();
+        entry.members.insert(instance.clone(), at);
+        if let Some(slot) = self.slots.get_mut(at) {
+            entry.revision = entry.revision.max(slot.instance.revision);
+            slot.target = Target { namespace, service: name, instance };
+        }
     }
 
     fn remove(&mut self, target: &Target) {
         let Some(services) = self.namespaces.get_mut(&target.namespace) else { return };
         let Some(service) = services.get_mut(&target.service) else { return };
-        let Some(slot) = service.slots.remove(&target.instance) else { return };
+        let Some(at) = service.members.remove(&target.instance) else { return };
         service.ring.take();
-        if service.slots.is_empty() {
+        if service.members.is_empty() {
             services.remove(&target.service);
             if services.is_empty() {
                 self.namespaces.remove(&target.namespace);
             }
         }
-        self.instances -= 1;
-        self.unschedule(target, slot.deadline);
+        if let Some(queued) = self.slots.try_remove(at).and_then(|slot| slot.queued) {
+            self.timers.remove(&(queued, at));
+        }
     }
 
     fn lease(&mut self, now: Now, target: &Target, lease: LeaseId) {
-        if let Some(slot) =
-            self.service_mut(target).and_then(|service| service.slots.get_mut(&target.instance))
-        {
+        let at = self.at(target);
+        if let Some(slot) = at.and_then(|at| self.slots.get_mut(at)) {
             Arc::make_mut(&mut slot.instance).lease = lease;
-            self.renew(now, target);
+            slot.timers.renew(now);
         }
     }
 
-    /// Sets the deadline that an instance's state asks for, counted from `now`.
-    fn renew(&mut self, now: Now, target: &Target) {
-        let Some(slot) = self.service_mut(target).and_then(|service| service.slots.get_mut(&target.instance))
-        else {
-            return;
-        };
-        let registration = &slot.instance.registration;
-        let period = match slot.instance.status {
-            Status::Down => registration.forget_after(),
-            _ => registration.ttl,
-        };
-        let before = slot.deadline;
-        let deadline = period.map(|period| now.mono + period);
-        slot.deadline = deadline;
-        self.unschedule(target, before);
-        if let Some(deadline) = deadline {
-            self.deadlines.insert((deadline, target.clone()));
+    /// Has a slot looked at in time. An entry that is early stays: whoever finds it looks and moves it.
+    fn requeue(&mut self, at: usize) {
+        let Some(slot) = self.slots.get(at) else { return };
+        let next = slot.next().map(|(when, _)| when);
+        if slot.queued.is_none() || next.is_some_and(|next| slot.queued.is_some_and(|queued| next < queued)) {
+            self.queue(at, next);
         }
     }
 
-    fn unschedule(&mut self, target: &Target, deadline: Option<Mono>) {
-        if let Some(deadline) = deadline {
-            self.deadlines.remove(&(deadline, target.clone()));
+    /// Has a slot looked at at this moment, and at no other.
+    pub(crate) fn queue(&mut self, at: usize, when: Option<Mono>) {
+        let Some(slot) = self.slots.get_mut(at) else { return };
+        let before = std::mem::replace(&mut slot.queued, when);
+        if let Some(before) = before {
+            self.timers.remove(&(before, at));
+        }
+        if let Some(when) = when {
+            self.timers.insert((when, at));
         }
     }
 }

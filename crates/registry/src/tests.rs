@@ -26,13 +26,12 @@ fn leased(port: u16) -> Registration {
 }
 
 fn register(instance: &str, port: u16, lease: u64, held: Option<u64>) -> Command {
-    Command::Register {
-        target: target("cart", instance),
-        registration: Box::new(leased(port)),
-        lease: LeaseId(lease),
-        held: held.map(LeaseId),
-        actor: "test".into(),
-    }
+    let (registration, lease, held) = (Box::new(leased(port)), LeaseId(lease), held.map(LeaseId));
+    ask(instance, Ask::Register { registration, lease, held })
+}
+
+fn ask(instance: &str, ask: Ask) -> Command {
+    Command { target: target("cart", instance), actor: "test".into(), ask }
 }
 
 fn status(registry: &Registry, instance: &str) -> Option<Status> {
@@ -62,12 +61,7 @@ fn an_old_process_cannot_touch_its_successor() {
         registry.heartbeat(start(), &target("cart", "a"), Some(LeaseId(1))).map(|_| ()),
         stale.clone().map(|_: Outcome| ())
     );
-    let gone = Command::Deregister {
-        target: target("cart", "a"),
-        held: Some(LeaseId(1)),
-        actor: "a".into(),
-        reason: "stopping".into(),
-    };
+    let gone = ask("a", Ask::Deregister { held: Some(LeaseId(1)), reason: "stopping".into() });
     assert_eq!(registry.apply(start(), gone), stale);
     assert_eq!(registry.apply(start(), register("a", 99, 3, Some(1))), stale);
     assert_eq!(status(&registry, "a"), Some(Status::Up));
@@ -123,7 +117,7 @@ fn what_breaks_a_rule_changes_nothing_and_names_the_field() {
         ("zone", |r, long| r.zone = Some(long.into())),
         ("version", |r, _| r.version = Some("1\u{7}".into())),
         ("weight", |r, _| r.weight = WEIGHT_MAX + 1),
-        ("metadata value", |r, long| drop(r.metadata.insert("k".into(), long.into()))),
+        ("metadata value", |r, long| r.metadata = [("k", long)].into_iter().collect()),
         ("ttl", |r, _| r.ttl = Some(Duration::from_millis(1))),
         ("deregister_after", |r, _| (r.ttl, r.deregister_after) = (None, Some(TTL))),
     ];
@@ -181,8 +175,9 @@ fn a_key_stays_with_its_home_while_that_is_down() {
         registry.apply(start(), register(name, 80, lease, None)).unwrap();
     }
     let (namespace, service) = ("default".parse().unwrap(), "cart".parse().unwrap());
-    let owner =
-        |registry: &Registry, key: &str| registry.owner(&namespace, &service, key.as_bytes()).unwrap();
+    let owner = |registry: &Registry, key: &str| {
+        registry.owner(start(), &namespace, &service, key.as_bytes()).unwrap()
+    };
     let before: Vec<_> = (0..100).map(|i| owner(&registry, &format!("k{i}"))).collect();
     assert!(before.iter().all(|o| o.effective.as_ref() == Some(&o.home) && o.reason.is_empty()));
     let beat = start().after(Duration::from_secs(1));
@@ -204,13 +199,13 @@ fn a_watcher_misses_nothing_or_is_told_to_resync() {
     for port in 1..=10 {
         registry.apply(start(), register("a", port, 1, None)).unwrap();
     }
-    let Since::Changes(changes) = registry.since(4, |_| true) else { panic!("still known") };
+    let Since::Changes(changes) = registry.since(4, &Scope::All) else { panic!("still known") };
     assert_eq!(changes.iter().map(|c| c.revision).collect::<Vec<_>>(), [5, 6, 7, 8, 9, 10]);
-    assert_eq!(registry.since(10, |_| true), Since::Changes(vec![]));
-    assert_eq!(registry.since(11, |_| true), Since::Resync, "from a future that was lost");
+    assert_eq!(registry.since(10, &Scope::All), Since::Changes(vec![]));
+    assert_eq!(registry.since(11, &Scope::All), Since::Resync, "from a future that was lost");
     let restored = Registry::restore(start(), registry.snapshot());
-    assert_eq!(restored.since(9, |_| true), Since::Resync);
-    assert_eq!(restored.since(10, |_| true), Since::Changes(vec![]));
+    assert_eq!(restored.since(9, &Scope::All), Since::Resync);
+    assert_eq!(restored.since(10, &Scope::All), Since::Changes(vec![]));
 }
 
 #[derive(Debug, Clone)]
@@ -276,9 +271,8 @@ proptest! {
                     plain.insert(instance, Plain { port, seen: second, down: false });
                 }
                 Step::Deregister { instance } => {
-                    let target = target("cart", &name(instance));
-                    let command = Command::Deregister { target, held: None, actor: "o".into(), reason: "r".into() };
-                    let outcome = registry.apply(now, command);
+                    let gone = Ask::Deregister { held: None, reason: "r".into() };
+                    let outcome = registry.apply(now, ask(&name(instance), gone));
                     prop_assert_eq!(outcome.is_ok(), plain.remove(&instance).is_some());
                     history.extend(outcome.ok().and_then(|o| o.change));
                 }

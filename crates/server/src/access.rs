@@ -28,7 +28,7 @@ use wire::native::problem::{Code, Problem};
 
 use crate::{
     clock,
-    listener::{answer, is_grpc},
+    listener::{Peer, answer, is_grpc},
 };
 
 mod principal;
@@ -179,7 +179,8 @@ pub async fn guard(State(access): State<Arc<Access>>, mut request: Request, next
         return next.run(request).await;
     }
     match access.verify(request.headers(), clock::now().wall) {
-        Ok(principal) => {
+        Ok(mut principal) => {
+            principal.peer = request.extensions().get::<Peer>().map(|peer| peer.address);
             request.extensions_mut().insert(principal);
             next.run(request).await
         }

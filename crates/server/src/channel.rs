@@ -4,14 +4,13 @@
 use std::sync::Arc;
 
 use identity::{Namespace, ServiceName};
-use registry::{Registry, ServiceView, Since};
-use tokio::sync::watch;
+use registry::{Registry, Scope, ServiceView, Since};
 use wire::native::{
     channel::{Endpoint, Hello, Report, ServiceUpdate, Update},
     problem::Problem,
 };
 
-use crate::{clock, intake, state::State};
+use crate::{clock, intake, state::State, watchers::Woken};
 
 pub(crate) mod grpc;
 
@@ -23,7 +22,8 @@ impl Channel {
     /// Follows the registry from what the proxy has already.
     pub fn watch(&self, hello: Hello) -> Subscription {
         self.0.live.connected(&hello.proxy, &hello.version, clock::now().wall);
-        Subscription { state: self.0.clone(), revisions: self.0.roll.revisions(), seen: hello.since, hello }
+        let revisions = self.0.roll.follow(Scope::All);
+        Subscription { state: self.0.clone(), revisions, seen: hello.since, hello }
     }
 
     /// Takes a report. The answer means that it is durable.
@@ -39,7 +39,7 @@ impl Channel {
 #[derive(Debug)]
 pub struct Subscription {
     state: Arc<State>,
-    revisions: watch::Receiver<u64>,
+    revisions: Woken,
     seen: Option<u64>,
     hello: Hello,
 }
@@ -73,7 +73,7 @@ impl Subscription {
     fn missed(&self) -> Option<Update> {
         let registry = self.state.roll.read();
         let Some(seen) = self.seen else { return Some(snapshot(&registry)) };
-        match registry.since(seen, |_| true) {
+        match registry.since(seen, &Scope::All) {
             Since::Resync => Some(snapshot(&registry)),
             Since::Changes(changes) if changes.is_empty() => None,
             Since::Changes(changes) => {

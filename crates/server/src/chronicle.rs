@@ -12,16 +12,16 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use monitoring::Origin;
-use registry::Since;
+use registry::{Notice, Scope, Since};
 use storage_events::{AcceptError, Batch, Event, Events, Kind, Query};
 use storage_journal::ReadError;
-use tokio::sync::watch;
+use tokio::sync::mpsc;
 use wire::native::{
     channel::{Report, Transition},
     problem::{Code, Problem},
 };
 
-use crate::{clock, state::State, view};
+use crate::{clock, state::State, view, watchers::Woken};
 
 /// The source of the registry's events; its sequence is the registry's revision. No proxy can have this
 /// name, so that none can say what has been told.
@@ -34,7 +34,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Tells of every change of the registry, in order, until there can be no more. Events that the disk
 /// refuses then are told of by the next start.
 pub(crate) async fn follow(state: Arc<State>) {
-    let mut revisions = state.roll.revisions();
+    let mut revisions = state.roll.follow(Scope::All);
     let mut is_behind = false;
     loop {
         // Marked as seen before the registry is read, so that no change falls between the two.
@@ -65,7 +65,7 @@ pub(crate) async fn follow(state: Arc<State>) {
 }
 
 /// Waits until the registry has no writer any more.
-async fn ended(mut revisions: watch::Receiver<u64>) {
+async fn ended(mut revisions: Woken) {
     while revisions.changed().await.is_ok() {}
 }
 
@@ -78,7 +78,7 @@ pub(crate) async fn catch_up(state: &State) -> Result<(), AcceptError> {
             return Ok(());
         }
         let complete_after = registry.complete_after();
-        (registry.since(known.max(complete_after), |_| true), complete_after)
+        (registry.since(known.max(complete_after), &Scope::All), complete_after)
     };
     if known < complete_after {
         let reason = format!(
@@ -98,6 +98,45 @@ pub(crate) async fn catch_up(state: &State) -> Result<(), AcceptError> {
 async fn tell(events: &Events, news: Vec<Event>, sequence: u64) -> Result<(), AcceptError> {
     let origin = Origin { source: REGISTRY.into(), epoch: 0, sequence };
     events.record(Batch { origin: Some(origin), events: news }).await.map(drop)
+}
+
+/// Tells of what the registry noticed, until it notices nothing any more.
+pub(crate) async fn take_notice(state: Arc<State>, mut noticed: mpsc::Receiver<Notice>) {
+    while let Some(notice) = noticed.recv().await {
+        let (action, reason) = describe(&notice);
+        tracing::warn!(action, reason, "the registry noticed something");
+        record(&state, server(action, reason)).await;
+    }
+}
+
+fn describe(notice: &Notice) -> (&'static str, String) {
+    let named = |zone: &registry::Zone| match zone {
+        Some(zone) => format!("zone \"{}\"", zone.escape_debug()),
+        None => "the instances that name no zone".to_owned(),
+    };
+    match notice {
+        Notice::ProtectionBegan { zone, late, leases } => {
+            let reason = format!(
+                "{late} of {leases} leases in {} have had no heartbeat for half of their TTL; \
+                 none of them lapses until most are back",
+                named(zone)
+            );
+            ("self_protection_began", reason)
+        }
+        Notice::ProtectionEnded { zone, recovered: true } => {
+            ("self_protection_ended", format!("heartbeats are back in {}", named(zone)))
+        }
+        Notice::ProtectionEnded { zone, recovered: false } => {
+            let most = identity::duration::format(registry::PROTECTED_MAX);
+            ("self_protection_ended", format!("{} was protected for {most}, the most there is", named(zone)))
+        }
+        Notice::Grace { gap } => {
+            let gap = identity::duration::format(Duration::from_millis(gap.as_millis() as u64));
+            let reason =
+                format!("this process or its clock was away for {gap}; every lease has one TTL of grace");
+            ("leases_spared", reason)
+        }
+    }
 }
 
 /// The events of a proxy's report.

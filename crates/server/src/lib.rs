@@ -23,6 +23,7 @@ mod roll;
 mod start;
 mod state;
 mod view;
+mod watchers;
 
 pub use budgets::{Budget, Budgets};
 pub use channel::{Channel, Subscription};

@@ -11,18 +11,25 @@ use std::{
 };
 
 use identity::Now;
-use registry::{Command, LeaseId, Outcome, Registry, Target};
+use registry::{Actor, Ask, Change, Command, LeaseId, Notice, Outcome, Registry, Scope, Target};
 use storage_catalog::{Catalog, Token};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use wire::native::problem::{Code, Problem};
 
-use crate::{clock, problems};
+use crate::{
+    clock, problems,
+    watchers::{Watchers, Woken},
+};
 
 /// Commands that wait for the writer. A client beyond that is told to come back.
 const QUEUE: usize = 8_192;
-/// Commands that share one fsync.
+/// Commands that share one fsync, but for the last request's, which are not torn apart.
 const BATCH: usize = 1_024;
+/// How often the registry is shown the clocks, so that it notices when they or we were stopped.
+const TICK: Duration = Duration::from_secs(1);
+/// Notices that wait to be told of; there are two for each zone at most, and one for each stall.
+const NOTICES: usize = 256;
 /// Leases that are judged at once, so that a mass expiry cannot starve registrations.
 const DUE: usize = 1_024;
 /// How often lapsed leases are looked for when the disk refuses to record them.
@@ -34,14 +41,18 @@ pub(crate) struct Roll {
     registry: Arc<RwLock<Registry>>,
     catalog: Arc<Catalog>,
     queue: mpsc::Sender<Request>,
-    revision: watch::Receiver<u64>,
+    watchers: Arc<Watchers>,
     closed: CancellationToken,
 }
+
+/// What became of a command.
+pub(crate) type Decided = Result<Outcome, Problem>;
 
 /// What the writer is asked to do.
 #[derive(Debug)]
 enum Request {
-    Command(Command, oneshot::Sender<Result<Outcome, Problem>>),
+    Command(Command, oneshot::Sender<Decided>),
+    Commands(Vec<Command>, oneshot::Sender<Vec<Decided>>),
     PutToken(Token, oneshot::Sender<Result<(), Problem>>),
     RevokeToken(String, oneshot::Sender<Result<(), Problem>>),
 }
@@ -52,15 +63,22 @@ impl Roll {
         registry: Registry,
         catalog: Catalog,
         tokens: Vec<Token>,
-    ) -> (Self, tokio::task::JoinHandle<()>) {
+    ) -> (Self, mpsc::Receiver<Notice>, tokio::task::JoinHandle<()>) {
         let (queue, requests) = mpsc::channel(QUEUE);
-        let (published, revision) = watch::channel(registry.revision());
+        let (notices, noticed) = mpsc::channel(NOTICES);
+        let watchers = Arc::new(Watchers::new());
         let registry = Arc::new(RwLock::new(registry));
         let closed = CancellationToken::new();
         let catalog = Arc::new(catalog);
-        let writer = Writer { registry: registry.clone(), catalog: catalog.clone(), tokens, published };
+        let writer = Writer {
+            registry: registry.clone(),
+            catalog: catalog.clone(),
+            tokens,
+            watchers: watchers.clone(),
+            notices,
+        };
         let task = tokio::spawn(writer.run(requests, closed.clone()));
-        (Self { registry, catalog, queue, revision, closed }, task)
+        (Self { registry, catalog, queue, watchers, closed }, noticed, task)
     }
 
     /// The registry as it is durably.
@@ -73,9 +91,9 @@ impl Roll {
         self.catalog.stats()
     }
 
-    /// Wakes whoever waits for the next revision.
-    pub(crate) fn revisions(&self) -> watch::Receiver<u64> {
-        self.revision.clone()
+    /// Wakes whoever waits for the next change of a scope.
+    pub(crate) fn follow(&self, scope: Scope) -> Woken {
+        self.watchers.follow(scope)
     }
 
     /// Whether the writer has ended, which it only does when the server stops.
@@ -94,6 +112,15 @@ impl Roll {
         self.ask(Request::Command(command, answer), answered).await
     }
 
+    /// Decides commands in their order and makes them durable with one fsync. Each succeeds or is
+    /// refused by itself; where the disk refuses, none has happened.
+    #[expect(dead_code, reason = "bulk registration comes with its endpoint")]
+    pub(crate) async fn apply_all(&self, commands: Vec<Command>) -> Result<Vec<Decided>, Problem> {
+        let (answer, answered) = oneshot::channel();
+        self.enqueue(Request::Commands(commands, answer))?;
+        answered.await.map_err(|_| problems::stopping())
+    }
+
     /// What a command would do.
     pub(crate) fn try_out(&self, command: Command) -> Result<Outcome, Problem> {
         self.read().draft().apply(clock::now(), command).map_err(problems::registry)
@@ -105,12 +132,11 @@ impl Roll {
         &self,
         target: Target,
         held: Option<LeaseId>,
-        actor: &str,
+        actor: Actor,
     ) -> Result<(), Problem> {
-        let holds =
-            write(&self.registry).heartbeat(clock::now(), &target, held).map_err(problems::registry)?;
+        let holds = self.read().heartbeat(clock::now(), &target, held).map_err(problems::registry)?;
         if !holds {
-            self.apply(Command::Heartbeat { target, held, actor: actor.into() }).await?;
+            self.apply(Command { target, actor, ask: Ask::Heartbeat { held } }).await?;
         }
         Ok(())
     }
@@ -132,14 +158,18 @@ impl Roll {
         request: Request,
         answered: oneshot::Receiver<Result<T, Problem>>,
     ) -> Result<T, Problem> {
+        self.enqueue(request)?;
+        answered.await.unwrap_or_else(|_| Err(problems::stopping()))
+    }
+
+    fn enqueue(&self, request: Request) -> Result<(), Problem> {
         self.queue.try_send(request).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => {
                 Problem::new(Code::StorageBusy, format!("{QUEUE} registrations wait for the disk"))
                     .retry_after(Duration::from_secs(1))
             }
             mpsc::error::TrySendError::Closed(_) => problems::stopping(),
-        })?;
-        answered.await.unwrap_or_else(|_| Err(problems::stopping()))
+        })
     }
 }
 
@@ -149,19 +179,58 @@ fn write(registry: &RwLock<Registry>) -> RwLockWriteGuard<'_, Registry> {
     registry.write().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Commands, and whoever waits for what becomes of them.
+enum Waiting {
+    One(Command, oneshot::Sender<Decided>),
+    Many(Vec<Command>, oneshot::Sender<Vec<Decided>>),
+}
+
+/// What became of commands, until the disk has agreed.
+enum Answer {
+    One(Decided, oneshot::Sender<Decided>),
+    Many(Vec<Decided>, oneshot::Sender<Vec<Decided>>),
+}
+
+impl Answer {
+    /// Whoever does not wait any more gets no answer; what he asked for is done all the same.
+    fn send(self) {
+        match self {
+            Answer::One(decided, waiting) => drop(waiting.send(decided)),
+            Answer::Many(decided, waiting) => drop(waiting.send(decided)),
+        }
+    }
+
+    /// What changes something has not happened. A refusal needs no disk, and neither does what
+    /// changes nothing.
+    fn refuse(&mut self, problem: &Problem) {
+        let decided = match self {
+            Answer::One(decided, _) => std::slice::from_mut(decided),
+            Answer::Many(decided, _) => decided,
+        };
+        for decided in decided {
+            if decided.as_ref().is_ok_and(|outcome| outcome.change.is_some()) {
+                *decided = Err(problem.clone());
+            }
+        }
+    }
+}
+
 /// The only one who changes the registry.
 struct Writer {
     registry: Arc<RwLock<Registry>>,
     catalog: Arc<Catalog>,
     /// What a snapshot of the catalog holds besides the registry.
     tokens: Vec<Token>,
-    published: watch::Sender<u64>,
+    watchers: Arc<Watchers>,
+    notices: mpsc::Sender<Notice>,
 }
 
 impl Writer {
     async fn run(mut self, mut requests: mpsc::Receiver<Request>, closed: CancellationToken) {
         let mut waiting = Vec::with_capacity(BATCH);
         let mut pause = Duration::ZERO;
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 count = requests.recv_many(&mut waiting, BATCH) => {
@@ -170,14 +239,22 @@ impl Writer {
                     }
                 }
                 () = self.deadline(pause) => {}
+                _ = tick.tick() => self.tick(),
                 () = closed.cancelled(), if !requests.is_closed() => requests.close(),
             }
-            pause = match self.serve(&mut waiting).await {
-                Ok(()) => Duration::ZERO,
-                Err(()) => RETRY,
-            };
+            // Together they may be more than should share an fsync.
+            loop {
+                pause = match self.serve(&mut waiting).await {
+                    Ok(()) => Duration::ZERO,
+                    Err(()) => RETRY,
+                };
+                if waiting.is_empty() {
+                    break;
+                }
+            }
             self.snapshot_if_due().await;
         }
+        self.watchers.close();
     }
 
     /// Waits until a lease may have lapsed, but at least for `pause`.
@@ -189,13 +266,36 @@ impl Writer {
         }
     }
 
-    /// Serves all that waits and all that is due. `Err` says that the disk refused.
+    fn tick(&self) {
+        let notice = write(&self.registry).tick(clock::now());
+        self.notice(notice);
+    }
+
+    fn notice(&self, notices: impl IntoIterator<Item = Notice>) {
+        for notice in notices {
+            if let Err(error) = self.notices.try_send(notice) {
+                tracing::warn!(%error, "something that the registry noticed has no event");
+            }
+        }
+    }
+
+    /// Serves what waits, up to a batch, and all that is due. `Err` says that the disk refused.
     async fn serve(&mut self, waiting: &mut Vec<Request>) -> Result<(), ()> {
-        let mut result = Ok(());
-        let mut commands = Vec::with_capacity(waiting.len());
-        for request in waiting.drain(..) {
+        let mut taken = Vec::with_capacity(waiting.len());
+        let mut commands = 0;
+        let count = waiting.iter().take_while(|request| {
+            let fits = commands < BATCH;
+            commands += match request {
+                Request::Commands(commands, _) => commands.len(),
+                _ => 1,
+            };
+            fits
+        });
+        let count = count.count();
+        for request in waiting.drain(..count) {
             match request {
-                Request::Command(command, answer) => commands.push((command, answer)),
+                Request::Command(command, answer) => taken.push(Waiting::One(command, answer)),
+                Request::Commands(commands, answer) => taken.push(Waiting::Many(commands, answer)),
                 Request::PutToken(token, answer) => {
                     let stored = self.catalog.put_token(&token).await;
                     if stored.is_ok() {
@@ -212,57 +312,51 @@ impl Writer {
                 }
             }
         }
-        if self.decide(commands).await.is_err() {
-            result = Err(());
-        }
-        result
+        self.decide(taken).await
     }
 
-    async fn decide(
-        &mut self,
-        commands: Vec<(Command, oneshot::Sender<Result<Outcome, Problem>>)>,
-    ) -> Result<(), ()> {
+    async fn decide(&mut self, waiting: Vec<Waiting>) -> Result<(), ()> {
         let now = clock::now();
-        let (answers, batch) = self.draft(now, commands);
+        let (mut answers, batch) = self.draft(now, waiting);
         if let Err(error) = self.catalog.commit(&batch.changes).await {
             let problem = problems::append(error);
             tracing::error!(changes = batch.changes.len(), error = %problem, "the catalog refused a batch");
-            for (answer, outcome) in answers {
-                // A refusal needs no disk, and neither does what changes nothing.
-                let refused = outcome.is_ok_and(|outcome| outcome.change.is_some());
-                let _ = if refused { answer.send(Err(problem.clone())) } else { Ok(()) };
+            for mut answer in answers.drain(..) {
+                answer.refuse(&problem);
+                answer.send();
             }
             return Err(());
         }
-        let revision = {
-            let mut registry = write(&self.registry);
-            registry.commit(now, batch);
-            registry.revision()
-        };
-        for (answer, outcome) in answers {
-            // Whoever does not wait any more gets no answer; what he asked for is done all the same.
-            let _ = answer.send(outcome);
-        }
-        self.published.send_if_modified(|published| std::mem::replace(published, revision) != revision);
+        let changes: Vec<Change> = batch.changes.clone();
+        write(&self.registry).commit(now, batch);
+        answers.into_iter().for_each(Answer::send);
+        self.watchers.publish(&changes);
         Ok(())
     }
 
     /// Decides the commands and all that is due.
-    #[allow(clippy::type_complexity, reason = "a pair of lists, used once")]
-    fn draft(
-        &self,
-        now: Now,
-        commands: Vec<(Command, oneshot::Sender<Result<Outcome, Problem>>)>,
-    ) -> (Vec<(oneshot::Sender<Result<Outcome, Problem>>, Result<Outcome, Problem>)>, registry::Batch) {
+    fn draft(&self, now: Now, waiting: Vec<Waiting>) -> (Vec<Answer>, registry::Batch) {
+        let due = {
+            let nothing = self.registry.read().unwrap_or_else(PoisonError::into_inner).next_deadline();
+            if nothing.is_some_and(|deadline| deadline <= now.mono) {
+                write(&self.registry).due(now, DUE)
+            } else {
+                registry::Due::default()
+            }
+        };
+        self.notice(due.notices);
         let registry = self.registry.read().unwrap_or_else(PoisonError::into_inner);
         let mut draft = registry.draft();
-        let mut answers = Vec::with_capacity(commands.len());
-        for (command, answer) in commands {
-            let outcome = draft.apply(now, command).map_err(problems::registry);
-            answers.push((answer, outcome));
-        }
-        for command in registry.due(now, DUE) {
-            // A lease that is due cannot be refused; what it decides is in the batch.
+        let mut decide = |command| draft.apply(now, command).map_err(problems::registry);
+        let answers = waiting.into_iter().map(|waiting| match waiting {
+            Waiting::One(command, answer) => Answer::One(decide(command), answer),
+            Waiting::Many(commands, answer) => {
+                Answer::Many(commands.into_iter().map(&mut decide).collect(), answer)
+            }
+        });
+        let answers = answers.collect();
+        for command in due.commands {
+            // What is due cannot be refused; what it decides is in the batch.
             let _ = draft.apply(now, command);
         }
         (answers, draft.finish())

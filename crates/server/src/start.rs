@@ -118,7 +118,7 @@ impl Server {
         let stats: Arc<ListenerStats> = Arc::default();
         let stopping = CancellationToken::new();
         let (activity, _) = watch::channel(0_u64);
-        let (roll, writer) = Roll::start(registry, stores.catalog, tokens);
+        let (roll, noticed, writer) = Roll::start(registry, stores.catalog, tokens);
         let state = Arc::new(State {
             roll,
             events: stores.events,
@@ -135,6 +135,7 @@ impl Server {
         // starts all the same, and the chronicler goes on trying.
         let _ = chronicle::catch_up(&state).await;
         let chronicler = tokio::spawn(chronicle::follow(state.clone()));
+        tokio::spawn(chronicle::take_notice(state.clone(), noticed));
 
         tokio::spawn(retire(state.clone()));
         let listening = listener::Settings {

@@ -94,6 +94,9 @@ pub(crate) fn registry_event(change: &registry::Change) -> Event {
             details.insert("version".to_owned(), version.to_string());
         }
     }
+    if !change.cause.actor.from.is_empty() {
+        details.insert("from".to_owned(), change.cause.actor.from.to_string());
+    }
     Event {
         revision: 0,
         at: change.at,
@@ -102,7 +105,7 @@ pub(crate) fn registry_event(change: &registry::Change) -> Event {
         namespace: Some(change.target.namespace.clone()),
         service: Some(change.target.service.clone()),
         instance: Some(change.target.instance.clone()),
-        actor: change.cause.actor.to_string(),
+        actor: change.cause.actor.name.to_string(),
         reason: change.cause.reason.to_string(),
         details,
         exemplar_trace_ids: Vec::new(),

@@ -1,6 +1,9 @@
 //! Who asks, and what that one may do.
 
+use std::net::SocketAddr;
+
 use identity::Namespace;
+use registry::Actor;
 use storage_catalog::{Scope, Token};
 use wire::native::problem::{Code, Problem};
 
@@ -13,12 +16,23 @@ pub struct Principal {
     pub scopes: Vec<Scope>,
     /// Where; none stands for every namespace.
     pub namespaces: Vec<Namespace>,
+    /// The other end of the connection.
+    pub peer: Option<SocketAddr>,
 }
 
 impl Principal {
     /// Whoever uses a server that requires no tokens.
     pub fn operator() -> Self {
-        Self { name: "operator".to_owned(), scopes: vec![Scope::Admin], namespaces: Vec::new() }
+        Self { name: "operator".to_owned(), scopes: vec![Scope::Admin], namespaces: Vec::new(), peer: None }
+    }
+
+    /// Who this is in the record of a change that came by `dialect`.
+    pub fn actor(&self, dialect: &str) -> Actor {
+        let from = match self.peer {
+            Some(peer) => format!("{dialect} {peer}"),
+            None => dialect.to_owned(),
+        };
+        Actor { name: self.name.as_str().into(), from: from.into() }
     }
 
     /// Checks that this principal has `scope` in `namespace`, or everywhere where that is `None`.
@@ -53,6 +67,11 @@ impl Principal {
 
 impl From<&Token> for Principal {
     fn from(token: &Token) -> Self {
-        Self { name: token.name.clone(), scopes: token.scopes.clone(), namespaces: token.namespaces.clone() }
+        Self {
+            name: token.name.clone(),
+            scopes: token.scopes.clone(),
+            namespaces: token.namespaces.clone(),
+            peer: None,
+        }
     }
 }

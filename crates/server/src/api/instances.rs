@@ -1,11 +1,9 @@
 //! Instances come, stay and go.
 
-use std::collections::BTreeMap;
-
 use axum::{Extension, Json, extract::State as Of, response::IntoResponse};
 use http::{HeaderMap, StatusCode};
 use identity::{InstanceId, Namespace, ServiceName, duration};
-use registry::{Command, Host, LeaseId, Registration, Target, WEIGHT_DEFAULT};
+use registry::{Ask, Command, Host, LeaseId, Registration, Target, WEIGHT_DEFAULT};
 use serde::Deserialize;
 use storage_catalog::Scope;
 use utoipa::IntoParams;
@@ -25,6 +23,9 @@ use crate::{access::Principal, problems, random, state::State, view};
 pub(super) fn routes() -> OpenApiRouter<std::sync::Arc<State>> {
     OpenApiRouter::new().routes(routes!(register, show, deregister)).routes(routes!(heartbeat))
 }
+
+/// Where a change came from, in its record.
+const DIALECT: &str = "http";
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -60,7 +61,8 @@ async fn register(
     let target = Target { namespace, service, instance };
     let registration = Box::new(registration(body)?);
     let lease = LeaseId(random::number()?);
-    let command = Command::Register { target, registration, lease, held, actor: caller.name.as_str().into() };
+    let ask = Ask::Register { registration, lease, held };
+    let command = Command { target, actor: caller.actor(DIALECT), ask };
     let outcome =
         if query.dry_run { state.roll.try_out(command)? } else { state.roll.apply(command).await? };
     let revision =
@@ -110,8 +112,8 @@ async fn deregister(
     let held = held(&caller, &namespace, &headers, body)?;
     let reason = if held.is_some() { "deregistered by its owner" } else { "removed by an operator" };
     let target = Target { namespace, service, instance };
-    let command =
-        Command::Deregister { target, held, actor: caller.name.as_str().into(), reason: reason.into() };
+    let ask = Ask::Deregister { held, reason: reason.into() };
+    let command = Command { target, actor: caller.actor(DIALECT), ask };
     if query.dry_run {
         state.roll.try_out(command)?
     } else {
@@ -142,7 +144,7 @@ async fn heartbeat(
     body: Option<Sent<api::LeaseBody>>,
 ) -> Answer<StatusCode> {
     let held = held(&caller, &namespace, &headers, body)?;
-    state.roll.heartbeat(Target { namespace, service, instance }, held, &caller.name).await?;
+    state.roll.heartbeat(Target { namespace, service, instance }, held, caller.actor(DIALECT)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -167,13 +169,11 @@ fn registration(body: api::RegistrationBody) -> Result<Registration, Problem> {
     let period = |field: &str, text: Option<String>| {
         text.map(|text| duration::parse(&text)).transpose().map_err(|error| invalid(field, error))
     };
-    let metadata: BTreeMap<Box<str>, Box<str>> =
-        body.metadata.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
     let registration = Registration {
         zone: body.zone.map(Into::into),
         version: body.version.map(Into::into),
         weight: body.weight.unwrap_or(WEIGHT_DEFAULT),
-        metadata,
+        metadata: body.metadata.into_iter().collect(),
         ttl: period("/ttl", body.ttl)?,
         deregister_after: period("/deregister_after", body.deregister_after)?,
         ..Registration::new(host, body.port)

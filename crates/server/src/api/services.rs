@@ -18,7 +18,7 @@ use super::{
     extract::{Answer, Asked, Named, invalid},
     may_read, pages,
 };
-use crate::{state::State, view};
+use crate::{clock, state::State, view};
 
 pub(super) fn routes() -> OpenApiRouter<std::sync::Arc<State>> {
     OpenApiRouter::new()
@@ -150,7 +150,7 @@ async fn owner(
         let (id, instance) = view.instances.iter().find(|(of, _)| of == id)?;
         Some(view::instance(id.as_str(), instance))
     };
-    let owner = registry.owner(&namespace, &service, query.key.as_bytes());
+    let owner = registry.owner(clock::now(), &namespace, &service, query.key.as_bytes());
     let owner = owner.and_then(|owner| Some((shown(&owner.home)?, owner)));
     let (home, owner) = owner.ok_or_else(|| {
         Problem::new(Code::NoOwner, format!("every instance of service \"{service}\" has weight 0"))

@@ -13,9 +13,8 @@ use axum::{
 };
 use http::HeaderMap;
 use identity::{Namespace, ServiceName};
-use registry::{Registry, Since};
+use registry::{Registry, Scope, Since};
 use serde::Deserialize;
-use tokio::sync::watch;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use wire::native::{api, problem::Problem};
@@ -25,7 +24,7 @@ use super::{
     extract::{Answer, Asked, Named, invalid},
     may_read, stream,
 };
-use crate::{state::State, view};
+use crate::{state::State, view, watchers::Woken};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
     OpenApiRouter::new().routes(routes!(follow))
@@ -66,9 +65,14 @@ async fn follow(
         }
         None => query.since,
     };
+    let scope = match &query.service {
+        Some(service) => Scope::Service(namespace.clone(), service.clone()),
+        None => Scope::Namespace(namespace.clone()),
+    };
     let follower = Follower {
-        revisions: state.roll.revisions(),
+        revisions: state.roll.follow(scope.clone()),
         state,
+        scope,
         namespace,
         service: query.service,
         seen,
@@ -79,7 +83,8 @@ async fn follow(
 
 struct Follower {
     state: Arc<State>,
-    revisions: watch::Receiver<u64>,
+    revisions: Woken,
+    scope: Scope,
     namespace: Namespace,
     service: Option<ServiceName>,
     seen: Option<u64>,
@@ -114,11 +119,7 @@ impl Follower {
             self.seen = Some(revision);
             return;
         };
-        let wanted = |change: &registry::Change| {
-            change.target.namespace == self.namespace
-                && self.service.as_ref().is_none_or(|service| *service == change.target.service)
-        };
-        match registry.since(seen, wanted) {
+        match registry.since(seen, &self.scope) {
             Since::Changes(changes) => {
                 let events = changes
                     .iter()

@@ -16,7 +16,10 @@ use std::time::Duration;
 
 use identity::Wall;
 use prost::Message;
-use registry::{Action, Cause, Change, Effect, Host, Instance, LeaseId, Registration, Status, Target};
+use registry::{
+    Action, Actor, Cause, Change, Check, Condition, Effect, Host, Instance, LeaseId, Note, Override, Probe,
+    Registration, Status, Target, Verdict,
+};
 
 use crate::{Scope, Token};
 
@@ -59,6 +62,9 @@ pub(crate) struct ChangeRecord {
     /// The new lease of unchanged content.
     #[prost(fixed64, optional, tag = "10")]
     lease: Option<u64>,
+    /// Where the actor's request came from.
+    #[prost(string, tag = "11")]
+    from: String,
 }
 
 /// An instance in a snapshot.
@@ -106,6 +112,68 @@ struct InstanceBody {
     registered_at_unix_ns: u64,
     #[prost(uint64, tag = "14")]
     revision: u64,
+    #[prost(message, repeated, tag = "15")]
+    checks: Vec<CheckBody>,
+    #[prost(uint64, optional, tag = "16")]
+    warm_up_ns: Option<u64>,
+    #[prost(fixed64, optional, tag = "17")]
+    lapsed_unix_ns: Option<u64>,
+    #[prost(bool, tag = "18")]
+    is_cold: bool,
+    #[prost(message, optional, tag = "19")]
+    drain: Option<NoteBody>,
+    #[prost(message, optional, tag = "20")]
+    pinned: Option<OverrideBody>,
+}
+
+/// A check, and what it has found out.
+#[derive(Clone, PartialEq, Message)]
+struct CheckBody {
+    /// `http`, `tcp` or `grpc`.
+    #[prost(string, tag = "1")]
+    probe: String,
+    /// The path of `http`, the service of `grpc`.
+    #[prost(string, tag = "2")]
+    asks: String,
+    #[prost(uint32, optional, tag = "3")]
+    port: Option<u32>,
+    #[prost(uint64, tag = "4")]
+    interval_ns: u64,
+    #[prost(uint64, tag = "5")]
+    timeout_ns: u64,
+    #[prost(uint32, tag = "6")]
+    success_threshold: u32,
+    #[prost(uint32, tag = "7")]
+    failure_threshold: u32,
+    /// The word of [`Verdict::as_str`].
+    #[prost(string, tag = "8")]
+    verdict: String,
+    /// Why it fails.
+    #[prost(string, tag = "9")]
+    why: String,
+}
+
+/// Who wanted something, when and why.
+#[derive(Clone, PartialEq, Message)]
+struct NoteBody {
+    #[prost(string, tag = "1")]
+    by: String,
+    #[prost(fixed64, tag = "2")]
+    at_unix_ns: u64,
+    #[prost(string, tag = "3")]
+    reason: String,
+}
+
+/// An operator's word.
+#[derive(Clone, PartialEq, Message)]
+struct OverrideBody {
+    /// The word of [`Status::as_str`].
+    #[prost(string, tag = "1")]
+    status: String,
+    #[prost(message, optional, tag = "2")]
+    note: Option<NoteBody>,
+    #[prost(fixed64, optional, tag = "3")]
+    until_unix_ns: Option<u64>,
 }
 
 /// A token without its secret.
@@ -146,7 +214,7 @@ fn text(error: impl ToString) -> Unreadable {
 impl From<&Change> for ChangeRecord {
     fn from(change: &Change) -> Self {
         let (put, lease) = match &change.effect {
-            Effect::Put(instance) => (Some(InstanceBody::from(instance)), None),
+            Effect::Put(instance) => (Some(InstanceBody::from(&**instance)), None),
             Effect::Removed => (None, None),
             Effect::Leased(lease) => (None, Some(lease.0)),
         };
@@ -157,7 +225,8 @@ impl From<&Change> for ChangeRecord {
             service: change.target.service.to_string(),
             instance: change.target.instance.to_string(),
             action: change.cause.action.as_str().to_owned(),
-            actor: change.cause.actor.to_string(),
+            actor: change.cause.actor.name.to_string(),
+            from: change.cause.actor.from.to_string(),
             reason: change.cause.reason.to_string(),
             put,
             lease,
@@ -169,9 +238,9 @@ impl TryFrom<ChangeRecord> for Change {
     type Error = Unreadable;
 
     fn try_from(record: ChangeRecord) -> Result<Self, Unreadable> {
-        let action = Action::ALL.into_iter().find(|action| action.as_str() == record.action);
+        let action = Action::ALL.iter().copied().find(|action| action.as_str() == record.action);
         let effect = match (record.put, record.lease) {
-            (Some(body), _) => Effect::Put(body.try_into()?),
+            (Some(body), _) => Effect::Put(Instance::try_from(body)?.into()),
             (None, Some(lease)) => Effect::Leased(LeaseId(lease)),
             (None, None) => Effect::Removed,
         };
@@ -182,7 +251,7 @@ impl TryFrom<ChangeRecord> for Change {
             effect,
             cause: Cause {
                 action: action.ok_or_else(|| format!("unknown action {:?}", record.action))?,
-                actor: record.actor.into(),
+                actor: Actor { name: record.actor.into(), from: record.from.into() },
                 reason: record.reason.into(),
             },
         })
@@ -219,7 +288,7 @@ fn nanos(duration: Duration) -> u64 {
 
 impl From<&Instance> for InstanceBody {
     fn from(instance: &Instance) -> Self {
-        let registration = &instance.registration;
+        let (registration, condition) = (&instance.registration, &instance.condition);
         InstanceBody {
             address: registration.address.to_string(),
             port: registration.port.into(),
@@ -235,6 +304,12 @@ impl From<&Instance> for InstanceBody {
             lease: instance.lease.0,
             registered_at_unix_ns: instance.registered_at.0,
             revision: instance.revision,
+            checks: registration.checks.iter().zip(&condition.verdicts).map(CheckBody::from).collect(),
+            warm_up_ns: registration.warm_up.map(nanos),
+            lapsed_unix_ns: condition.lapsed.map(|at| at.0),
+            is_cold: condition.is_cold,
+            drain: condition.drain.as_deref().map(NoteBody::from),
+            pinned: condition.pinned.as_deref().map(OverrideBody::from),
         }
     }
 }
@@ -243,24 +318,126 @@ impl TryFrom<InstanceBody> for Instance {
     type Error = Unreadable;
 
     fn try_from(body: InstanceBody) -> Result<Self, Unreadable> {
+        let read = body.checks.into_iter().map(CheckBody::read).collect::<Result<Vec<_>, _>>()?;
+        let (checks, verdicts): (Vec<_>, Vec<_>) = read.into_iter().unzip();
+        let (checks, verdicts) = (Box::<[Check]>::from(checks), verdicts.into());
+        // Before there were checks and overrides, an instance was down for one reason only.
+        let is_down_unsaid = body.status == "down" && checks.is_empty() && body.pinned.is_none();
+        let lapsed_unsaid = is_down_unsaid.then_some(body.since_unix_ns);
         let registration = Registration {
             address: Host::parse(&body.address).map_err(text)?,
             port: u16::try_from(body.port).map_err(text)?,
             zone: body.zone.map(Into::into),
             version: body.version.map(Into::into),
             weight: body.weight,
-            metadata: body.metadata.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
+            metadata: body.metadata.into_iter().collect(),
             ttl: body.ttl_ns.map(Duration::from_nanos),
             deregister_after: body.deregister_after_ns.map(Duration::from_nanos),
+            checks,
+            warm_up: body.warm_up_ns.map(Duration::from_nanos),
+        };
+        let condition = Condition {
+            lapsed: body.lapsed_unix_ns.or(lapsed_unsaid).map(Wall),
+            verdicts,
+            is_cold: body.is_cold,
+            drain: body.drain.map(|note| Box::new(note.into())),
+            pinned: body.pinned.map(Override::try_from).transpose()?.map(Box::new),
         };
         Ok(Instance {
             registration,
+            condition,
             status: body.status.parse::<Status>().map_err(text)?,
             reason: body.reason.into(),
             since: Wall(body.since_unix_ns),
             lease: LeaseId(body.lease),
             registered_at: Wall(body.registered_at_unix_ns),
             revision: body.revision,
+        })
+    }
+}
+
+impl From<(&Check, &Verdict)> for CheckBody {
+    fn from((check, verdict): (&Check, &Verdict)) -> Self {
+        let (probe, asks) = match &check.probe {
+            Probe::Http { path } => ("http", &**path),
+            Probe::Tcp => ("tcp", ""),
+            Probe::Grpc { service } => ("grpc", &**service),
+        };
+        let why = match verdict {
+            Verdict::Failing(why) => why.to_string(),
+            Verdict::Pending | Verdict::Passing => String::new(),
+        };
+        CheckBody {
+            probe: probe.to_owned(),
+            asks: asks.to_owned(),
+            port: check.port.map(u32::from),
+            interval_ns: nanos(check.interval),
+            timeout_ns: nanos(check.timeout),
+            success_threshold: check.success_threshold,
+            failure_threshold: check.failure_threshold,
+            verdict: verdict.as_str().to_owned(),
+            why,
+        }
+    }
+}
+
+impl CheckBody {
+    fn read(self) -> Result<(Check, Verdict), Unreadable> {
+        let asks = self.asks.into();
+        let probe = match self.probe.as_str() {
+            "http" => Probe::Http { path: asks },
+            "tcp" => Probe::Tcp,
+            "grpc" => Probe::Grpc { service: asks },
+            other => return Err(format!("unknown check {other:?}")),
+        };
+        let verdict = match self.verdict.as_str() {
+            "pending" => Verdict::Pending,
+            "passing" => Verdict::Passing,
+            "failing" => Verdict::Failing(self.why.into()),
+            other => return Err(format!("unknown verdict {other:?}")),
+        };
+        let check = Check {
+            probe,
+            port: self.port.map(u16::try_from).transpose().map_err(text)?,
+            interval: Duration::from_nanos(self.interval_ns),
+            timeout: Duration::from_nanos(self.timeout_ns),
+            success_threshold: self.success_threshold,
+            failure_threshold: self.failure_threshold,
+        };
+        Ok((check, verdict))
+    }
+}
+
+impl From<&Note> for NoteBody {
+    fn from(note: &Note) -> Self {
+        NoteBody { by: note.by.to_string(), at_unix_ns: note.at.0, reason: note.reason.to_string() }
+    }
+}
+
+impl From<NoteBody> for Note {
+    fn from(body: NoteBody) -> Self {
+        Note { by: body.by.into(), at: Wall(body.at_unix_ns), reason: body.reason.into() }
+    }
+}
+
+impl From<&Override> for OverrideBody {
+    fn from(pinned: &Override) -> Self {
+        OverrideBody {
+            status: Status::from(pinned.status).to_string(),
+            note: Some((&pinned.note).into()),
+            until_unix_ns: pinned.until.map(|until| until.0),
+        }
+    }
+}
+
+impl TryFrom<OverrideBody> for Override {
+    type Error = Unreadable;
+
+    fn try_from(body: OverrideBody) -> Result<Self, Unreadable> {
+        Ok(Override {
+            status: body.status.parse().map_err(text)?,
+            note: body.note.ok_or("an override without a note")?.into(),
+            until: body.until_unix_ns.map(Wall),
         })
     }
 }

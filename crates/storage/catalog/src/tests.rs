@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use identity::{Mono, Now, Wall};
-use registry::{Command, Host, LeaseId, Registration, Target};
+use registry::{Ask, Check, Command, Host, LeaseId, Pinned, Probe, Registration, Target, Verdict};
 use storage_disk::FaultyDisk;
 
 use super::*;
@@ -27,15 +27,20 @@ fn registration(port: u16) -> Registration {
         zone: Some("a".into()),
         version: Some("1.2".into()),
         weight: 50,
-        metadata: [("k".into(), "ü".into())].into(),
+        metadata: [("k", "ü")].into_iter().collect(),
         ttl: Some(Duration::from_secs(15)),
         deregister_after: Some(Duration::from_secs(60)),
+        warm_up: Some(Duration::from_secs(30)),
         ..Registration::new(Host::parse("cart.internal").unwrap(), port)
     }
 }
 
 fn register(instance: &str, port: u16, lease: u64) -> Command {
     Command::register(target(instance), registration(port), LeaseId(lease), "test")
+}
+
+fn ask(instance: &str, ask: Ask) -> Command {
+    Command { target: target(instance), actor: "o".into(), ask }
 }
 
 fn token(id: &str) -> Token {
@@ -75,7 +80,7 @@ async fn what_was_acknowledged_is_there_after_losing_everything_unsynced() {
     apply(&catalog, &mut registry, register("a", 80, 1)).await.unwrap();
     apply(&catalog, &mut registry, register("b", 81, 2)).await.unwrap();
     apply(&catalog, &mut registry, register("a", 80, 3)).await.unwrap();
-    let gone = Command::Deregister { target: target("b"), held: None, actor: "o".into(), reason: "r".into() };
+    let gone = ask("b", Ask::Deregister { held: None, reason: "r".into() });
     apply(&catalog, &mut registry, gone).await.unwrap();
     catalog.put_token(&token("t1")).await.unwrap();
     catalog.put_token(&token("t2")).await.unwrap();
@@ -124,4 +129,36 @@ async fn a_full_disk_refuses_the_change_and_heals() {
 #[test]
 fn a_token_never_prints_its_hash() {
     assert!(!format!("{:?}", token("t")).contains("7, 7"));
+}
+
+#[tokio::test]
+async fn everything_that_is_known_of_an_instance_survives() {
+    let disk = FaultyDisk::new(1);
+    let (catalog, Loaded { mut registry, .. }) = open(&disk);
+    let check = |probe| Check { port: Some(9), success_threshold: 2, ..Check::new(probe) };
+    let checks = [
+        check(Probe::Http { path: "/healthz".into() }),
+        check(Probe::Tcp),
+        Check::new(Probe::Grpc { service: "cart.v1".into() }),
+    ];
+    let registration = Registration { checks: checks.clone().into(), ..registration(80) };
+    let judge = |check: &Check, verdict| Ask::Judge { lease: LeaseId(1), check: check.clone(), verdict };
+    let lasts = Some(Duration::from_secs(60));
+    let reason = || "works on it".into();
+    for command in [
+        Command::register(target("a"), registration, LeaseId(1), "test"),
+        ask("a", judge(&checks[0], Verdict::Passing)),
+        ask("a", judge(&checks[1], Verdict::Failing("refused".into()))),
+        ask("a", Ask::Drain { held: None, force: false, reason: reason() }),
+        ask("a", Ask::Override { status: Pinned::Maintenance, lasts, reason: reason() }),
+    ] {
+        apply(&catalog, &mut registry, command).await.unwrap();
+    }
+    let known = registry.instance(&target("a")).unwrap();
+    assert!(known.condition.drain.is_some() && known.condition.pinned.is_some() && known.condition.is_cold);
+    let (catalog, loaded) = open(&disk.crash());
+    same(&loaded.registry, &registry);
+    catalog.snapshot(&loaded.registry.snapshot(), &[]).unwrap();
+    drop(catalog);
+    same(&open(&disk.crash()).1.registry, &registry);
 }

@@ -147,6 +147,10 @@ table! {
         "The service, the namespace or the server has as many instances as it may have.",
         "deregister those that are gone, or raise the limit",
         "a deployment that registers each process under a random id and deregisters none";
+    LastInstance = 1107, 409, Failed, "The last instance",
+        "No other instance of the service takes calls; once this one is drained, every call is refused.",
+        "start another instance first, or drain with force",
+        "POST …/instances/cart-1/drain while every other instance of cart is down";
     NoOwner = 1109, 503, Failed, "No instance can own the key",
         "The service is known, but none of its instances may take calls now.",
         "see why with `bellwether service show`",

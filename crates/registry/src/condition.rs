@@ -1,0 +1,151 @@
+//! What is known of an instance, and the one place where a status follows from it.
+//!
+//! Each fact is kept for itself: a lease that comes back must not end a drain, and a drain that is
+//! cancelled must not heal a failing check. The status is what they amount to, in this order:
+//!
+//! 1. an operator's override,
+//! 2. a lapsed lease: nobody is there,
+//! 3. a drain,
+//! 4. a failing check,
+//! 5. a check that has not passed yet,
+//! 6. a warm-up.
+
+use std::{str::FromStr, time::Duration};
+
+use identity::{Invalid, Wall, duration};
+
+use crate::{Registration, Status, Verdict};
+
+/// Everything from which a status follows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Condition {
+    /// Since when its lease has lapsed.
+    pub lapsed: Option<Wall>,
+    /// What its checks have found out, in the order of its registration's checks.
+    pub verdicts: Box<[Verdict]>,
+    /// Whether it still has to warm up.
+    pub is_cold: bool,
+    /// Why no new call should go there, while those in flight end.
+    pub drain: Option<Box<Note>>,
+    /// An operator's word, which holds whatever else is known.
+    pub pinned: Option<Box<Override>>,
+}
+
+/// Who wanted something, when and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// Who.
+    pub by: Box<str>,
+    /// When.
+    pub at: Wall,
+    /// Why.
+    pub reason: Box<str>,
+}
+
+/// A status by an operator's word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Override {
+    /// The status.
+    pub status: Pinned,
+    /// Who, when and why.
+    pub note: Note,
+    /// Until when; without it, until it is released.
+    pub until: Option<Wall>,
+}
+
+/// What an operator can say that an instance is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Pinned {
+    /// Calls go there, whatever lease and checks say.
+    Up,
+    /// Calls do not go there.
+    Down,
+    /// Calls do not go there, because people work on it.
+    Maintenance,
+}
+
+impl Pinned {
+    /// Each of them.
+    pub const ALL: [Pinned; 3] = [Pinned::Up, Pinned::Down, Pinned::Maintenance];
+}
+
+impl From<Pinned> for Status {
+    fn from(pinned: Pinned) -> Status {
+        match pinned {
+            Pinned::Up => Status::Up,
+            Pinned::Down => Status::Down,
+            Pinned::Maintenance => Status::Maintenance,
+        }
+    }
+}
+
+impl FromStr for Pinned {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let found = Pinned::ALL.into_iter().find(|pinned| Status::from(*pinned).as_str() == text);
+        found.ok_or_else(|| Invalid::new("status", text, "one of up, down, maintenance"))
+    }
+}
+
+/// The shortest override that says for how long it holds.
+pub const OVERRIDE_MIN: Duration = Duration::from_secs(1);
+/// The longest; whoever means longer says nothing of the time.
+pub const OVERRIDE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+
+impl Condition {
+    /// What is known of an instance that has just been registered.
+    pub(crate) fn fresh(registration: &Registration) -> Self {
+        Self {
+            verdicts: registration.checks.iter().map(|_| Verdict::Pending).collect(),
+            is_cold: registration.warm_up.is_some(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether its checks, if it has any, have passed.
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.verdicts.iter().all(|verdict| *verdict == Verdict::Passing)
+    }
+
+    /// Whether only its warm-up is between it and its full share of calls.
+    pub fn is_warming(&self) -> bool {
+        self.is_cold
+            && self.is_healthy()
+            && self.lapsed.is_none()
+            && self.drain.is_none()
+            && self.pinned.is_none()
+    }
+
+    /// The status that follows, and why.
+    pub(crate) fn status(&self, registration: &Registration) -> (Status, Box<str>) {
+        let text = |period: Option<Duration>| period.map(duration::format).unwrap_or_default();
+        if let Some(pinned) = &self.pinned {
+            return (pinned.status.into(), format!("{}: {}", pinned.note.by, pinned.note.reason).into());
+        }
+        if self.lapsed.is_some() {
+            let reason = format!("lease lapsed: no heartbeat for {}", text(registration.ttl));
+            return (Status::Down, reason.into());
+        }
+        if let Some(drain) = &self.drain {
+            return (Status::Draining, format!("{}: {}", drain.by, drain.reason).into());
+        }
+        let mut checks = registration.checks.iter().zip(&self.verdicts);
+        let failing = checks.find_map(|(check, verdict)| match verdict {
+            Verdict::Failing(why) => Some(format!("check {check} fails: {why}")),
+            _ => None,
+        });
+        if let Some(reason) = failing {
+            return (Status::Down, reason.into());
+        }
+        let mut checks = registration.checks.iter().zip(&self.verdicts);
+        if let Some((check, _)) = checks.find(|(_, verdict)| **verdict == Verdict::Pending) {
+            return (Status::Starting, format!("check {check} has not passed yet").into());
+        }
+        if self.is_cold {
+            return (Status::Starting, format!("warming up for {}", text(registration.warm_up)).into());
+        }
+        let reason = if registration.checks.is_empty() { "registered" } else { "every check passes" };
+        (Status::Up, reason.into())
+    }
+}

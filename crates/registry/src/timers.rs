@@ -1,0 +1,136 @@
+//! What time asks of an instance, and when.
+//!
+//! A heartbeat must cost next to nothing, and it comes under a lock that others share; so it moves the
+//! lease's deadline in place, and leaves the queue of timers as it is. An entry of the queue is
+//! therefore a promise to look, not a deadline: whoever finds it looks at the timers themselves.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use identity::{Mono, Now};
+
+use crate::Instance;
+
+/// What is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Timer {
+    /// The lease lapses.
+    Lease,
+    /// It has lapsed long enough to be forgotten.
+    Forget,
+    /// It has warmed up.
+    WarmUp,
+    /// An operator's word does not hold any more.
+    Override,
+}
+
+const NEVER: Mono = Mono(u64::MAX);
+
+/// The deadlines of an instance, all of them on the monotonic clock.
+#[derive(Debug)]
+pub(crate) struct Timers {
+    /// Moved by heartbeats, which share the registry with each other and with readers.
+    lease: AtomicU64,
+    /// What a heartbeat is worth; here, so that who looks at all leases looks nowhere else.
+    ttl: Option<Duration>,
+    has_lapsed: bool,
+    forget: Mono,
+    /// When it began to take calls, while it warms up.
+    warm_from: Option<Mono>,
+    warm: Mono,
+    release: Mono,
+}
+
+impl Timers {
+    /// The timers of an instance that is new here, as it is now.
+    pub(crate) fn new(now: Now, instance: &Instance) -> Self {
+        let never = || Self {
+            lease: AtomicU64::new(NEVER.0),
+            ttl: None,
+            has_lapsed: false,
+            forget: NEVER,
+            warm_from: None,
+            warm: NEVER,
+            release: NEVER,
+        };
+        never().after(now, None, instance, true)
+    }
+
+    /// The timers after a change: what goes on keeps its deadline, what begins gets one.
+    pub(crate) fn after(
+        self,
+        now: Now,
+        before: Option<&Instance>,
+        instance: &Instance,
+        renews: bool,
+    ) -> Self {
+        let (registration, condition) = (&instance.registration, &instance.condition);
+        let has_lapsed = condition.lapsed.is_some();
+        let had_lapsed = before.is_some_and(|before| before.condition.lapsed.is_some());
+        let forget = match registration.forget_after().filter(|_| has_lapsed) {
+            Some(_) if had_lapsed => self.forget,
+            Some(after) => now.mono + after,
+            None => NEVER,
+        };
+        let warm_from = condition.is_warming().then(|| self.warm_from.unwrap_or(now.mono));
+        let warm = warm_from.zip(registration.warm_up).map_or(NEVER, |(from, over)| from + over);
+        let until = |of: &Instance| of.condition.pinned.as_ref().and_then(|pinned| pinned.until);
+        let release = match until(instance) {
+            Some(at) if before.and_then(until) == Some(at) => self.release,
+            // The record has the wall clock; what is left of it is counted on the monotonic one.
+            Some(at) => now.mono + at.since(now.wall),
+            None => NEVER,
+        };
+        let ttl = registration.ttl;
+        let timers = Self { lease: self.lease, ttl, has_lapsed, forget, warm_from, warm, release };
+        if renews {
+            timers.renew(now);
+        }
+        timers
+    }
+
+    /// The lease begins anew.
+    pub(crate) fn renew(&self, now: Now) {
+        let lease = self.ttl.map_or(NEVER, |ttl| now.mono + ttl);
+        self.lease.store(lease.0, Relaxed);
+    }
+
+    /// The lease holds for at least this long yet.
+    pub(crate) fn spare(&self, until: Mono) {
+        self.lease.fetch_max(until.0, Relaxed);
+    }
+
+    /// When the lease lapses, `None` where there is none.
+    pub(crate) fn lease(&self) -> Option<Mono> {
+        Some(Mono(self.lease.load(Relaxed))).filter(|at| *at != NEVER)
+    }
+
+    /// How long the lease holds without a heartbeat.
+    pub(crate) fn ttl(&self) -> Option<Duration> {
+        self.ttl
+    }
+
+    /// Whether the lease has been found lapsed.
+    pub(crate) fn has_lapsed(&self) -> bool {
+        self.has_lapsed
+    }
+
+    /// When it began to take calls, while it warms up.
+    pub(crate) fn warm_from(&self) -> Option<Mono> {
+        self.warm_from
+    }
+
+    /// What is due first, and when.
+    pub(crate) fn next(&self) -> Option<(Mono, Timer)> {
+        let lease = if self.has_lapsed { NEVER.0 } else { self.lease.load(Relaxed) };
+        let all = [
+            (self.release, Timer::Override),
+            (self.warm, Timer::WarmUp),
+            (self.forget, Timer::Forget),
+            (Mono(lease), Timer::Lease),
+        ];
+        all.into_iter().filter(|(at, _)| *at != NEVER).min_by_key(|(at, _)| *at)
+    }
+}

@@ -1,0 +1,82 @@
+//! Who waits for which change, so that the churn of one service wakes its own watchers and nobody
+//! else's.
+//!
+//! A watcher holds a receiver of its scope's channel. A channel that nobody listens to any more goes
+//! when a change finds it so, or when there are many: there are never more than twice as many channels
+//! as scopes that are watched, and a few.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use registry::{Change, Scope};
+use tokio::sync::watch;
+
+/// As many channels are kept without a look at who listens.
+const FEW: usize = 64;
+
+/// The channels of every scope that is watched.
+#[derive(Debug)]
+pub(crate) struct Watchers(Mutex<Channels>);
+
+#[derive(Debug)]
+struct Channels {
+    of: HashMap<Scope, watch::Sender<u64>>,
+    /// How many there may be before those without listeners go.
+    room: usize,
+    is_closed: bool,
+}
+
+/// Changes with every change of a scope; what it says is of no meaning. It ends with the registry's writer.
+pub(crate) type Woken = watch::Receiver<u64>;
+
+impl Watchers {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(Channels { of: HashMap::new(), room: FEW, is_closed: false }))
+    }
+
+    /// Wakes for every change of this scope from now on. Whoever reads the registry only after this
+    /// call misses nothing.
+    pub(crate) fn follow(&self, scope: Scope) -> Woken {
+        let mut channels = self.lock();
+        if channels.is_closed {
+            return watch::channel(0).1;
+        }
+        if channels.of.len() >= channels.room {
+            channels.of.retain(|_, channel| channel.receiver_count() > 0);
+            channels.room = FEW + channels.of.len() * 2;
+        }
+        channels.of.entry(scope).or_insert_with(|| watch::channel(0).0).subscribe()
+    }
+
+    /// Wakes those whom these changes concern.
+    pub(crate) fn publish<'a>(&self, changes: impl IntoIterator<Item = &'a Change>) {
+        let mut channels = self.lock();
+        if channels.of.is_empty() {
+            return;
+        }
+        // A batch may change a service a thousand times; its watchers are woken once.
+        let visible = changes.into_iter().filter(|change| change.is_visible());
+        let scopes: HashSet<Scope> = visible.flat_map(Scope::of).collect();
+        for scope in scopes {
+            let Some(channel) = channels.of.get(&scope) else { continue };
+            if channel.receiver_count() == 0 {
+                channels.of.remove(&scope);
+            } else {
+                channel.send_modify(|wakes| *wakes = wakes.wrapping_add(1));
+            }
+        }
+    }
+
+    /// Lets go of everybody: there will be no change any more.
+    pub(crate) fn close(&self) {
+        let mut channels = self.lock();
+        channels.is_closed = true;
+        channels.of.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Channels> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
