@@ -1,0 +1,139 @@
+//! Who is there: instances, services, owners of keys, and changes as watchers see them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// An instance as it is now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Instance {
+    /// Its id within the service.
+    pub id: String,
+    /// Where it listens.
+    pub address: String,
+    /// The port.
+    pub port: u16,
+    /// `starting`, `up`, `draining`, `maintenance` or `down`.
+    pub status: String,
+    /// Why it has that status.
+    pub reason: String,
+    /// Since when.
+    pub since: String,
+    /// What its checks say; `unchecked` where it has none.
+    pub health: String,
+    /// Its failure domain.
+    pub zone: Option<String>,
+    /// Its version.
+    pub version: Option<String>,
+    /// Its share of the calls.
+    pub weight: u32,
+    /// Anything else.
+    pub metadata: BTreeMap<String, String>,
+    /// How long its lease holds without a heartbeat.
+    pub ttl: Option<String>,
+    /// When it was registered first.
+    pub registered_at: String,
+    /// The revision of its last change.
+    pub revision: u64,
+}
+
+/// A service with its instances.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Service {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub service: String,
+    /// The revision of its last change.
+    pub revision: u64,
+    /// Its instances, by id.
+    pub instances: Vec<Instance>,
+}
+
+/// The namespaces in use.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Namespaces {
+    /// Their names.
+    pub namespaces: Vec<String>,
+}
+
+/// The services of a namespace.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Services {
+    /// The registry's revision.
+    pub revision: u64,
+    /// One entry each, by name.
+    pub services: Vec<ServiceEntry>,
+    /// The token of the next page; none on the last one.
+    pub next: Option<String>,
+}
+
+/// A service in a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ServiceEntry {
+    /// Its name.
+    pub service: String,
+    /// The revision of its last change.
+    pub revision: u64,
+    /// How many instances it has, by status.
+    pub instances: InstanceCounts,
+}
+
+/// Instances by status.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct InstanceCounts {
+    /// All of them.
+    pub total: u32,
+    /// Taking calls.
+    pub up: u32,
+    /// Not yet known to be healthy.
+    pub starting: u32,
+    /// Finishing their calls.
+    pub draining: u32,
+    /// Taken out by an operator.
+    pub maintenance: u32,
+    /// Lapsed or failing.
+    pub down: u32,
+}
+
+/// Who owns a key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Owner {
+    /// The key that was asked for.
+    pub key: String,
+    /// The instance that takes the key's calls now; none where no instance is up.
+    pub instance: Option<Instance>,
+    /// The instance that the ring names.
+    pub home: Instance,
+    /// Why the one is not the other; empty where it is.
+    pub reason: String,
+}
+
+/// One change, as a watcher sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Change {
+    /// The revision that it made.
+    pub revision: u64,
+    /// When.
+    pub at: String,
+    /// The service.
+    pub service: String,
+    /// The instance's id.
+    pub instance_id: String,
+    /// `registered`, `updated`, `deregistered`, `lapsed`, `recovered` or `forgotten`.
+    pub action: String,
+    /// Why.
+    pub reason: String,
+    /// The instance as it is now; none where it is gone.
+    pub instance: Option<Instance>,
+}
+
+/// Everything that a watcher follows, at a revision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct WatchSnapshot {
+    /// The registry's revision.
+    pub revision: u64,
+    /// The services with their instances.
+    pub services: Vec<Service>,
+}

@@ -1,0 +1,92 @@
+//! Breakers, endpoints and proxies, as the proxies report them.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Breakers and endpoints as the proxies report them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Breakers {
+    /// One row for each proxy, caller, service and route.
+    pub breakers: Vec<Breaker>,
+    /// One row for each proxy and endpoint.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// A circuit breaker in one proxy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Breaker {
+    /// The namespace.
+    pub namespace: String,
+    /// The service that it guards.
+    pub service: String,
+    /// The proxy that it lives in.
+    pub proxy: String,
+    /// Whose calls it sees.
+    pub caller: String,
+    /// The route whose calls it sees.
+    pub route: String,
+    /// `closed` (calls pass), `open` (refused), `half_open` (a few probes pass), …
+    pub state: String,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub since: String,
+    /// What it has counted.
+    pub counts: BreakerCounts,
+}
+
+/// What a breaker has counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BreakerCounts {
+    /// Calls that succeeded.
+    pub successes: u64,
+    /// Calls that failed.
+    pub failures: u64,
+    /// Calls that were too slow.
+    pub slow: u64,
+    /// Calls that it refused.
+    pub refused: u64,
+    /// Failures in a row up to now.
+    pub consecutive_failures: u64,
+}
+
+/// An instance as one proxy sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Endpoint {
+    /// The namespace.
+    pub namespace: String,
+    /// The service.
+    pub service: String,
+    /// The instance.
+    pub instance: String,
+    /// The proxy.
+    pub proxy: String,
+    /// Calls under way.
+    pub in_flight: u32,
+    /// Why no call is sent there; empty while calls are.
+    pub ejected: String,
+}
+
+/// The data planes that are known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Proxies {
+    /// By id.
+    pub proxies: Vec<Proxy>,
+}
+
+/// A data plane.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Proxy {
+    /// Its id.
+    pub proxy: String,
+    /// Its version.
+    pub version: String,
+    /// Whether it is connected.
+    pub connected: bool,
+    /// The revision that it acknowledged last.
+    pub revision: u64,
+    /// `synced` where that is the registry's, else `stale`.
+    pub state: String,
+    /// When its last report came.
+    pub reported_at: Option<String>,
+}

@@ -1,0 +1,122 @@
+//! Where calls went.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use utoipa::ToSchema;
+
+/// A page of traces.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Traces {
+    /// Newest first.
+    pub traces: Vec<TraceSummary>,
+    /// The token of the next page; none on the last one.
+    pub next: Option<String>,
+}
+
+/// A trace in a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TraceSummary {
+    /// Its id, 32 hexadecimal digits.
+    pub trace_id: String,
+    /// Where it began.
+    pub root: Operation,
+    /// When it began.
+    pub start: String,
+    /// From its first span's begin to its last span's end.
+    pub duration_ns: u64,
+    /// How many spans it has.
+    pub spans: u64,
+    /// How many of them failed.
+    pub errors: u64,
+    /// How many belong to which service.
+    pub services: Vec<SpanCount>,
+    /// Whether parents are missing.
+    pub incomplete: bool,
+}
+
+/// What a service does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Operation {
+    /// The service.
+    pub service: String,
+    /// The operation, a span's name.
+    pub operation: String,
+}
+
+/// Spans of a service within a trace.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SpanCount {
+    /// The service.
+    pub service: String,
+    /// Its spans.
+    pub spans: u64,
+}
+
+/// A whole trace.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Trace {
+    /// Its id, 32 hexadecimal digits.
+    pub trace_id: String,
+    /// Whether parents are missing.
+    pub incomplete: bool,
+    /// When it began.
+    pub start: String,
+    /// From its first span's begin to its last span's end.
+    pub duration_ns: u64,
+    /// Its spans, parents before children, siblings by start.
+    pub spans: Vec<Span>,
+}
+
+/// One step of a call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Span {
+    /// Its id, 16 hexadecimal digits.
+    pub span_id: String,
+    /// The span that caused it; none for a root.
+    pub parent_span_id: Option<String>,
+    /// Who did it.
+    pub service: String,
+    /// What was done.
+    pub operation: String,
+    /// `internal`, `server`, `client`, `producer` or `consumer`.
+    pub kind: String,
+    /// When it began.
+    pub start: String,
+    /// How long after the trace's start it began.
+    pub offset_ns: u64,
+    /// How long it took.
+    pub duration_ns: u64,
+    /// How it ended.
+    pub status: SpanStatus,
+    /// What is known about it.
+    #[schema(value_type = Object)]
+    pub attributes: BTreeMap<String, Json>,
+    /// What happened while it ran.
+    pub events: Vec<SpanEvent>,
+    /// What is known about its service.
+    #[schema(value_type = Object)]
+    pub resource: BTreeMap<String, Json>,
+}
+
+/// How a span ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SpanStatus {
+    /// `unset`, `ok` or `error`.
+    pub code: String,
+    /// In words; empty for none.
+    pub message: String,
+}
+
+/// Something that happened while a span ran.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SpanEvent {
+    /// How long after the trace's start.
+    pub offset_ns: u64,
+    /// What.
+    pub name: String,
+    /// What is known about it.
+    #[schema(value_type = Object)]
+    pub attributes: BTreeMap<String, Json>,
+}
