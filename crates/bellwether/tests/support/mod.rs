@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test uses another part")]
 
+pub(crate) mod connection;
+pub(crate) mod events;
+
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
@@ -18,7 +21,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value as Json;
 
 /// How long a condition may take to come true on a machine that has much to do.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The binary, in an environment of its own: no variables, no configuration and no home of whoever runs the test.
 pub(crate) fn bellwether(args: &[&str]) -> Command {
