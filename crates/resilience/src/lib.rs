@@ -1,8 +1,10 @@
 //! When not to call, and what to do instead.
 //!
-//! A [`Breaker`] refuses calls to what keeps failing, a [`RetryBudget`] keeps retries from becoming an
-//! attack, [`classify`] says what the end of a call tells about the callee, and a [`CallPolicy`] holds
-//! the numbers, checked.
+//! A [`Breaker`] refuses calls to what keeps failing, [`Ejections`] and [`Deviation`] guard and judge
+//! single endpoints, a [`RetryBudget`] keeps retries from becoming an attack, a [`RateLimit`] and a
+//! [`ConcurrencyLimit`] keep callers from doing harm, a [`Deadline`] says when an answer has no use any
+//! more, [`classify`] says what the end of a call tells about the callee, and a [`CallPolicy`] holds the
+//! numbers, checked.
 //!
 //! **Absent on purpose:** no I/O, no clock, no randomness of its own: time and random numbers are
 //! arguments, so that the same breaker runs in a proxy, in a library, and in a simulation.
@@ -24,19 +26,34 @@
 //! ```
 
 mod breaker;
+mod concurrency;
+mod deadline;
+mod open_for;
 mod outcome;
+mod outlier;
+mod permit;
 mod policy;
+mod rate;
 mod retry;
 mod state;
 mod transition;
+mod verdict;
+mod window;
 mod word;
 
-pub use breaker::{Breaker, OpenFor, Permit, Refused, Snapshot};
+pub use breaker::{Breaker, Force, Snapshot};
+pub use concurrency::{ConcurrencyLimit, ConcurrencyPolicy, Entry, Waiter};
+pub use deadline::{Deadline, GRPC_TIMEOUT_HEADER, TIMEOUT_HEADER, format_grpc_timeout, grpc_timeout};
+pub use open_for::OpenFor;
 pub use outcome::{Ending, Fault, Outcome, classify};
-pub use policy::{BreakerPolicy, CallPolicy, HalfOpen, PROBES_MAX, Parts, RetryPolicy, Timeouts};
+pub use outlier::{Deviation, Ejections, Outlier, OutlierPolicy, Record};
+pub use permit::{Permit, Refused};
+pub use policy::{BreakerPolicy, CallPolicy, HalfOpen, Mode, PROBES_MAX, Parts, Rate, RetryPolicy, Timeouts};
+pub use rate::{KeyedRateLimit, RateLimit, RatePolicy};
 pub use retry::{Backoff, BudgetPolicy, RetryBudget, RetryDecision, RetryOn};
 pub use state::{Counts, State};
 pub use transition::{Reason, Transition};
+pub use window::{BUCKETS, WINDOW_CALLS_MAX, Window, WindowCounts};
 
 #[cfg(test)]
 mod tests;

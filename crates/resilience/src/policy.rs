@@ -8,7 +8,7 @@ use std::{ops::Deref, time::Duration};
 
 use identity::{Invalid, duration};
 
-use crate::{BudgetPolicy, OpenFor, RetryOn};
+use crate::{BudgetPolicy, OpenFor, RetryOn, WINDOW_CALLS_MAX, Window};
 
 /// The most probes that a half-open breaker can have under way: it has a slot for each.
 pub const PROBES_MAX: usize = 16;
@@ -52,28 +52,66 @@ pub struct RetryPolicy {
     pub budget: BudgetPolicy,
 }
 
-/// When to refuse.
+/// When to refuse. Each rule that is there can open by itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BreakerPolicy {
+    /// What is done with what the rules say.
+    pub mode: Mode,
     /// How many failures in a row are still accepted; one more opens.
-    pub consecutive_failures: u32,
+    pub consecutive_failures: Option<u32>,
+    /// Which share of the window's calls may fail.
+    pub failure_rate: Option<Rate>,
+    /// Which share of the window's calls may be slow; needs `slow_after`.
+    pub slow_call_rate: Option<Rate>,
+    /// Beyond what duration a call counts as slow; `None` counts none.
+    pub slow_after: Option<Duration>,
+    /// Which calls the rates are taken of.
+    pub window: Window,
     /// How long it stays open.
     pub open_for: OpenFor,
     /// How it finds out about recovery.
     pub half_open: HalfOpen,
-    /// Beyond what duration a call counts as slow; `None` counts none.
-    pub slow_after: Option<Duration>,
+    /// How long it takes from the first call after a recovery to all of them; `None` for no time.
+    pub ramp: Option<Duration>,
+}
+
+/// What is done with what a breaker's rules say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Calls are refused.
+    #[default]
+    Enforce,
+    /// Every call passes; the breaker says what it would have done.
+    Shadow,
+    /// Nothing is counted and nothing refused.
+    Disabled,
+}
+
+/// A share of calls that opens a breaker when it is reached.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// The share, above 0 and up to 1.
+    pub threshold: f64,
+    /// Fewer calls in the window say nothing. More than the window holds are taken for as many as it
+    /// holds.
+    pub min_calls: u32,
 }
 
 /// How a breaker finds out about recovery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HalfOpen {
     /// How many calls may be under way at once; up to [`PROBES_MAX`].
     pub probes: u32,
-    /// How many of them must succeed to close it.
+    /// How many of them must succeed to close it; with `close_at`, how many must have ended.
     pub successes: u32,
+    /// The share of ended probes that must have succeeded to close it, above 0 and up to 1. Without
+    /// it, one failure opens again.
+    pub close_at: Option<f64>,
     /// How long a probe may hold its place before another call may take it.
     pub lease: Duration,
+    /// How long the probes may take to decide; after it, it is open again. `None` for as long as it
+    /// takes.
+    pub max: Option<Duration>,
 }
 
 impl Default for Timeouts {
@@ -111,17 +149,22 @@ impl Default for OpenFor {
 
 impl Default for HalfOpen {
     fn default() -> Self {
-        Self { probes: 3, successes: 3, lease: Duration::from_secs(20) }
+        Self { probes: 3, successes: 3, close_at: None, lease: Duration::from_secs(20), max: None }
     }
 }
 
 impl Default for BreakerPolicy {
     fn default() -> Self {
         Self {
-            consecutive_failures: 5,
+            mode: Mode::Enforce,
+            consecutive_failures: Some(5),
+            failure_rate: None,
+            slow_call_rate: None,
+            slow_after: None,
+            window: Window::Time(Duration::from_secs(10)),
             open_for: OpenFor::default(),
             half_open: HalfOpen::default(),
-            slow_after: None,
+            ramp: None,
         }
     }
 }
@@ -156,7 +199,7 @@ impl CallPolicy {
 
 const DURATION_RULE: &str = "from 1ms to 1d";
 
-fn check_duration(field: &'static str, value: Duration) -> Result<(), Invalid> {
+pub(crate) fn check_duration(field: &'static str, value: Duration) -> Result<(), Invalid> {
     let range = Duration::from_millis(1)..=Duration::from_secs(86_400);
     if range.contains(&value) {
         Ok(())
@@ -165,7 +208,7 @@ fn check_duration(field: &'static str, value: Duration) -> Result<(), Invalid> {
     }
 }
 
-fn check_number(
+pub(crate) fn check_number(
     field: &'static str,
     value: u32,
     range: std::ops::RangeInclusive<u32>,
@@ -174,9 +217,18 @@ fn check_number(
     if range.contains(&value) { Ok(()) } else { Err(Invalid::new(field, &value.to_string(), rule)) }
 }
 
-fn check_ratio(field: &'static str, value: f64) -> Result<(), Invalid> {
+pub(crate) fn check_ratio(field: &'static str, value: f64) -> Result<(), Invalid> {
     let rule = "from 0% to 100%";
     if (0.0..=1.0).contains(&value) { Ok(()) } else { Err(Invalid::new(field, &value.to_string(), rule)) }
+}
+
+/// A share that something has to reach: none at all would always be reached.
+pub(crate) fn check_share(field: &'static str, value: f64) -> Result<(), Invalid> {
+    if value > 0.0 && value <= 1.0 {
+        Ok(())
+    } else {
+        Err(Invalid::new(field, &value.to_string(), "above 0% and up to 100%"))
+    }
 }
 
 impl Timeouts {
@@ -197,12 +249,44 @@ impl RetryPolicy {
 }
 
 impl BreakerPolicy {
-    fn check(&self) -> Result<(), Invalid> {
-        let threshold = "circuit_breaker.consecutive_failures.threshold";
-        check_number(threshold, self.consecutive_failures, 1..=100_000, "1 to 100000")?;
+    pub(crate) fn check(&self) -> Result<(), Invalid> {
+        if let Some(failures) = self.consecutive_failures {
+            let threshold = "circuit_breaker.consecutive_failures.threshold";
+            check_number(threshold, failures, 1..=100_000, "1 to 100000")?;
+        }
+        for (rate, [threshold, min_calls]) in [
+            (
+                self.failure_rate,
+                ["circuit_breaker.failure_rate.threshold", "circuit_breaker.failure_rate.min_calls"],
+            ),
+            (
+                self.slow_call_rate,
+                ["circuit_breaker.slow_call_rate.threshold", "circuit_breaker.slow_call_rate.min_calls"],
+            ),
+        ] {
+            let Some(rate) = rate else { continue };
+            check_share(threshold, rate.threshold)?;
+            check_number(min_calls, rate.min_calls, 1..=1_000_000, "1 to 1000000")?;
+        }
+        if self.slow_call_rate.is_some() && self.slow_after.is_none() {
+            let rule = "together with the duration beyond which a call is slow";
+            return Err(Invalid::new("circuit_breaker.slow_call_rate", "", rule));
+        }
+        match self.window {
+            Window::Time(length) => check_duration("circuit_breaker.window", length)?,
+            Window::Calls(calls) => {
+                check_number("circuit_breaker.window", calls, 1..=WINDOW_CALLS_MAX, "1 to 1024 calls")?;
+            }
+        }
         self.open_for.check()?;
         self.half_open.check()?;
+        self.ramp.map_or(Ok(()), |ramp| check_duration("circuit_breaker.ramp", ramp))?;
         self.slow_after.map_or(Ok(()), |slow| check_duration("circuit_breaker.slow_after", slow))
+    }
+
+    /// Whether anything is asked of the window.
+    pub(crate) fn has_rates(&self) -> bool {
+        self.failure_rate.is_some() || self.slow_call_rate.is_some()
     }
 }
 
@@ -222,6 +306,8 @@ impl HalfOpen {
     fn check(&self) -> Result<(), Invalid> {
         check_number("circuit_breaker.half_open.probes", self.probes, 1..=PROBES_MAX as u32, "1 to 16")?;
         check_number("circuit_breaker.half_open.successes", self.successes, 1..=255, "1 to 255")?;
+        self.close_at.map_or(Ok(()), |share| check_share("circuit_breaker.half_open.close_at", share))?;
+        self.max.map_or(Ok(()), |max| check_duration("circuit_breaker.half_open.max", max))?;
         check_duration("circuit_breaker.half_open.lease", self.lease)
     }
 }

@@ -2,8 +2,11 @@
 
 mod breaker;
 mod histories;
+mod limits;
+mod outlier;
 mod policy;
 mod retry;
+mod rules;
 
 use identity::Mono;
 

@@ -4,7 +4,7 @@ use super::*;
 
 fn policy() -> BreakerPolicy {
     BreakerPolicy {
-        half_open: HalfOpen { probes: 2, successes: 2, lease: Duration::from_secs(1) },
+        half_open: HalfOpen { probes: 2, successes: 2, lease: Duration::from_secs(1), ..HalfOpen::default() },
         ..BreakerPolicy::default()
     }
 }
@@ -89,7 +89,10 @@ fn cancelled_and_ignored_calls_neither_open_nor_heal() {
 #[test]
 fn an_open_breaker_refuses_until_its_time_has_passed_and_counts_it() {
     let breaker = opened();
-    assert_eq!(refused(&breaker, at(5_009)), Refused { state: State::Open, until: at(5_010) });
+    assert_eq!(
+        refused(&breaker, at(5_009)),
+        Refused { state: State::Open, until: at(5_010), transition: None }
+    );
     assert_eq!(breaker.counts().refused, 1);
     let transition = call(&breaker, Outcome::Success, at(5_010)).expect("a transition");
     assert_eq!((transition.from, transition.to), (State::Open, State::HalfOpen));
@@ -103,7 +106,10 @@ fn half_open_lets_no_more_than_its_probes_pass() {
         (0..2).map(|_| Permit::acquire(&breaker, &policy(), now).expect("a probe").0).collect();
     assert!(probes.iter().all(Permit::is_probe));
     for _ in 0..1_000 {
-        assert_eq!(refused(&breaker, now), Refused { state: State::HalfOpen, until: at(6_010) });
+        assert_eq!(
+            refused(&breaker, now),
+            Refused { state: State::HalfOpen, until: at(6_010), transition: None }
+        );
     }
     let last = probes.into_iter().filter_map(|probe| probe.end(&policy(), Outcome::Success, now)).last();
     assert_eq!(
@@ -220,7 +226,7 @@ fn each_relapse_stays_open_longer_up_to_the_bound_and_health_takes_it_back() {
 #[test]
 fn a_changed_policy_keeps_the_state() {
     let breaker = opened();
-    let other = BreakerPolicy { consecutive_failures: 100, ..policy() };
+    let other = BreakerPolicy { consecutive_failures: Some(100), ..policy() };
     assert!(Permit::acquire(&breaker, &other, at(20)).is_err());
 }
 
