@@ -26,6 +26,10 @@ pub const CHECK_INTERVAL_MIN: Duration = Duration::from_millis(100);
 pub const CHECK_INTERVAL_MAX: Duration = Duration::from_secs(3600);
 /// A shorter time-out would fail on an ordinary pause.
 pub const CHECK_TIMEOUT_MIN: Duration = Duration::from_millis(10);
+/// A longer one would keep its place among the probes in flight from others.
+pub const CHECK_TIMEOUT_MAX: Duration = Duration::from_secs(60);
+/// Bytes of the reason why a check fails.
+pub const WHY_MAX: usize = 200;
 
 /// A question that is put to an instance again and again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -36,7 +40,7 @@ pub struct Check {
     pub port: Option<u16>,
     /// From one question to the next.
     pub interval: Duration,
-    /// How long an answer may take, at most the interval.
+    /// How long an answer may take, at most the interval and at most [`CHECK_TIMEOUT_MAX`].
     pub timeout: Duration,
     /// Answers in a row that make it pass.
     pub success_threshold: u32,
@@ -96,9 +100,10 @@ impl Check {
         if self.interval < CHECK_INTERVAL_MIN || self.interval > CHECK_INTERVAL_MAX {
             return Err(Invalid::new("check interval", &duration::format(self.interval), "from 100ms to 1h"));
         }
-        if self.timeout < CHECK_TIMEOUT_MIN || self.timeout > self.interval {
+        if self.timeout < CHECK_TIMEOUT_MIN || self.timeout > self.interval.min(CHECK_TIMEOUT_MAX) {
             let given = duration::format(self.timeout);
-            return Err(Invalid::new("check timeout", &given, "from 10ms to the check's interval"));
+            let rule = "from 10ms to the check's interval, and at most 1m";
+            return Err(Invalid::new("check timeout", &given, rule));
         }
         for (what, threshold) in [
             ("check success_threshold", self.success_threshold),
@@ -141,6 +146,21 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Not healthy, for a reason of which outsiders may have written a part: it is shortened, and what
+    /// could write into a terminal or turn a line around becomes a space.
+    pub fn failing(why: &str) -> Self {
+        let turns = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let clean = why.chars().map(|c| if c.is_control() || turns(c) { ' ' } else { c });
+        let mut text = String::with_capacity(why.len().min(WHY_MAX));
+        for c in clean {
+            if text.len() + c.len_utf8() > WHY_MAX {
+                break;
+            }
+            text.push(c);
+        }
+        Verdict::Failing(text.trim().into())
+    }
+
     /// The word on the wire.
     pub fn as_str(&self) -> &'static str {
         match self {

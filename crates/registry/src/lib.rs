@@ -42,6 +42,7 @@ mod host;
 mod instance;
 mod log;
 mod owner;
+mod probes;
 mod protection;
 mod registration;
 mod roll;
@@ -49,8 +50,8 @@ mod timers;
 
 pub use change::{Action, Actor, Cause, Change, Effect};
 pub use check::{
-    CHECK_INTERVAL, CHECK_INTERVAL_MAX, CHECK_INTERVAL_MIN, CHECK_TIMEOUT, CHECK_TIMEOUT_MIN, Check,
-    FAILURE_THRESHOLD, Probe, SUCCESS_THRESHOLD, THRESHOLD_MAX, Verdict,
+    CHECK_INTERVAL, CHECK_INTERVAL_MAX, CHECK_INTERVAL_MIN, CHECK_TIMEOUT, CHECK_TIMEOUT_MAX,
+    CHECK_TIMEOUT_MIN, Check, FAILURE_THRESHOLD, Probe, SUCCESS_THRESHOLD, THRESHOLD_MAX, Verdict, WHY_MAX,
 };
 pub use command::{Ask, Command, Error, Outcome};
 pub use condition::{Condition, Note, OVERRIDE_MAX, OVERRIDE_MIN, Override, Pinned};
@@ -59,6 +60,7 @@ pub use host::{Forbidden, Host};
 pub use instance::{Instance, LeaseId, Status, Target};
 pub use log::{CHANGES_KEPT, Scope, Since};
 pub use owner::Owner;
+pub use probes::{FIRST_WITHIN, Found, Job, NEW_MAX, ProbeStats, Probes, QUICK_MAX, SLOW, SLOW_MAX};
 pub use protection::{Due, LAPSED_MIN, LATE_SHARE, Notice, PROTECTED_MAX, STALLED, Zone};
 pub use registration::{
     CHECKS_MAX, DEREGISTER_AFTER_TTLS, METADATA_KEY_MAX, METADATA_MAX, Metadata, Registration, TEXT_MAX,

@@ -113,6 +113,11 @@ impl Registration {
         if self.checks.len() > CHECKS_MAX {
             return Err(Invalid::new("checks", &self.checks.len().to_string(), "at most 8"));
         }
+        // What one of two equal checks has found out could not be told from what the other has.
+        let mut later = self.checks.iter().enumerate();
+        if let Some((_, check)) = later.find(|(at, check)| self.checks[..*at].contains(check)) {
+            return Err(Invalid::new("checks", &check.to_string(), "checks that differ from each other"));
+        }
         self.checks.iter().try_for_each(Check::check)
     }
 

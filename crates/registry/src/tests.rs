@@ -7,6 +7,13 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod hosts;
+mod leases;
+mod owners;
+mod probes;
+mod registrations;
+mod watchers;
+
 const TTL: Duration = Duration::from_secs(15);
 
 fn start() -> Now {
@@ -36,176 +43,6 @@ fn ask(instance: &str, ask: Ask) -> Command {
 
 fn status(registry: &Registry, instance: &str) -> Option<Status> {
     registry.instance(&target("cart", instance)).map(|i| i.status)
-}
-
-#[test]
-fn an_unchanged_registration_makes_no_revision_but_a_new_lease() {
-    let mut registry = Registry::default();
-    assert!(registry.apply(start(), register("a", 80, 1, None)).unwrap().created);
-    let again = registry.apply(start(), register("a", 80, 2, None)).unwrap();
-    assert_eq!((again.created, again.lease, registry.revision()), (false, Some(LeaseId(2)), 1));
-    let held = registry.apply(start(), register("a", 80, 3, Some(2))).unwrap();
-    assert_eq!((held.change, held.lease), (None, Some(LeaseId(2))), "the holder keeps its lease");
-    registry.apply(start(), register("a", 81, 4, None)).unwrap();
-    assert_eq!(registry.revision(), 2);
-}
-
-#[test]
-fn an_old_process_cannot_touch_its_successor() {
-    let mut registry = Registry::default();
-    registry.apply(start(), register("a", 80, 1, None)).unwrap();
-    registry.apply(start(), register("a", 80, 2, None)).unwrap();
-    let stale = Err(Error::StaleLease(target("cart", "a")));
-    assert_eq!(registry.apply(start(), Command::heartbeat(target("cart", "a"), LeaseId(1))), stale);
-    assert_eq!(
-        registry.heartbeat(start(), &target("cart", "a"), Some(LeaseId(1))).map(|_| ()),
-        stale.clone().map(|_: Outcome| ())
-    );
-    let gone = ask("a", Ask::Deregister { held: Some(LeaseId(1)), reason: "stopping".into() });
-    assert_eq!(registry.apply(start(), gone), stale);
-    assert_eq!(registry.apply(start(), register("a", 99, 3, Some(1))), stale);
-    assert_eq!(status(&registry, "a"), Some(Status::Up));
-}
-
-#[test]
-fn a_lapsed_lease_is_down_then_recovers_by_a_heartbeat_or_is_forgotten() {
-    let mut registry = Registry::default();
-    registry.apply(start(), register("a", 80, 1, None)).unwrap();
-    registry.apply(start(), register("b", 81, 2, None)).unwrap();
-    let beat = start().after(TTL - Duration::from_nanos(1));
-    assert_eq!(registry.heartbeat(beat, &target("cart", "b"), None), Ok(true));
-    assert_eq!(registry.next_deadline(), Some(Mono(0) + TTL));
-
-    let lapse = start().after(TTL);
-    let changes = registry.advance(lapse);
-    assert_eq!(changes.len(), 1);
-    assert_eq!((status(&registry, "a"), status(&registry, "b")), (Some(Status::Down), Some(Status::Up)));
-    assert_eq!(&*changes[0].cause.reason, "lease lapsed: no heartbeat for 15s");
-
-    let late = Command::heartbeat(target("cart", "a"), LeaseId(1));
-    assert_eq!(registry.heartbeat(lapse, &target("cart", "a"), None), Ok(false));
-    assert_eq!(registry.apply(lapse, late.clone()).unwrap().change.unwrap().cause.action, Action::Recovered);
-    assert_eq!(status(&registry, "a"), Some(Status::Up));
-
-    let lapse = lapse.after(TTL);
-    registry.advance(lapse);
-    registry.advance(lapse.after(TTL * DEREGISTER_AFTER_TTLS));
-    assert_eq!(registry.instance_count(), 0);
-    assert_eq!(registry.apply(lapse, late), Err(Error::NotFound(target("cart", "a"))));
-    assert_eq!(registry.next_deadline(), None);
-}
-
-#[test]
-fn a_draft_shows_nothing_until_it_is_committed_and_sees_itself() {
-    let mut registry = Registry::default();
-    let mut draft = registry.draft();
-    assert!(draft.apply(start(), register("a", 80, 1, None)).unwrap().created);
-    assert!(!draft.apply(start(), register("a", 81, 2, None)).unwrap().created);
-    let batch = draft.finish();
-    assert_eq!((registry.revision(), registry.instance_count()), (0, 0));
-    registry.commit(start(), batch);
-    assert_eq!((registry.revision(), registry.instance_count()), (2, 1));
-    assert_eq!(registry.instance(&target("cart", "a")).unwrap().registration.port, 81);
-}
-
-#[test]
-fn what_breaks_a_rule_changes_nothing_and_names_the_field() {
-    let long = "x".repeat(TEXT_MAX + 1);
-    type Break = fn(&mut Registration, &str);
-    let cases: [(&str, Break); 7] = [
-        ("port", |r, _| r.port = 0),
-        ("zone", |r, long| r.zone = Some(long.into())),
-        ("version", |r, _| r.version = Some("1\u{7}".into())),
-        ("weight", |r, _| r.weight = WEIGHT_MAX + 1),
-        ("metadata value", |r, long| r.metadata = [("k", long)].into_iter().collect()),
-        ("ttl", |r, _| r.ttl = Some(Duration::from_millis(1))),
-        ("deregister_after", |r, _| (r.ttl, r.deregister_after) = (None, Some(TTL))),
-    ];
-    let mut registry = Registry::default();
-    for (field, break_it) in cases {
-        let mut registration = leased(80);
-        break_it(&mut registration, &long);
-        let refused =
-            registry.apply(start(), Command::register(target("cart", "a"), registration, LeaseId(1), "t"));
-        match refused {
-            Err(Error::Invalid(invalid)) => assert_eq!(invalid.what(), field),
-            other => panic!("{field}: {other:?}"),
-        }
-        assert_eq!((registry.revision(), registry.instance_count()), (0, 0));
-    }
-}
-
-#[test]
-fn metadata_services_and_broken_addresses_are_refused_in_every_spelling() {
-    for bad in [
-        "169.254.169.254",
-        "::ffff:169.254.169.254",
-        "64:ff9b::a9fe:a9fe",
-        "2002:a9fe:a9fe::1",
-        "fe80::1",
-        "fd00:ec2::254",
-        "100.100.100.200",
-        "0.0.0.0",
-        "::",
-        "224.0.0.1",
-        "2852039166",
-        "0xa9fea9fe",
-        "169.254.43518",
-        "10.0.0.256",
-        "",
-        "a..b",
-        "-a",
-        "a/b",
-        "a b",
-        "user@host",
-        "http://a",
-        &"x".repeat(254),
-    ] {
-        assert!(Host::parse(bad).is_err(), "{bad:?} must be refused");
-    }
-    for good in ["127.0.0.1", "::1", "[::1]", "cart.internal", "CART", "my_container", "x1.example."] {
-        assert!(Host::parse(good).is_ok(), "{good:?}");
-    }
-}
-
-#[test]
-fn a_key_stays_with_its_home_while_that_is_down() {
-    let mut registry = Registry::default();
-    for (name, lease) in [("a", 1), ("b", 2), ("c", 3)] {
-        registry.apply(start(), register(name, 80, lease, None)).unwrap();
-    }
-    let (namespace, service) = ("default".parse().unwrap(), "cart".parse().unwrap());
-    let owner = |registry: &Registry, key: &str| {
-        registry.owner(start(), &namespace, &service, key.as_bytes()).unwrap()
-    };
-    let before: Vec<_> = (0..100).map(|i| owner(&registry, &format!("k{i}"))).collect();
-    assert!(before.iter().all(|o| o.effective.as_ref() == Some(&o.home) && o.reason.is_empty()));
-    let beat = start().after(Duration::from_secs(1));
-    for name in ["b", "c"] {
-        registry.heartbeat(beat, &target("cart", name), None).unwrap();
-    }
-    registry.advance(start().after(TTL));
-    for (i, before) in before.iter().enumerate() {
-        let now = owner(&registry, &format!("k{i}"));
-        assert_eq!(now.home, before.home);
-        assert_eq!(now.effective == before.effective, before.home.as_str() != "a");
-        assert_eq!(now.reason.is_empty(), before.home.as_str() != "a");
-    }
-}
-
-#[test]
-fn a_watcher_misses_nothing_or_is_told_to_resync() {
-    let mut registry = Registry::default();
-    for port in 1..=10 {
-        registry.apply(start(), register("a", port, 1, None)).unwrap();
-    }
-    let Since::Changes(changes) = registry.since(4, &Scope::All) else { panic!("still known") };
-    assert_eq!(changes.iter().map(|c| c.revision).collect::<Vec<_>>(), [5, 6, 7, 8, 9, 10]);
-    assert_eq!(registry.since(10, &Scope::All), Since::Changes(vec![]));
-    assert_eq!(registry.since(11, &Scope::All), Since::Resync, "from a future that was lost");
-    let restored = Registry::restore(start(), registry.snapshot());
-    assert_eq!(restored.since(9, &Scope::All), Since::Resync);
-    assert_eq!(restored.since(10, &Scope::All), Since::Changes(vec![]));
 }
 
 #[derive(Debug, Clone)]

@@ -1,0 +1,55 @@
+//! What is said of an instance, and what it changes.
+
+use super::*;
+
+#[test]
+fn an_unchanged_registration_makes_no_revision_but_a_new_lease() {
+    let mut registry = Registry::default();
+    assert!(registry.apply(start(), register("a", 80, 1, None)).unwrap().created);
+    let again = registry.apply(start(), register("a", 80, 2, None)).unwrap();
+    assert_eq!((again.created, again.lease, registry.revision()), (false, Some(LeaseId(2)), 1));
+    let held = registry.apply(start(), register("a", 80, 3, Some(2))).unwrap();
+    assert_eq!((held.change, held.lease), (None, Some(LeaseId(2))), "the holder keeps its lease");
+    registry.apply(start(), register("a", 81, 4, None)).unwrap();
+    assert_eq!(registry.revision(), 2);
+}
+
+#[test]
+fn a_draft_shows_nothing_until_it_is_committed_and_sees_itself() {
+    let mut registry = Registry::default();
+    let mut draft = registry.draft();
+    assert!(draft.apply(start(), register("a", 80, 1, None)).unwrap().created);
+    assert!(!draft.apply(start(), register("a", 81, 2, None)).unwrap().created);
+    let batch = draft.finish();
+    assert_eq!((registry.revision(), registry.instance_count()), (0, 0));
+    registry.commit(start(), batch);
+    assert_eq!((registry.revision(), registry.instance_count()), (2, 1));
+    assert_eq!(registry.instance(&target("cart", "a")).unwrap().registration.port, 81);
+}
+
+#[test]
+fn what_breaks_a_rule_changes_nothing_and_names_the_field() {
+    let long = "x".repeat(TEXT_MAX + 1);
+    type Break = fn(&mut Registration, &str);
+    let cases: [(&str, Break); 7] = [
+        ("port", |r, _| r.port = 0),
+        ("zone", |r, long| r.zone = Some(long.into())),
+        ("version", |r, _| r.version = Some("1\u{7}".into())),
+        ("weight", |r, _| r.weight = WEIGHT_MAX + 1),
+        ("metadata value", |r, long| r.metadata = [("k", long)].into_iter().collect()),
+        ("ttl", |r, _| r.ttl = Some(Duration::from_millis(1))),
+        ("deregister_after", |r, _| (r.ttl, r.deregister_after) = (None, Some(TTL))),
+    ];
+    let mut registry = Registry::default();
+    for (field, break_it) in cases {
+        let mut registration = leased(80);
+        break_it(&mut registration, &long);
+        let refused =
+            registry.apply(start(), Command::register(target("cart", "a"), registration, LeaseId(1), "t"));
+        match refused {
+            Err(Error::Invalid(invalid)) => assert_eq!(invalid.what(), field),
+            other => panic!("{field}: {other:?}"),
+        }
+        assert_eq!((registry.revision(), registry.instance_count()), (0, 0));
+    }
+}
