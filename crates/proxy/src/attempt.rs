@@ -92,6 +92,8 @@ fn is_closed(error: &hyper::Error) -> bool {
 /// The error with its cause: hyper's own words name only the kind.
 pub(crate) fn describe(error: &hyper::Error) -> String {
     match std::error::Error::source(error) {
+        // What we brought ourselves: the request's body.
+        Some(source) if error.is_user() => source.to_string(),
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
     }

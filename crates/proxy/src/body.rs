@@ -75,7 +75,7 @@ impl Streaming {
 
     fn fail(&mut self, fault: Fault, detail: &str) {
         if let Some((mut record, _, progress)) = self.call.take() {
-            let ending = if progress.is_broken() { Ending::CallerFault } else { Ending::Failed(fault) };
+            let ending = if progress.fault().is_some() { Ending::CallerFault } else { Ending::Failed(fault) };
             record.note(detail);
             record.end(ending, self.status);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{Request, Response, StatusCode, Version, request::Parts};
 use hyper::body::Incoming;
 use resilience::{Ending, Fault, RetryDecision};
-use tokio::time::timeout_at;
+use tokio::{sync::oneshot, time::timeout_at};
 
 use crate::{
     attempt::{self, Answer},
@@ -16,6 +16,7 @@ use crate::{
     endpoint::Endpoint,
     gateway::Gateway,
     hop,
+    listener::Client,
     outbound::Outbound,
     record::Record,
     refusal::{Reason, Refusal},
@@ -28,10 +29,17 @@ use crate::{
 ///
 /// Dropped before its end, as it is when the client goes away, it gives back all that it holds, and the
 /// call counts as cancelled.
-pub(crate) async fn call(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<Body> {
+///
+/// `client` is where the client's side of the connection comes from, where the request asks for a change
+/// of protocol.
+pub(crate) async fn call(
+    gateway: Arc<Gateway>,
+    request: Request<Incoming>,
+    client: Option<oneshot::Receiver<Client>>,
+) -> Response<Body> {
     let (parts, incoming) = request.into_parts();
     let mut record = Record::begin(gateway.clone(), &parts);
-    match carry(&gateway, &mut record, parts, incoming).await {
+    match carry(&gateway, &mut record, parts, incoming, client).await {
         Ok((answer, outbound)) => deliver(&gateway, record, answer, outbound),
         Err(refusal) => record.refuse(refusal),
     }
@@ -43,11 +51,12 @@ async fn carry(
     record: &mut Record,
     parts: Parts,
     incoming: Incoming,
+    client: Option<oneshot::Receiver<Client>>,
 ) -> Result<(Answer, Outbound), Refusal> {
     let service = route::find(&gateway.routing.load(), &gateway.namespace, &parts)?;
     record.routed(service.clone());
     let timeouts = service.guard.policy.timeouts;
-    let mut outbound = Outbound::new(parts, incoming, timeouts.idle)?;
+    let mut outbound = Outbound::new(parts, incoming, client, timeouts.idle)?;
     record.ask_permit(&service)?;
     let deadline = clock::deadline(timeouts.call);
     match timeout_at(deadline, attempts(gateway, record, &service, &mut outbound)).await {
@@ -80,11 +89,11 @@ async fn attempts(
         let run = attempt::run(&endpoint, outbound, &policy.timeouts, &gateway.limits, &gateway.clock);
         let failure = match run.await {
             Ok(answer) => return Ok(answer),
-            Err(failure) if outbound.progress.is_broken() => {
-                return Err(Refusal::new(Reason::ClientBody, failure.detail));
-            }
             Err(failure) => failure,
         };
+        if let Some(reason) = outbound.progress.fault() {
+            return Err(Refusal::new(reason, failure.detail));
+        }
         record.end_attempt(Ending::Failed(failure.fault));
         let alone = service.up.len() < 2;
         match retry::after(gateway, service, outbound, &failure, number, alone).await {

@@ -13,6 +13,7 @@ use crate::{
     meter::Book,
     outbox::Outbox,
     random::Random,
+    refusals::Refusals,
     routing::{Builder, Routing, Service},
     settings::{Limits, Settings},
     spans::Identity,
@@ -32,6 +33,7 @@ pub(crate) struct Gateway {
     pub(crate) builder: Builder,
     pub(crate) book: Arc<Book>,
     pub(crate) outbox: Outbox,
+    pub(crate) refusals: Arc<Refusals>,
     pub(crate) sampling: Budget,
     /// Ends what no call waits for: upgraded connections.
     pub(crate) closing: CancellationToken,
@@ -66,6 +68,7 @@ impl Gateway {
             builder,
             book,
             outbox: Outbox::new(limits.spooled_spans, limits.spooled_bytes),
+            refusals: Arc::default(),
             sampling: Budget::new(limits.traces_per_second, limits.remarkable_traces_per_second),
             closing: CancellationToken::new(),
         }

@@ -28,6 +28,7 @@ mod pool;
 mod random;
 mod record;
 mod refusal;
+mod refusals;
 mod report;
 mod request_body;
 mod retry;

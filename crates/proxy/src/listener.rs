@@ -1,21 +1,48 @@
 //! Accepting clients, and letting them go.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioTimer;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     select,
     task::JoinSet,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{call::call, gateway::Gateway, settings::Limits};
+use crate::{gateway::Gateway, settings::Limits};
+
+mod connection;
+mod farewell;
+mod transport;
+mod turn;
+
+pub(crate) use connection::Client;
 
 /// How long to wait after the kernel had no connection to give, most likely for want of descriptors.
 const AFTER_FAILURE: Duration = Duration::from_millis(50);
+
+/// What is counted when a limit of the listener was reached, in the words of the control plane's listener.
+pub(crate) mod ended {
+    /// As many connections as there may be.
+    pub(crate) const CONNECTIONS: &str = "connections";
+    /// The kernel had no connection to give.
+    pub(crate) const ACCEPT: &str = "accept";
+    /// Connections that were still there when the time to stop was over.
+    pub(crate) const CUT_OFF: &str = "cut_off";
+    /// A head that did not come to its end in time.
+    pub(crate) const HEAD_TIMEOUT: &str = "head_timeout";
+    /// A head with too many fields, or too long.
+    pub(crate) const HEAD_TOO_LARGE: &str = "head_too_large";
+    /// A first line that is longer than a head may be.
+    pub(crate) const URI_TOO_LONG: &str = "uri_too_long";
+    /// What is not HTTP, or ends in the middle of a head.
+    pub(crate) const MALFORMED: &str = "malformed";
+    /// A client that took nothing of its answer for too long.
+    pub(crate) const WRITE_STALL: &str = "write_stall";
+}
 
 /// Serves clients until told to stop; then lets calls in flight go on for at most `drain`.
 pub(crate) async fn serve(
@@ -33,12 +60,15 @@ pub(crate) async fn serve(
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if room => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(gateway.clone(), builder.clone(), stream, stopping.clone()));
+                    let served = connection::serve(gateway.clone(), builder.clone(), stream, stopping.clone());
+                    connections.spawn(served);
                     if connections.len() == gateway.limits.connections {
+                        gateway.refusals.count(ended::CONNECTIONS, 1);
                         tracing::warn!(connections = connections.len(), "no further clients are accepted until one leaves");
                     }
                 }
                 Err(error) => {
+                    gateway.refusals.count(ended::ACCEPT, 1);
                     tracing::warn!(%error, "a connection could not be accepted");
                     sleep(AFTER_FAILURE).await;
                 }
@@ -48,6 +78,7 @@ pub(crate) async fn serve(
     drop(listener);
     let all = async { while connections.join_next().await.is_some() {} };
     if timeout(drain, all).await.is_err() {
+        gateway.refusals.count(ended::CUT_OFF, connections.len() as u64);
         tracing::warn!(
             connections = connections.len(),
             "calls were still in flight when the time to stop was over"
@@ -67,30 +98,4 @@ fn builder(limits: &Limits) -> http1::Builder {
         builder.max_headers(limits.head_fields);
     }
     builder
-}
-
-async fn connection(
-    gateway: Arc<Gateway>,
-    builder: http1::Builder,
-    stream: TcpStream,
-    stopping: CancellationToken,
-) {
-    // Answers must not wait for acknowledgements of their parts; a failure costs speed only.
-    let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| {
-        let gateway = gateway.clone();
-        async move { Ok::<_, Infallible>(call(gateway, request).await) }
-    });
-    let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
-    tokio::pin!(connection);
-    let ended = select! {
-        ended = connection.as_mut() => ended,
-        () = stopping.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a client's connection ended");
-    }
 }

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header, request::Parts};
-use hyper::{body::Incoming, upgrade::OnUpgrade};
+use hyper::body::Incoming;
+use tokio::sync::oneshot;
 use traces::context::{TRACEPARENT, TRACESTATE, TraceContext};
 
 use crate::{
     hop::{self, Coding},
+    listener::Client,
     refusal::{Reason, Refusal},
     request_body::{Progress, RequestBody},
 };
@@ -26,13 +28,18 @@ pub(crate) struct Outbound {
     body: Option<RequestBody>,
     pub(crate) progress: Progress,
     /// The client's side of an upgrade, if it asked for one.
-    pub(crate) upgrade: Option<OnUpgrade>,
+    pub(crate) upgrade: Option<oneshot::Receiver<Client>>,
     /// Attempts that a proxy before this one has made already.
     earlier_attempts: u32,
 }
 
 impl Outbound {
-    pub(crate) fn new(mut parts: Parts, incoming: Incoming, idle: Duration) -> Result<Self, Refusal> {
+    pub(crate) fn new(
+        mut parts: Parts,
+        incoming: Incoming,
+        client: Option<oneshot::Receiver<Client>>,
+        idle: Duration,
+    ) -> Result<Self, Refusal> {
         if hop::coding(&parts.headers) == Coding::Other {
             return Err(Refusal::new(
                 Reason::UnknownCoding,
@@ -41,16 +48,15 @@ impl Outbound {
         }
         let earlier_attempts = attempt(&parts.headers).saturating_sub(1);
         let upgrade = hop::upgrade(&parts.headers).cloned();
-        let on_upgrade = parts.extensions.remove::<OnUpgrade>();
         parts.extensions.clear();
         hop::strip(&mut parts.headers);
         hop::strip_ours(&mut parts.headers);
         // The client is told to go on when the endpoint begins to take the body, not by the endpoint.
         parts.headers.remove(header::EXPECT);
-        let upgrade = upgrade.zip(on_upgrade).map(|(protocol, on_upgrade)| {
+        let upgrade = upgrade.zip(client).map(|(protocol, client)| {
             parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             parts.headers.insert(header::UPGRADE, protocol);
-            on_upgrade
+            client
         });
         Self::count_hop(&mut parts.headers)?;
         Self::make_origin_form(&mut parts)?;

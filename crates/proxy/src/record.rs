@@ -178,6 +178,9 @@ impl Record {
     pub(crate) fn refuse(mut self, refusal: Refusal) -> Response<Body> {
         self.story.refused = Some(refusal.reason);
         self.story.detail = refusal.detail().to_owned();
+        if self.story.service.is_none() {
+            self.gateway.refusals.count(refusal.reason.as_str(), 1);
+        }
         self.close(refusal.reason.ending(), refusal.status());
         refusal.response().map(Body::Whole)
     }

@@ -4,12 +4,16 @@
 use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response};
+use http::{HeaderName, HeaderValue, Response, header};
 use resilience::{Ending, Fault};
 use wire::native::problem::{Code, Problem};
 
 /// RFC 9209.
-const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+pub(crate) const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+/// What it says of a request that cannot be read.
+pub(crate) const REQUEST_ERROR: HeaderValue =
+    HeaderValue::from_static("bellwether; error=http_request_error");
 
 /// Why a call is answered by the proxy itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +28,10 @@ pub(crate) enum Reason {
     BreakerOpen,
     NoEndpoint,
     TooManyCalls,
-    /// The client's body broke off or stalled.
+    /// The client's body broke off.
     ClientBody,
+    /// The client's body stalled.
+    ClientStalled,
     /// An attempt was made and failed.
     Upstream(Fault),
 }
@@ -45,6 +51,7 @@ impl Reason {
             Self::NoEndpoint => "no_endpoint",
             Self::TooManyCalls => "too_many_calls",
             Self::ClientBody => "client_body",
+            Self::ClientStalled => "client_stalled",
             Self::Upstream(fault) => fault.as_str(),
         }
     }
@@ -62,6 +69,7 @@ impl Reason {
             Self::NoEndpoint => Code::NoEndpoint,
             Self::TooManyCalls => Code::ConcurrencyLimited,
             Self::ClientBody => Code::MalformedBody,
+            Self::ClientStalled => Code::RequestTimeout,
             Self::Upstream(fault) => match fault {
                 Fault::Connect => Code::ConnectFailed,
                 Fault::ConnectTimeout => Code::ConnectTimeout,
@@ -75,10 +83,14 @@ impl Reason {
     }
 
     /// The error type of RFC 9209, section 2.3.
-    fn proxy_status(self) -> &'static str {
-        match self {
-            Self::HostMissing | Self::Malformed | Self::ClientBody | Self::UnknownCoding => {
-                "bellwether; error=http_request_error"
+    fn proxy_status(self) -> HeaderValue {
+        let status = match self {
+            Self::HostMissing
+            | Self::Malformed
+            | Self::ClientBody
+            | Self::ClientStalled
+            | Self::UnknownCoding => {
+                return REQUEST_ERROR;
             }
             Self::MethodNotAllowed => "bellwether; error=http_request_denied",
             Self::NoRoute => "bellwether; error=destination_not_found",
@@ -97,14 +109,15 @@ impl Reason {
                 Fault::Malformed => "bellwether; error=http_protocol_error",
                 Fault::Forbidden => "bellwether; error=destination_ip_prohibited",
             },
-        }
+        };
+        HeaderValue::from_static(status)
     }
 
     /// What it says about the service; nothing, where we did not get to call it.
     pub(crate) fn ending(self) -> Option<Ending> {
         match self {
             Self::Upstream(fault) => Some(Ending::Failed(fault)),
-            Self::ClientBody => Some(Ending::CallerFault),
+            Self::ClientBody | Self::ClientStalled => Some(Ending::CallerFault),
             _ => None,
         }
     }
@@ -142,8 +155,11 @@ impl Refusal {
 
     pub(crate) fn response(&self) -> Response<Bytes> {
         let mut response = Response::from(&self.problem);
-        let status = HeaderValue::from_static(self.reason.proxy_status());
-        response.headers_mut().insert(PROXY_STATUS, status);
+        response.headers_mut().insert(PROXY_STATUS, self.reason.proxy_status());
+        if matches!(self.reason, Reason::ClientBody | Reason::ClientStalled) {
+            // What would come next cannot be told from what is left of the body.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         response
     }
 }

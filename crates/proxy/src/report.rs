@@ -49,6 +49,7 @@ struct View {
     revision: u64,
     breakers: Vec<BreakerRow>,
     endpoints: Vec<EndpointRow>,
+    refused: Vec<(String, u64)>,
 }
 
 impl<S: Sink> Reporter<S> {
@@ -149,6 +150,7 @@ impl<S: Sink> Reporter<S> {
             breakers: view.breakers,
             transitions,
             endpoints: view.endpoints,
+            refused: view.refused,
         })
     }
 
@@ -168,7 +170,11 @@ impl<S: Sink> Reporter<S> {
 
     fn view(&self) -> View {
         let routing = self.gateway.routing.load();
-        let mut view = View { revision: routing.revision.unwrap_or(0), ..View::default() };
+        let mut view = View {
+            revision: routing.revision.unwrap_or(0),
+            refused: self.gateway.refusals.totals(),
+            ..View::default()
+        };
         for service in routing.services() {
             view.breakers.extend(service.guard.row(service, &self.gateway.caller));
             let called = service.endpoints.iter().filter(|endpoint| endpoint.was_called());

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use crate::idle::IdleTimer;
+use crate::{attempt::describe, idle::IdleTimer, refusal::Reason};
 
 /// The body of a request, passed on piece by piece as the endpoint takes it.
 #[derive(Debug)]
@@ -31,6 +31,7 @@ pub(crate) struct Progress(Option<Arc<AtomicU8>>);
 const SENDING: u8 = 0;
 const DONE: u8 = 1;
 const BROKEN: u8 = 2;
+const STALLED: u8 = 3;
 
 impl Progress {
     /// Whether all of it was passed on, so that its connection can serve another request.
@@ -38,9 +39,13 @@ impl Progress {
         self.state() == DONE
     }
 
-    /// Whether the client broke it off, so that a failure is the client's.
-    pub(crate) fn is_broken(&self) -> bool {
-        self.state() == BROKEN
+    /// Whether it will not come to its end, so that a failure is the client's, and why.
+    pub(crate) fn fault(&self) -> Option<Reason> {
+        match self.state() {
+            BROKEN => Some(Reason::ClientBody),
+            STALLED => Some(Reason::ClientStalled),
+            _ => None,
+        }
     }
 
     fn state(&self) -> u8 {
@@ -71,7 +76,7 @@ impl RequestBody {
 /// The client's part of a call did not come to its end.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientFault {
-    #[error("the request's body broke off")]
+    #[error("the request's body broke off: {}", describe(.0))]
     Broken(#[source] hyper::Error),
     #[error("nothing of the request's body came for too long")]
     Idle,
@@ -103,7 +108,7 @@ impl Body for RequestBody {
                 Poll::Ready(None)
             }
             Poll::Pending if idle.poll_elapsed(cx).is_ready() => {
-                progress.set(BROKEN);
+                progress.set(STALLED);
                 Poll::Ready(Some(Err(Box::new(ClientFault::Idle))))
             }
             Poll::Pending => Poll::Pending,

@@ -76,6 +76,9 @@ pub struct Limits {
     /// How long a client may take for the head of a request, and how long its connection may be idle
     /// between two requests.
     pub head_timeout: Duration,
+    /// How long a client may take nothing of its answer before its connection is ended. Meanwhile it
+    /// holds a connection to the endpoint. Upgraded connections are exempt.
+    pub write_stall: Duration,
     /// Calls in flight to one endpoint. Each holds a connection.
     pub calls_per_endpoint: u32,
     /// Idle connections kept for one endpoint. Each costs about 10 KiB here and at the endpoint.
@@ -101,6 +104,7 @@ impl Default for Limits {
             head_bytes: 64 * 1024,
             head_fields: 100,
             head_timeout: Duration::from_secs(30),
+            write_stall: Duration::from_secs(60),
             calls_per_endpoint: 1_024,
             idle_per_endpoint: 128,
             idle_timeout: Duration::from_secs(60),

@@ -6,19 +6,22 @@
 use std::sync::Arc;
 
 use http::{HeaderValue, Response, header};
-use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use resilience::Ending;
-use tokio::{io::copy_bidirectional, select};
+use tokio::{
+    io::{self, AsyncReadExt, copy_bidirectional},
+    select,
+    sync::oneshot,
+};
 
-use crate::{attempt::Answer, body::Body, gateway::Gateway, hop, record::Record};
+use crate::{attempt::Answer, body::Body, gateway::Gateway, hop, listener::Client, record::Record};
 
 /// Answers the client that its protocol was accepted, and joins both sides.
 pub(crate) fn join(
     gateway: &Arc<Gateway>,
     mut record: Record,
     answer: Answer,
-    client: OnUpgrade,
+    client: oneshot::Receiver<Client>,
 ) -> Response<Body> {
     let Answer { mut response, connection } = answer;
     let endpoint = hyper::upgrade::on(&mut response);
@@ -31,8 +34,11 @@ pub(crate) fn join(
         let _held = (connection, occupied);
         let joined = async {
             let (client, endpoint) = (client.await.ok()?, endpoint.await.ok()?);
+            let Client { mut socket, first } = client;
+            let (read, write) = socket.split();
             // How it ends is between the two.
-            copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(endpoint)).await.ok()
+            let mut client = io::join(first.chain(read), write);
+            copy_bidirectional(&mut client, &mut TokioIo::new(endpoint)).await.ok()
         };
         select! {
             _ = joined => {}

@@ -34,6 +34,8 @@ pub(crate) struct ProxyState {
     pub(crate) breakers: Vec<BreakerRow>,
     /// Its endpoints.
     pub(crate) endpoints: Vec<EndpointRow>,
+    /// How often it refused clients, by reason.
+    pub(crate) refused: Vec<(String, u64)>,
 }
 
 impl Live {
@@ -64,6 +66,7 @@ impl Live {
             state.reported_at = Some(now);
             state.breakers.clone_from(&report.breakers);
             state.endpoints.clone_from(&report.endpoints);
+            state.refused.clone_from(&report.refused);
         });
     }
 

@@ -285,6 +285,7 @@ fn report(sequence: u64) -> Report {
             policy_revision: 0,
         }],
         endpoints: vec![],
+        refused: vec![("malformed".into(), 3)],
     }
 }
 
@@ -309,6 +310,10 @@ async fn all_is_there(server: &Server) {
     let ledger = get(server, "/bellwether/v1/ledger").await;
     let expected = json!({"received":3,"stored":1,"sampled_out":2,"dropped":{},"spooled":0,"expired":0});
     assert_eq!(ledger["spans"], expected);
+    let metrics = send(server, Method::GET, "/metrics", &[], "").await;
+    let metrics = metrics.into_body().collect().await.unwrap().to_bytes();
+    let refused = br#"bellwether_proxy_refused_total{proxy="gateway-1",reason="malformed"} 3"#;
+    assert!(metrics.windows(refused.len()).any(|part| part == refused), "{}", metrics.escape_ascii());
 }
 
 #[tokio::test]

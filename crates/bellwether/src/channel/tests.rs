@@ -117,6 +117,7 @@ fn report(sequence: u64, revision: u64) -> Report {
             policy_revision: 0,
         }],
         endpoints: Vec::new(),
+        refused: vec![("malformed".to_owned(), 3)],
     }
 }
 

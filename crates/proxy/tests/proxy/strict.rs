@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -91,22 +89,6 @@ async fn an_absolute_target_stands_above_the_host_header_and_becomes_a_path() {
 }
 
 #[tokio::test]
-async fn heads_beyond_the_limits_are_431_and_slow_ones_are_closed() {
-    let world = World::with(|settings| {
-        settings.limits.head_bytes = 8 * 1024;
-        settings.limits.head_timeout = Duration::from_millis(100);
-    })
-    .await;
-    let long = format!("GET / HTTP/1.1\r\nhost: cart\r\nx: {}\r\n\r\n", "x".repeat(9_000));
-    let many = format!("GET / HTTP/1.1\r\nhost: cart\r\n{}\r\n", "x: y\r\n".repeat(101));
-    for bytes in [long, many] {
-        let answer = answer(&world, bytes.as_bytes()).await;
-        assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
-    }
-    assert_eq!(answer(&world, b"GET / HTTP/1.1\r\nhost: ca").await, "");
-}
-
-#[tokio::test]
 async fn more_clients_than_the_limit_wait_until_one_leaves() {
     let world = World::with(|settings| settings.limits.connections = 1).await;
     let backend = Backend::named("a").await;
@@ -119,6 +101,10 @@ async fn more_clients_than_the_limit_wait_until_one_leaves() {
     assert!(!waiting.is_finished());
     drop(first);
     assert_eq!(waiting.await.unwrap(), 200);
+    let full = |stores: &Stores| {
+        stores.reports().iter().any(|report| report.refused.contains(&("connections".to_owned(), 2)))
+    };
+    world.stores.until("the limit, reached twice", full).await;
 }
 
 #[tokio::test]

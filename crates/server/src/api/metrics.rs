@@ -78,6 +78,16 @@ fn registry(text: &mut Exposition, state: &State) {
     let connected = proxies.iter().filter(|(_, proxy)| proxy.watches > 0).count();
     text.family("bellwether_proxies_connected", "Proxies that follow the registry.", Type::Gauge)
         .sample(&[], connected as f64);
+    let mut family = text.family(
+        "bellwether_proxy_refused_total",
+        "Requests and connections that a proxy refused or ended before they were any service's calls.",
+        Type::Counter,
+    );
+    for (proxy, of) in &proxies {
+        for (reason, count) in &of.refused {
+            family.count(&[("proxy", proxy.as_str()), ("reason", reason)], *count);
+        }
+    }
 }
 
 fn ledger(text: &mut Exposition, state: &State) {

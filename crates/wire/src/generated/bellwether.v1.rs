@@ -100,6 +100,10 @@ pub struct ReportRequest {
     pub transitions: ::prost::alloc::vec::Vec<Transition>,
     #[prost(message, repeated, tag = "13")]
     pub endpoints: ::prost::alloc::vec::Vec<EndpointState>,
+    /// How often clients were refused before their requests were any service's calls, by reason, since
+    /// the start of the epoch.
+    #[prost(map = "string, uint64", tag = "14")]
+    pub refused: ::std::collections::HashMap<::prost::alloc::string::String, u64>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReportResponse {}

@@ -126,6 +126,9 @@ pub struct Report {
     pub transitions: Vec<Transition>,
     /// Every endpoint that was called.
     pub endpoints: Vec<EndpointRow>,
+    /// How often clients were refused before their requests were any service's calls, by reason, since
+    /// the start of the epoch: they named no service, could not be read, or reached a limit.
+    pub refused: Vec<(String, u64)>,
 }
 
 /// What became of items before they were sent: `received = sent + sampled_out + Σ dropped`.

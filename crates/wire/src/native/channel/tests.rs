@@ -99,6 +99,7 @@ fn report() -> Report {
             in_flight: 2,
             ejected: String::new(),
         }],
+        refused: vec![("malformed".into(), 3), ("no_route".into(), 1)],
     }
 }
 
@@ -138,7 +139,7 @@ fn an_update_means_the_same_over_grpc_as_in_process() {
 #[test]
 fn what_is_malformed_is_refused_whole_and_names_the_field() {
     type Break = fn(&mut proto::ReportRequest);
-    let cases: [(&str, Break); 10] = [
+    let cases: [(&str, Break); 11] = [
         ("proxy", |r| r.proxy = "a b".into()),
         ("resource", |r| r.spans[1].resource = 1),
         ("trace_id", |r| r.spans[0].trace_id.truncate(8)),
@@ -148,6 +149,7 @@ fn what_is_malformed_is_refused_whole_and_names_the_field() {
         ("durations", |r| r.calls[0].durations.as_mut().unwrap().counts.push(1)),
         ("state", |r| r.breakers[0].state = "ajar".into()),
         ("dropped", |r| r.spans_intake.as_mut().unwrap().dropped = [("<img>".into(), 1)].into()),
+        ("refused", |r| r.refused = [("<img>".into(), 1)].into()),
         ("attributes", |r| {
             let mut value = proto::Value::default();
             for _ in 0..9 {

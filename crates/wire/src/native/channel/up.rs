@@ -39,6 +39,7 @@ pub fn report_to_proto(report: &Report) -> proto::ReportRequest {
         breakers: report.breakers.iter().map(breaker_to_proto).collect(),
         transitions: report.transitions.iter().map(transition_to_proto).collect(),
         endpoints: report.endpoints.iter().map(endpoint_to_proto).collect(),
+        refused: report.refused.iter().cloned().collect(),
     }
 }
 
@@ -67,6 +68,7 @@ pub fn report_from_proto(report: proto::ReportRequest) -> Result<Report, Malform
         breakers: report.breakers.into_iter().map(breaker_from_proto).collect::<Result<_, _>>()?,
         transitions: report.transitions.into_iter().map(transition_from_proto).collect::<Result<_, _>>()?,
         endpoints: report.endpoints.into_iter().map(endpoint_from_proto).collect::<Result<_, _>>()?,
+        refused: reasons_from_proto("refused", report.refused)?,
     })
 }
 
@@ -81,17 +83,25 @@ fn intake_to_proto(intake: &Intake) -> proto::Intake {
 
 fn intake_from_proto(intake: Option<proto::Intake>) -> Result<Intake, Malformed> {
     let proto::Intake { received, sampled_out, dropped } = intake.unwrap_or_default();
+    Ok(Intake { received, sampled_out, dropped: reasons_from_proto("dropped", dropped)? })
+}
+
+/// Counts by reason, in the order of the reasons.
+fn reasons_from_proto(
+    field: &'static str,
+    counts: HashMap<String, u64>,
+) -> Result<Vec<(String, u64)>, Malformed> {
     // A reason becomes a label of a metric, so there are few of them and they are words.
     let is_word = |word: &str| {
         (1..=64).contains(&word.len())
             && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
     };
-    if dropped.len() > 32 || !dropped.keys().all(|reason| is_word(reason)) {
-        return Err(Malformed::new("dropped", "at most 32 reasons, each of 1 to 64 of a-z 0-9 _"));
+    if counts.len() > 32 || !counts.keys().all(|reason| is_word(reason)) {
+        return Err(Malformed::new(field, "at most 32 reasons, each of 1 to 64 of a-z 0-9 _"));
     }
-    let mut dropped: Vec<_> = dropped.into_iter().collect();
-    dropped.sort();
-    Ok(Intake { received, sampled_out, dropped })
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort();
+    Ok(counts)
 }
 
 fn span_to_proto(span: &Span, resource: u32) -> proto::Span {
