@@ -16,13 +16,14 @@ use crate::nodes::Edit;
 /// A position and the number of the node that it belongs to.
 pub(crate) type Point = (u64, u32);
 
-/// Below this many points of a bucket, going through them is faster than halving.
-const FEW: usize = 8;
+/// How many points a search compares at once, without asking how many there are in the bucket: a branch that
+/// depends on that would be guessed wrongly half of the time. It is enough for all but one lookup in 200.
+const FEW: usize = 4;
 
 /// Sorted by position; points at the same position by node.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Points {
-    /// One more than there are points: the last one ends every search and every arc.
+    /// [`FEW`] more than there are points: the ends of the circle, at which every search and every arc stops.
     positions: Vec<u64>,
     /// One more than there are points: behind the last point comes the first again. Empty without points.
     owners: Vec<u32>,
@@ -42,44 +43,47 @@ impl Points {
     /// The points in order.
     pub(crate) fn new(points: &[Point]) -> Self {
         let shift = shift_for(points.len());
-        let starts = starts(points.iter().map(|(position, _)| *position), shift);
-        // The next free place of each bucket.
-        let mut free = starts.clone();
-        let mut sorted = vec![(0, 0); points.len()];
-        for point in points {
-            let place = &mut free[(point.0 >> shift) as usize];
-            sorted[*place as usize] = *point;
+        let mut starts = starts(points.iter().map(|(position, _)| *position), shift);
+        // Room for what closes the arrays as well, so that they are not moved for it.
+        let mut positions = Vec::with_capacity(points.len() + FEW);
+        let mut owners = Vec::with_capacity(points.len() + 1);
+        positions.resize(points.len(), 0);
+        owners.resize(points.len(), 0);
+        for (position, owner) in points {
+            // Each bucket's start serves as its next free place, and ends up at the start of the next one.
+            let place = &mut starts[(position >> shift) as usize];
+            positions[*place as usize] = *position;
+            owners[*place as usize] = *owner;
             *place += 1;
         }
+        starts.rotate_right(1);
+        starts[0] = 0;
+        let mut bucket = Vec::new();
         for ends in starts.windows(2) {
-            if let [start, end] = *ends
-                && end - start > 1
-            {
-                sorted[start as usize..end as usize].sort_unstable();
+            let run = ends[0] as usize..ends[1] as usize;
+            if run.len() > 1 {
+                sort(&mut positions[run.clone()], &mut owners[run], &mut bucket);
             }
         }
-        let mut positions = Vec::with_capacity(sorted.len() + 1);
-        let mut owners = Vec::with_capacity(sorted.len() + 1);
-        positions.extend(sorted.iter().map(|(position, _)| *position));
-        owners.extend(sorted.iter().map(|(_, owner)| *owner));
         close(&mut positions, &mut owners);
         Self { positions, owners, starts, shift }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.positions.len() - 1
+        self.positions.len() - FEW
     }
 
     /// The number of the first point at or after a position; that of the last point plus one if there is none.
     pub(crate) fn first(&self, position: u64) -> usize {
         let bucket = (position >> self.shift) as usize;
-        let (start, end) = (self.starts[bucket] as usize, self.starts[bucket + 1] as usize);
-        let within = &self.positions[start..end];
-        if within.len() <= FEW {
-            start + within.iter().filter(|point| **point < position).count()
-        } else {
-            start + within.partition_point(|point| *point < position)
+        let start = self.starts[bucket] as usize;
+        // Points of later buckets are not before the position, so that they do no harm here.
+        let few = start + before(&self.positions[start..start + FEW], position);
+        if few < start + FEW {
+            return few;
         }
+        let end = self.starts[bucket + 1] as usize;
+        few + self.positions[few..end].partition_point(|point| *point < position)
     }
 
     /// The owner of the point of this number, where one past the last is the first again. `None` without points.
@@ -116,7 +120,10 @@ impl Points {
     /// Where each arc ends, as a number of positions from 0 on, with its owner. The last ends the circle.
     pub(crate) fn arcs(&self) -> impl Iterator<Item = (u128, Option<u32>)> {
         let end = |position: &u64| u128::from(*position) + 1;
-        self.positions.iter().enumerate().map(move |(point, position)| (end(position), self.owner(point)))
+        self.positions[..=self.len()]
+            .iter()
+            .enumerate()
+            .map(move |(point, position)| (end(position), self.owner(point)))
     }
 
     /// The points after a change: without those of `gone`, which have their old numbers of nodes, with
@@ -124,7 +131,7 @@ impl Points {
     pub(crate) fn changed(&self, gone: Vec<Point>, come: Vec<Point>, edit: Edit) -> Self {
         let len = self.len() + come.len() - gone.len();
         let steps = self.steps(gone, come, edit);
-        let mut positions = Vec::with_capacity(len + 1);
+        let mut positions = Vec::with_capacity(len + FEW);
         let mut owners = Vec::with_capacity(len + 1);
         let mut copied = 0;
         let end = Step { place: self.len(), bucket: 0, come: None };
@@ -218,9 +225,24 @@ fn starts(positions: impl Iterator<Item = u64>, shift: u32) -> Vec<u32> {
     starts
 }
 
+/// Sorts the points of a bucket, with a list that is used for all buckets.
+fn sort(positions: &mut [u64], owners: &mut [u32], list: &mut Vec<Point>) {
+    list.clear();
+    list.extend(positions.iter().copied().zip(owners.iter().copied()));
+    list.sort_unstable();
+    for ((position, owner), point) in positions.iter_mut().zip(owners).zip(list) {
+        (*position, *owner) = *point;
+    }
+}
+
+/// How many of these points are before a position.
+fn before(points: &[u64], position: u64) -> usize {
+    points.iter().map(|point| usize::from(*point < position)).sum()
+}
+
 /// Puts the end of the circle behind the points, and the first owner behind the last.
 fn close(positions: &mut Vec<u64>, owners: &mut Vec<u32>) {
-    positions.push(u64::MAX);
+    positions.extend([u64::MAX; FEW]);
     owners.extend(owners.first().copied());
 }
 

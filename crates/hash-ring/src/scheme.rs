@@ -136,14 +136,19 @@ impl Scheme {
         }
         match self {
             Scheme::Bellwether | Scheme::Envoy(_) => {
-                let mut text = Numbered::new(name, b'_');
-                numbers.for_each(|number| place(XxHash64::oneshot(0, text.with(number))));
+                let mut node = Numbered::new(name, b'_', numbers.start);
+                for _ in numbers {
+                    place(XxHash64::oneshot(0, &node.text));
+                    node.count_up();
+                }
             }
             Scheme::Libketama => {
-                let mut text = Numbered::new(name, b'-');
-                for digest in numbers.start / 4..numbers.end.div_ceil(4) {
-                    let numbered = (digest * 4..).zip(words(text.with(digest)));
+                let digests = numbers.start / 4..numbers.end.div_ceil(4);
+                let mut node = Numbered::new(name, b'-', digests.start);
+                for digest in digests {
+                    let numbered = (digest * 4..).zip(words(&node.text));
                     numbered.filter(|(n, _)| numbers.contains(n)).for_each(|(_, word)| place(upper(word)));
+                    node.count_up();
                 }
             }
             Scheme::Nginx => {
@@ -217,29 +222,33 @@ fn thin(counts: &mut [u32], max: u32) {
     counts.iter_mut().for_each(|count| *count = halved(*count, times));
 }
 
-/// A name with a number behind it, written again and again without formatting the name anew.
+/// A name with a number behind it, in decimal, which is counted up in place: formatting each anew takes longer
+/// than hashing it.
 struct Numbered {
     text: Vec<u8>,
-    name: usize,
+    /// Where the number begins.
+    digits: usize,
 }
 
 impl Numbered {
-    fn new(name: &str, separator: u8) -> Self {
+    fn new(name: &str, separator: u8, number: u32) -> Self {
         let mut text = Vec::with_capacity(name.len() + 11);
         text.extend_from_slice(name.as_bytes());
         text.push(separator);
-        Self { name: text.len(), text }
+        let digits = text.len();
+        text.extend_from_slice(number.to_string().as_bytes());
+        Self { text, digits }
     }
 
-    fn with(&mut self, mut number: u32) -> &[u8] {
-        self.text.truncate(self.name);
-        while {
-            self.text.push(b'0' + (number % 10) as u8);
-            number /= 10;
-            number > 0
-        } {}
-        self.text[self.name..].reverse();
-        &self.text
+    fn count_up(&mut self) {
+        for digit in self.text[self.digits..].iter_mut().rev() {
+            if *digit < b'9' {
+                *digit += 1;
+                return;
+            }
+            *digit = b'0';
+        }
+        self.text.insert(self.digits, b'1');
     }
 }
 
@@ -319,10 +328,13 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_written_as_decimals() {
-        let mut text = Numbered::new("a", b'_');
-        for number in [0, 9, 10, 305, u32::MAX] {
-            assert_eq!(text.with(number), format!("a_{number}").as_bytes());
+    fn numbers_are_counted_up_as_decimals() {
+        for from in [0, 8, 98, 199, 999_999] {
+            let mut node = Numbered::new("a9", b'_', from);
+            for number in from..from + 120 {
+                assert_eq!(node.text, format!("a9_{number}").as_bytes());
+                node.count_up();
+            }
         }
     }
 }
