@@ -5,6 +5,7 @@
 //! machine does hits all subjects alike, and figures are medians with the range of all rounds.
 
 mod clock;
+mod hash_ring;
 mod journal;
 mod process;
 mod report;
@@ -24,6 +25,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Bench {
+    /// Who owns a key, and what it costs to build a ring and to change it, beside pingora-ketama and hashring.
+    HashRing(Options),
     /// Acknowledged records a second, and the processor time each costs, beside SQLite and etcd.
     Journal(Options),
 }
@@ -58,9 +61,11 @@ impl Options {
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
-    let Bench::Journal(options) = Cli::parse().bench;
-    let finished = journal::run(&options).and_then(|report| report.publish(options.json.as_deref()));
-    match finished {
+    let (report, options) = match Cli::parse().bench {
+        Bench::HashRing(options) => (hash_ring::run(&options), options),
+        Bench::Journal(options) => (journal::run(&options), options),
+    };
+    match report.and_then(|report| report.publish(options.json.as_deref())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report::complain(&error.to_string());
