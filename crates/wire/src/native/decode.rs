@@ -23,6 +23,11 @@ use super::{
 /// assert!(refused.to_string().contains("did you mean \"address\"?"));
 /// ```
 pub fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    // Following the path costs as much again as reading, so it is done for bodies with a mistake only.
+    serde_json::from_slice(body).or_else(|_| with_path(body))
+}
+
+fn with_path<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = pointer(error.path());
