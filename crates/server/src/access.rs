@@ -12,18 +12,18 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt,
+    future::{Ready, ready},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
 };
 
 use arc_swap::ArcSwap;
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
+use axum::{extract::Request, response::Response};
+use futures_util::future::Either;
 use http::{HeaderMap, header};
 use identity::Wall;
 use storage_catalog::Token;
+use tower::{Layer, Service};
 use wire::native::problem::{Code, Problem};
 
 use crate::{
@@ -48,6 +48,8 @@ const PUBLIC: [&str; 2] = ["/healthz", "/readyz"];
 /// The tokens there are, and whether one is needed.
 pub struct Access {
     required: bool,
+    /// Everybody, where no token is needed.
+    operator: Principal,
     tokens: ArcSwap<HashMap<String, Token>>,
     /// Ids of tokens that are being written; taken by whoever changes the table, so that changes come
     /// one after the other.
@@ -74,7 +76,8 @@ impl Access {
 
     fn new(required: bool, tokens: Vec<Token>) -> Self {
         let tokens = tokens.into_iter().map(|token| (token.id.clone(), token)).collect();
-        Self { required, tokens: ArcSwap::from_pointee(tokens), reserved: Mutex::default() }
+        let operator = Principal::operator();
+        Self { required, operator, tokens: ArcSwap::from_pointee(tokens), reserved: Mutex::default() }
     }
 
     /// Whether everybody is an operator who presents no token.
@@ -142,7 +145,7 @@ impl Access {
         };
         match bearer {
             Some(text) => self.verify_token(text, now),
-            None if !self.required => Ok(Principal::operator()),
+            None if !self.required => Ok(self.operator.clone()),
             None => {
                 let detail = "the request has no Authorization header with a bearer token";
                 Err(Problem::new(Code::TokenMissing, detail).at("authorization"))
@@ -172,18 +175,50 @@ fn invalid(detail: &str) -> Problem {
     Problem::new(Code::TokenInvalid, detail).at("authorization")
 }
 
-/// The middleware before everything that is not public: a request that may pass carries its
-/// [`Principal`], and its handler asks what that one may do.
-pub async fn guard(State(access): State<Arc<Access>>, mut request: Request, next: Next) -> Response {
-    if PUBLIC.contains(&request.uri().path()) {
-        return next.run(request).await;
+/// The layer before everything that is not public: a request that may pass carries its [`Principal`], and
+/// its handler asks what that one may do.
+///
+/// A layer by hand and not a function that axum makes into one, which would allocate for each request.
+#[derive(Debug, Clone)]
+pub struct Guard(pub Arc<Access>);
+
+impl<S> Layer<S> for Guard {
+    type Service = Guarded<S>;
+
+    fn layer(&self, inner: S) -> Guarded<S> {
+        Guarded { access: self.0.clone(), inner }
     }
-    match access.verify(request.headers(), clock::now().wall) {
-        Ok(mut principal) => {
-            principal.peer = request.extensions().get::<Peer>().map(|peer| peer.address);
-            request.extensions_mut().insert(principal);
-            next.run(request).await
+}
+
+/// A service behind a [`Guard`].
+#[derive(Debug, Clone)]
+pub struct Guarded<S> {
+    access: Arc<Access>,
+    inner: S,
+}
+
+impl<S: Service<Request, Response = Response>> Service<Request> for Guarded<S> {
+    type Response = Response;
+    type Error = S::Error;
+    type Future = Either<S::Future, Ready<Result<Response, S::Error>>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        if !PUBLIC.contains(&request.uri().path()) {
+            match self.access.verify(request.headers(), clock::now().wall) {
+                Ok(mut principal) => {
+                    principal.peer = request.extensions().get::<Peer>().map(|peer| peer.address);
+                    request.extensions_mut().insert(principal);
+                }
+                Err(problem) => {
+                    let problem = problem.on(request.uri().path());
+                    return Either::Right(ready(Ok(answer(&problem, is_grpc(request.headers())))));
+                }
+            }
         }
-        Err(problem) => answer(&problem.on(request.uri().path()), is_grpc(request.headers())),
+        Either::Left(self.inner.call(request))
     }
 }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, middleware};
+use axum::Router;
 use storage_catalog::{Catalog, Loaded};
 use storage_disk::{
     RealDisk,
@@ -25,7 +25,7 @@ use wire::native::{
 
 use crate::{
     Budgets, Channel,
-    access::{self, Access},
+    access::{Access, Guard},
     api,
     channel::grpc,
     chronicle, clock,
@@ -210,7 +210,7 @@ fn app(state: &Arc<State>) -> Router {
     let proxies = grpc::service(Channel(state.clone()));
     let guarded = api::router(state.clone())
         .route_service("/bellwether.v1.Proxy/{method}", tower::Layer::layer(&BodyRule::stream(), proxies))
-        .layer(middleware::from_fn_with_state(state.access.clone(), access::guard));
+        .layer(Guard(state.access.clone()));
     guarded.fallback(pages::serve)
 }
 

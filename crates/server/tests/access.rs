@@ -4,10 +4,10 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Extension, Router, middleware, routing::get};
+use axum::{Extension, Router, routing::get};
 use identity::Namespace;
 use server::{
-    access::{Access, Principal, RANDOM_BYTES, TokenSpec, guard},
+    access::{Access, Guard, Principal, RANDOM_BYTES, TokenSpec},
     clock,
     listener::{Hosts, Refusal, Settings, bind, serve},
 };
@@ -26,7 +26,7 @@ async fn start(access: Access) -> SocketAddr {
     let app = Router::new()
         .route("/secret", get(secret).post(secret))
         .route("/healthz", get(|| async { "alive" }))
-        .layer(middleware::from_fn_with_state(Arc::new(access), guard));
+        .layer(Guard(Arc::new(access)));
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let settings = Settings::new(Hosts::for_address(address.ip(), vec![]));

@@ -1,21 +1,21 @@
 //! Who asks, and what that one may do.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use identity::Namespace;
 use registry::Actor;
 use storage_catalog::{Scope, Token};
 use wire::native::problem::{Code, Problem};
 
-/// Whoever sent a request; in its extensions.
+/// Whoever sent a request; in its extensions. Cheap to clone, since every request has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
     /// The name for records of who did what.
-    pub name: String,
+    pub name: Arc<str>,
     /// What it may do.
-    pub scopes: Vec<Scope>,
+    pub scopes: Arc<[Scope]>,
     /// Where; none stands for every namespace.
-    pub namespaces: Vec<Namespace>,
+    pub namespaces: Arc<[Namespace]>,
     /// The other end of the connection.
     pub peer: Option<SocketAddr>,
 }
@@ -23,7 +23,7 @@ pub struct Principal {
 impl Principal {
     /// Whoever uses a server that requires no tokens.
     pub fn operator() -> Self {
-        Self { name: "operator".to_owned(), scopes: vec![Scope::Admin], namespaces: Vec::new(), peer: None }
+        Self { name: "operator".into(), scopes: [Scope::Admin].into(), namespaces: [].into(), peer: None }
     }
 
     /// Who this is in the record of a change that came by `dialect`.
@@ -32,7 +32,7 @@ impl Principal {
             Some(peer) => format!("{dialect} {peer}"),
             None => dialect.to_owned(),
         };
-        Actor { name: self.name.as_str().into(), from: from.into() }
+        Actor { name: (*self.name).into(), from: from.into() }
     }
 
     /// Checks that this principal has `scope` in `namespace`, or everywhere where that is `None`.
@@ -68,9 +68,9 @@ impl Principal {
 impl From<&Token> for Principal {
     fn from(token: &Token) -> Self {
         Self {
-            name: token.name.clone(),
-            scopes: token.scopes.clone(),
-            namespaces: token.namespaces.clone(),
+            name: token.name.as_str().into(),
+            scopes: token.scopes.as_slice().into(),
+            namespaces: token.namespaces.as_slice().into(),
             peer: None,
         }
     }

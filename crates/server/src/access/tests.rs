@@ -32,10 +32,7 @@ fn a_token_is_good_until_it_is_removed() {
     let (token, text) = mint(&spec(&[Scope::Write], &["shop"]), 7);
     let access = Access::required(vec![token.clone()]);
     let principal = verify(&access, &text).unwrap();
-    assert_eq!(
-        (principal.name.as_str(), &principal.scopes, principal.namespaces.len()),
-        ("ci", &token.scopes, 1)
-    );
+    assert_eq!((&*principal.name, &*principal.scopes, principal.namespaces.len()), ("ci", &*token.scopes, 1));
     for scheme in ["bearer", "BEARER"] {
         assert!(access.verify(&headers(&format!("{scheme} {text} ")), NOW).is_ok(), "{scheme}");
     }
@@ -86,7 +83,7 @@ fn whoever_has_no_token_is_told_apart_from_whoever_has_a_bad_one() {
     assert_eq!(code(&open, &HeaderMap::new()), Ok(Principal::operator()));
     assert_eq!(code(&open, &headers("Basic YTpi")), Ok(Principal::operator()));
     for access in [&required, &open] {
-        assert_eq!(code(access, &headers(&format!("Bearer {text}"))).unwrap().name, "ci");
+        assert_eq!(code(access, &headers(&format!("Bearer {text}"))).unwrap().name, "ci".into());
         let short = &text[..text.len() - 1];
         let other = text.replace("07_", "08_");
         for bad in ["", "x", "bw_", "bw__", short, &other, &format!("{text}0"), &text.to_uppercase()] {
