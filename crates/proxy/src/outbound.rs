@@ -40,7 +40,8 @@ impl Outbound {
         client: Option<oneshot::Receiver<Client>>,
         idle: Duration,
     ) -> Result<Self, Refusal> {
-        if hop::coding(&parts.headers) == Coding::Other {
+        let coding = hop::coding(&parts.headers);
+        if coding == Coding::Other {
             return Err(Refusal::new(
                 Reason::UnknownCoding,
                 "the body has a transfer coding other than chunked",
@@ -51,6 +52,10 @@ impl Outbound {
         parts.extensions.clear();
         hop::strip(&mut parts.headers);
         hop::strip_ours(&mut parts.headers);
+        if coding == Coding::Chunked {
+            // Said here, since the library sends no body of unknown length with a GET unless it is told to.
+            parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         // The client is told to go on when the endpoint begins to take the body, not by the endpoint.
         parts.headers.remove(header::EXPECT);
         let upgrade = upgrade.zip(client).map(|(protocol, client)| {

@@ -5,7 +5,7 @@
 
 use std::{borrow::Cow, net::Ipv4Addr, sync::Arc};
 
-use http::{HeaderMap, Method, Uri, header, request::Parts};
+use http::{HeaderMap, Method, Uri, header, request::Parts, uri::PathAndQuery};
 use identity::Namespace;
 use wire::native::nearest;
 
@@ -22,6 +22,11 @@ pub(crate) fn find(routing: &Routing, default: &Namespace, request: &Parts) -> R
     if request.method == Method::CONNECT {
         return Err(Refusal::new(Reason::MethodNotAllowed, "CONNECT asks for a tunnel to any address")
             .next("call the service by its name instead"));
+    }
+    let target = request.uri.path_and_query().map_or("", PathAndQuery::as_str);
+    if !target.is_ascii() {
+        return Err(Refusal::new(Reason::Malformed, "the request's target is not ASCII")
+            .next("write other characters as %XX (RFC 3986)"));
     }
     let host = host(&request.uri, &request.headers)?;
     if is_address(&host) {

@@ -112,6 +112,9 @@ fn refusal(
     limits: &Limits,
 ) -> Option<(&'static str, Problem)> {
     let Limits { head_bytes, head_fields, .. } = limits;
+    // Empty lines before a request are no part of it (RFC 9112, section 2.2).
+    let begin = unread.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(unread.len());
+    let unread = &unread[begin..];
     let malformed = |detail: String| Some((ended::MALFORMED, Problem::new(Code::MalformedRequest, detail)));
     let line = unread.iter().position(|byte| *byte == b'\n').unwrap_or(unread.len());
     match held_back {

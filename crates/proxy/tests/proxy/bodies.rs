@@ -129,6 +129,26 @@ async fn a_head_is_answered_with_the_length_and_no_body() {
 }
 
 #[tokio::test]
+async fn a_get_keeps_its_body_of_whatever_length() {
+    let world = World::new().await;
+    let backend = Backend::new(|request: Request<Incoming>| async move {
+        reply(200, request.into_body().collect().await.unwrap().to_bytes())
+    })
+    .await;
+    world.up("cart", &[backend.address]).await;
+    for framing in
+        ["content-length: 4\r\n\r\nbody", "transfer-encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"]
+    {
+        let mut stream = TcpStream::connect(world.address()).await.unwrap();
+        let bytes = format!("GET / HTTP/1.1\r\nhost: cart\r\nconnection: close\r\n{framing}");
+        stream.write_all(bytes.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        soon("the answer", stream.read_to_string(&mut answer)).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\nbody"), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn trailers_go_both_ways() {
     let world = World::new().await;
     let backend = Backend::new(|request: Request<Incoming>| async move {

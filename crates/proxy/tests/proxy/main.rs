@@ -6,6 +6,7 @@ mod bodies;
 mod breaker;
 mod calls;
 mod outage;
+mod published;
 mod refused;
 mod reports;
 mod strict;
