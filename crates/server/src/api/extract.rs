@@ -7,7 +7,8 @@ use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, OptionalFromRequest, Path, Query, Request},
 };
-use http::{HeaderMap, StatusCode, header, request::Parts};
+use http::{HeaderMap, header, request::Parts};
+use http_body_util::BodyExt;
 use registry::LeaseId;
 use serde::de::DeserializeOwned;
 use wire::native::{
@@ -66,8 +67,8 @@ pub(crate) struct Sent<T>(pub(crate) T);
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, state: &S) -> Answer<Self> {
-        Ok(Self(decode::json(&body(request, state).await?)?))
+    async fn from_request(request: Request, _: &S) -> Answer<Self> {
+        Ok(Self(decode::json(&body(request).await?)?))
     }
 }
 
@@ -75,22 +76,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
 impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Sent<T> {
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, state: &S) -> Answer<Option<Self>> {
-        let body = body(request, state).await?;
+    async fn from_request(request: Request, _: &S) -> Answer<Option<Self>> {
+        let body = body(request).await?;
         if body.is_empty() { Ok(None) } else { Ok(Some(Self(decode::json(&body)?))) }
     }
 }
 
-async fn body<S: Send + Sync>(request: Request, state: &S) -> Answer<Bytes> {
-    let bytes = <Bytes as FromRequest<S>>::from_request(request, state).await;
-    bytes.map_err(|rejection| {
-        let code = match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Code::BodyTooLarge,
-            StatusCode::REQUEST_TIMEOUT => Code::RequestTimeout,
-            _ => Code::MalformedBody,
-        };
-        Refusal(Problem::new(code, rejection.body_text()))
-    })
+/// The whole body. The listener bounds it, and puts its own words in the place of ours where it refused
+/// one; all that is known here is that reading failed.
+async fn body(request: Request) -> Answer<Bytes> {
+    let collected = request.into_body().collect().await;
+    let collected = collected.map_err(|error| Problem::new(Code::MalformedBody, error.to_string()))?;
+    Ok(collected.to_bytes())
 }
 
 /// The lease that a caller holds: `If-Match`, else the body.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, Router, extract::DefaultBodyLimit, routing::get};
+use axum::{Extension, Router, routing::get};
 use identity::Namespace;
 use storage_catalog::Scope;
 use utoipa::OpenApi;
@@ -85,8 +85,6 @@ pub(crate) fn router(state: Arc<State>) -> Router {
     routes
         .route("/bellwether/v1/openapi.json", get(openapi))
         .method_not_allowed_fallback(method_not_allowed)
-        // The listener bounds every body; a second bound with another answer would confuse.
-        .layer(DefaultBodyLimit::disable())
         .with_state(state)
 }
 

@@ -9,7 +9,6 @@ use std::sync::{
 };
 
 use identity::Mono;
-use tokio::sync::Notify;
 
 use super::limits::Limits;
 use crate::clock;
@@ -33,8 +32,6 @@ pub(super) struct Activity {
     head_since: AtomicU64,
     /// The other end has closed, or the network has.
     gone: AtomicBool,
-    /// A response has ended.
-    pub(super) changed: Notify,
 }
 
 impl Activity {
@@ -44,7 +41,6 @@ impl Activity {
             quiet_since: AtomicU64::new(clock::mono().0),
             head_since: AtomicU64::new(0),
             gone: AtomicBool::new(false),
-            changed: Notify::new(),
         })
     }
 
@@ -89,6 +85,23 @@ impl Activity {
             _ => Some((Mono(self.quiet_since.load(SeqCst)) + limits.idle, Overdue::Request)),
         }
     }
+
+    /// Waits until something is overdue; for ever while something happens.
+    ///
+    /// Nobody is woken for each request: whatever happens from now on moves the deadline to a time limit
+    /// after now at the earliest, so it is enough to look again then.
+    pub(super) async fn overdue(&self, limits: &Limits, http1: bool) -> Overdue {
+        let soonest = if http1 { limits.head.min(limits.idle) } else { limits.idle };
+        loop {
+            let now = clock::mono();
+            let next = match self.deadline(limits, http1) {
+                Some((at, overdue)) if now >= at => return overdue,
+                Some((at, _)) => at.min(now + soonest),
+                None => now + soonest,
+            };
+            tokio::time::sleep_until(clock::timer(next)).await;
+        }
+    }
 }
 
 /// A request in flight, until dropped.
@@ -99,6 +112,5 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.quiet_since.store(clock::mono().0, SeqCst);
         self.0.in_flight.fetch_sub(1, SeqCst);
-        self.0.changed.notify_one();
     }
 }

@@ -28,7 +28,6 @@ use super::{
     request::{self, Context, Peer},
     transport::{Socket, Transport},
 };
-use crate::clock;
 
 /// What every HTTP/2 connection begins with (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -150,22 +149,6 @@ async fn farewell(mut socket: impl AsyncReadExt + AsyncWriteExt + Unpin, words: 
     .await;
 }
 
-/// Waits until the connection does nothing for too long; for ever while it does something.
-async fn overdue(context: &Context, http1: bool) -> Overdue {
-    let limits = &context.settings.limits;
-    loop {
-        let changed = context.activity.changed.notified();
-        match context.activity.deadline(limits, http1) {
-            None => changed.await,
-            Some((at, overdue)) if clock::mono() >= at => return overdue,
-            Some((at, _)) => tokio::select! {
-                () = tokio::time::sleep_until(clock::timer(at)) => {}
-                () = changed => {}
-            },
-        }
-    }
-}
-
 async fn serve_http1(transport: Transport, context: Arc<Context>, stop: CancellationToken) {
     let settings = context.settings.clone();
     let limits = &settings.limits;
@@ -185,7 +168,7 @@ async fn serve_http1(transport: Transport, context: Arc<Context>, stop: Cancella
             biased;
             ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => ControlFlow::Break(Ok(ended)),
             () = stop.cancelled(), if !stopping => ControlFlow::Continue(()),
-            overdue = overdue(&context, true) => ControlFlow::Break(Err(overdue)),
+            overdue = context.activity.overdue(limits, true) => ControlFlow::Break(Err(overdue)),
         };
         match step {
             ControlFlow::Break(ended) => break ended,
@@ -286,7 +269,7 @@ async fn serve_http2(transport: Transport, context: Arc<Context>, stop: Cancella
                 return;
             }
             () = stop.cancelled(), if !going => {}
-            _ = overdue(&context, false), if !going => settings.stats.refuse(Reason::Idle),
+            _ = context.activity.overdue(limits, false), if !going => settings.stats.refuse(Reason::Idle),
             // It has been told and does not go.
             () = tokio::time::sleep(limits.linger), if going && context.activity.idle() => return,
         }

@@ -4,7 +4,7 @@ use std::{convert::Infallible, net::SocketAddr, panic::AssertUnwindSafe, sync::A
 
 use axum::{Router, body::Body};
 use futures_util::FutureExt;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, Uri};
 use hyper::body::Incoming;
 use tower::Service;
 use wire::native::problem::{Code, Problem};
@@ -49,17 +49,18 @@ pub(super) async fn serve(
     let in_flight = context.activity.begin();
     context.stats().request();
     let grpc = is_grpc(request.headers());
-    let path: Box<str> = request.uri().path().into();
+    // Shares the text of the request.
+    let uri = request.uri().clone();
     let version = request.version();
     let request = request.map(|body| Unread::new(version, body, &context.settings.limits));
     let result = match check(&context.settings, &request) {
-        Ok(()) => call(&context, request).await,
+        Ok(()) => call(&context, request, &uri).await,
         Err(refused) => Err(refused),
     };
     let mut response = result.unwrap_or_else(|(reason, problem)| {
         context.stats().refuse(reason);
         // A path that was too long is not worth repeating.
-        let problem = if reason == Reason::UriTooLong { problem } else { problem.on(path) };
+        let problem = if reason == Reason::UriTooLong { problem } else { problem.on(uri.path()) };
         answer(&problem, grpc)
     });
     response.headers_mut().insert(MARK, HeaderValue::from_static("nosniff"));
@@ -89,13 +90,17 @@ fn check<B>(settings: &Settings, request: &Request<B>) -> Result<(), (Reason, Pr
     origin::check(&settings.hosts, request)
 }
 
-async fn call(context: &Context, request: Request<Unread>) -> Result<Response<Body>, (Reason, Problem)> {
+async fn call(
+    context: &Context,
+    request: Request<Unread>,
+    uri: &Uri,
+) -> Result<Response<Body>, (Reason, Problem)> {
     let verdict = Verdict::new(&context.settings.limits);
     let mut request =
         request.map(|unread| Body::new(RequestBody::new(unread, verdict.clone(), &context.settings.limits)));
     request.extensions_mut().insert(context.peer);
     request.extensions_mut().insert(verdict.clone());
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let method = request.method().clone();
 
     let mut app = context.app.clone();
     let answered = AssertUnwindSafe(async { app.call(request).await }).catch_unwind().await;
@@ -107,6 +112,7 @@ async fn call(context: &Context, request: Request<Unread>) -> Result<Response<Bo
         Ok(Ok(response)) => Ok(response),
         Ok(Err(never)) => match never {},
         Err(panic) => {
+            let path = uri.path();
             tracing::error!(%method, path, panic = message(&*panic), "a handler panicked");
             let detail = format!("{method} {path} could not be answered");
             Err((Reason::Panic, Problem::new(Code::Internal, detail)))
