@@ -28,6 +28,9 @@ use crate::{clock, state::State, view, watchers::Woken};
 const REGISTRY: &str = "/registry";
 /// Changes that are told at once. The largest makes an event of some 2 KiB, and a batch holds 1 MiB.
 const PAGE: usize = 256;
+/// The pause after what was told, so that under load many changes share a batch and its sync. Nobody waits
+/// for it: registrations are answered before their events are told.
+const PACE: Duration = Duration::from_millis(20);
 /// How long a disk that refused is left alone.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -46,7 +49,8 @@ pub(crate) async fn follow(state: Arc<State>) {
                 if std::mem::take(&mut is_behind) {
                     tracing::info!("events of registrations are written again");
                 }
-                revisions.changed().await.is_err()
+                tokio::time::timeout(PACE, ended(revisions.clone())).await.is_ok()
+                    || revisions.changed().await.is_err()
             }
             Err(error) => {
                 if !std::mem::replace(&mut is_behind, true) {

@@ -173,6 +173,21 @@ impl Roll {
     }
 }
 
+/// Lets in those who are about to ask: a sync for all of them costs no more than one for the first. It
+/// waits for no time, only until all tasks that can run have run, and again while that brings more.
+async fn gather(requests: &mut mpsc::Receiver<Request>, waiting: &mut Vec<Request>) {
+    let mut before = 0;
+    while before < waiting.len() && waiting.len() < BATCH {
+        before = waiting.len();
+        tokio::task::yield_now().await;
+        while waiting.len() < BATCH
+            && let Ok(request) = requests.try_recv()
+        {
+            waiting.push(request);
+        }
+    }
+}
+
 fn write(registry: &RwLock<Registry>) -> RwLockWriteGuard<'_, Registry> {
     // A panic while the lock was held cannot leave a change half done that the catalog does not have:
     // what is durable is replayed at the next start. Refusing every call from now on would be worse.
@@ -237,6 +252,7 @@ impl Writer {
                     if count == 0 {
                         break;
                     }
+                    gather(&mut requests, &mut waiting).await;
                 }
                 () = self.deadline(pause) => {}
                 _ = tick.tick() => self.tick(),
