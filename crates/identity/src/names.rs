@@ -45,7 +45,12 @@ macro_rules! name {
         impl $name {
             /// Checks `text` against the rule for this kind of name.
             pub fn new(text: &str) -> Result<Self, Invalid> {
-                if $check(text) { Ok(Self(text.into())) } else { Err(Invalid::new($what, text, $rule)) }
+                Self::check(text).map(|()| Self(text.into()))
+            }
+
+            /// Checks `text` without keeping it.
+            pub fn check(text: &str) -> Result<(), Invalid> {
+                if $check(text) { Ok(()) } else { Err(Invalid::new($what, text, $rule)) }
             }
 
             /// The name as text.

@@ -129,11 +129,14 @@ impl<'a> Draft<'a> {
             if lease == current.lease {
                 return Ok(self.renew(target, lease));
             }
-            let cause = Cause { action: Action::Leased, actor, reason: "registered again, unchanged".into() };
+            let reason = "another process registered the same".into();
+            let cause = Cause { action: Action::Leased, actor, reason };
             return Ok(self.change(now, target, Effect::Leased(lease), cause));
         }
         let instance = Instance { registration, condition, lease, ..Instance::clone(current) };
-        let cause = Cause { action: Action::Updated, actor, reason: "registered again".into() };
+        let who =
+            if held.is_some() { "its owner says something else" } else { "another process took it over" };
+        let cause = Cause { action: Action::Updated, actor, reason: who.into() };
         Ok(self.put(now, target, instance, cause))
     }
 

@@ -66,7 +66,7 @@ pub use registration::{
     CHECKS_MAX, DEREGISTER_AFTER_TTLS, METADATA_KEY_MAX, METADATA_MAX, Metadata, Registration, TEXT_MAX,
     TTL_MAX, TTL_MIN, WARM_UP_MAX, WEIGHT_DEFAULT, WEIGHT_MAX,
 };
-pub use roll::{Registry, ServiceView, Snapshot};
+pub use roll::{Heartbeat, Registry, ServiceView, Snapshot};
 
 #[cfg(test)]
 mod tests;

@@ -26,7 +26,7 @@ use std::{
 
 use identity::{Mono, Now};
 
-use crate::{Ask, Command, Registry, roll::Slot, timers::Timer};
+use crate::{Ask, Command, Registry, Target, roll::Slot, timers::Timer};
 
 /// Fewer lapsed leases are failures of instances, whatever their share.
 pub const LAPSED_MIN: usize = 5;
@@ -173,6 +173,14 @@ impl Registry {
     /// Whether leases of this zone do not lapse at the moment.
     pub fn is_protected(&self, zone: &Zone) -> bool {
         matches!(self.zones.doubted.get(zone), Some(State::Protected { .. }))
+    }
+
+    /// Whether an instance is there only because its zone is protected: its lease is overdue.
+    pub fn is_spared(&self, now: Now, target: &Target) -> bool {
+        let zone = || self.instance(target).map(|instance| &instance.registration.zone);
+        !self.zones.doubted.is_empty()
+            && zone().is_some_and(|zone| self.is_protected(zone))
+            && self.lease_left(now, target).is_some_and(|left| left.is_zero())
     }
 
     /// The zones whose leases do not lapse at the moment.

@@ -89,10 +89,7 @@ impl Registration {
         if self.metadata.len() > METADATA_MAX {
             return Err(Invalid::new("metadata", &self.metadata.len().to_string(), "at most 64 entries"));
         }
-        for (key, value) in self.metadata.iter() {
-            check_text("metadata key", key, METADATA_KEY_MAX)?;
-            check_text("metadata value", value, TEXT_MAX)?;
-        }
+        self.metadata.check().map_err(|(_, invalid)| invalid)?;
         let range = |what, value: Option<Duration>, max| match value {
             Some(value) if value < TTL_MIN || value > max => Err(Invalid::new(
                 what,
@@ -104,7 +101,8 @@ impl Registration {
         range("ttl", self.ttl, TTL_MAX)?;
         range("deregister_after", self.deregister_after, TTL_MAX * DEREGISTER_AFTER_TTLS)?;
         if self.deregister_after.is_some() && self.ttl.is_none() {
-            return Err(Invalid::new("deregister_after", "", "only together with a ttl"));
+            let given = self.deregister_after.map(identity::duration::format).unwrap_or_default();
+            return Err(Invalid::new("deregister_after", &given, "only together with a ttl"));
         }
         if self.warm_up.is_some_and(|warm_up| warm_up < TTL_MIN || warm_up > WARM_UP_MAX) {
             let given = self.warm_up.map(identity::duration::format).unwrap_or_default();
@@ -158,6 +156,18 @@ impl Metadata {
     pub fn get(&self, name: &str) -> Option<&str> {
         let at = self.0.binary_search_by(|(of, _)| (**of).cmp(name)).ok()?;
         self.0.get(at).map(|(_, text)| &**text)
+    }
+
+    /// Checks the bounds of each name and text.
+    ///
+    /// # Errors
+    /// The first that is out of bounds: its name, and the rule.
+    pub fn check(&self) -> Result<(), (&str, Invalid)> {
+        self.iter().try_for_each(|(name, text)| {
+            check_text("metadata key", name, METADATA_KEY_MAX)
+                .and_then(|()| check_text("metadata value", text, TEXT_MAX))
+                .map_err(|invalid| (name, invalid))
+        })
     }
 
     /// Every name with its text, by name.

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use hash_ring::Ring;
@@ -71,6 +72,19 @@ impl Slot {
             None => self.instance.status == Status::Up,
         }
     }
+}
+
+/// What became of a heartbeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heartbeat {
+    /// The lease begins anew.
+    Renewed,
+    /// It has lapsed: [`crate::Ask::Heartbeat`] must decide.
+    Lapsed,
+    /// Another process holds it.
+    Stale,
+    /// There is no such instance.
+    Unknown,
 }
 
 /// A service at a revision: what a reader or a proxy is given.
@@ -168,15 +182,43 @@ impl Registry {
     /// # Errors
     /// There is no such instance, or another process holds its lease.
     pub fn heartbeat(&self, now: Now, target: &Target, held: Option<LeaseId>) -> Result<bool, Error> {
-        let slot = self.slot(target).ok_or_else(|| Error::NotFound(target.clone()))?;
+        let Target { namespace, service, instance } = target;
+        match self.heartbeat_of(now, namespace, service.as_str(), instance.as_str(), held) {
+            Heartbeat::Renewed => Ok(true),
+            Heartbeat::Lapsed => Ok(false),
+            Heartbeat::Stale => Err(Error::StaleLease(target.clone())),
+            Heartbeat::Unknown => Err(Error::NotFound(target.clone())),
+        }
+    }
+
+    /// The same for one of many, by names as they came: it allocates nothing.
+    pub fn heartbeat_of(
+        &self,
+        now: Now,
+        namespace: &Namespace,
+        service: &str,
+        instance: &str,
+        held: Option<LeaseId>,
+    ) -> Heartbeat {
+        let service = self.namespaces.get(namespace).and_then(|services| services.get(service));
+        let Some(slot) = service.and_then(|service| self.member(service, instance)) else {
+            return Heartbeat::Unknown;
+        };
         if held.is_some_and(|held| held != slot.instance.lease) {
-            return Err(Error::StaleLease(target.clone()));
+            return Heartbeat::Stale;
         }
         if slot.timers.has_lapsed() {
-            return Ok(false);
+            return Heartbeat::Lapsed;
         }
         slot.timers.renew(now);
-        Ok(true)
+        Heartbeat::Renewed
+    }
+
+    /// For how long a lease holds without a heartbeat, zero where it is overdue; `None` where there is
+    /// none, or none any more.
+    pub fn lease_left(&self, now: Now, target: &Target) -> Option<Duration> {
+        let timers = &self.slot(target)?.timers;
+        timers.lease().filter(|_| !timers.has_lapsed()).map(|lease| lease.since(now.mono))
     }
 
     /// When [`Registry::due`] is worth asking again.

@@ -114,7 +114,6 @@ impl Roll {
 
     /// Decides commands in their order and makes them durable with one fsync. Each succeeds or is
     /// refused by itself; where the disk refuses, none has happened.
-    #[expect(dead_code, reason = "bulk registration comes with its endpoint")]
     pub(crate) async fn apply_all(&self, commands: Vec<Command>) -> Result<Vec<Decided>, Problem> {
         let (answer, answered) = oneshot::channel();
         self.enqueue(Request::Commands(commands, answer))?;
@@ -124,6 +123,13 @@ impl Roll {
     /// What a command would do.
     pub(crate) fn try_out(&self, command: Command) -> Result<Outcome, Problem> {
         self.read().draft().apply(clock::now(), command).map_err(problems::registry)
+    }
+
+    /// What commands would do in their order.
+    pub(crate) fn try_out_all(&self, commands: Vec<Command>) -> Vec<Decided> {
+        let (registry, now) = (self.read(), clock::now());
+        let mut draft = registry.draft();
+        commands.into_iter().map(|command| draft.apply(now, command).map_err(problems::registry)).collect()
     }
 
     /// The heartbeat of a lease that holds moves its deadline and nothing else; one that comes after a

@@ -2,86 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use identity::{Namespace, ServiceName, Wall, duration};
+use identity::Wall;
 use monitoring::RedRow;
-use registry::{ServiceView, Status};
 use serde_json::{Value as Json, json};
 use storage_events::Event;
 use traces::{Attributes, Summary, Trace, Value};
 use wire::native::api;
 
-/// An instance.
-pub(crate) fn instance(id: &str, instance: &registry::Instance) -> api::Instance {
-    let registration = &instance.registration;
-    api::Instance {
-        id: id.to_owned(),
-        address: registration.address.to_string(),
-        port: registration.port,
-        status: instance.status.to_string(),
-        reason: instance.reason.to_string(),
-        since: instance.since.to_string(),
-        health: "unchecked".to_owned(),
-        zone: registration.zone.as_deref().map(str::to_owned),
-        version: registration.version.as_deref().map(str::to_owned),
-        weight: registration.weight,
-        metadata: registration.metadata.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
-        ttl: registration.ttl.map(duration::format),
-        registered_at: instance.registered_at.to_string(),
-        revision: instance.revision,
-    }
-}
+mod instances;
 
-/// A service with the instances that `wanted` selects.
-pub(crate) fn service(
-    namespace: &Namespace,
-    name: &ServiceName,
-    view: &ServiceView,
-    wanted: impl Fn(Status) -> bool,
-) -> api::Service {
-    let instances = view.instances.iter().filter(|(_, i)| wanted(i.status));
-    api::Service {
-        namespace: namespace.to_string(),
-        service: name.to_string(),
-        revision: view.revision,
-        instances: instances.map(|(id, i)| instance(id.as_str(), i)).collect(),
-    }
-}
-
-/// How many instances a service has, by status.
-pub(crate) fn counts(view: &ServiceView) -> api::InstanceCounts {
-    let mut counts = api::InstanceCounts::default();
-    for (_, instance) in &view.instances {
-        counts.total += 1;
-        *match instance.status {
-            Status::Up => &mut counts.up,
-            Status::Starting => &mut counts.starting,
-            Status::Draining => &mut counts.draining,
-            Status::Maintenance => &mut counts.maintenance,
-            Status::Down => &mut counts.down,
-        } += 1;
-    }
-    counts
-}
-
-/// A change of the registry.
-pub(crate) fn change(change: &registry::Change) -> api::Change {
-    let registry::Effect::Put(put) = &change.effect else {
-        return api::Change { instance: None, ..change_frame(change) };
-    };
-    api::Change { instance: Some(instance(change.target.instance.as_str(), put)), ..change_frame(change) }
-}
-
-fn change_frame(change: &registry::Change) -> api::Change {
-    api::Change {
-        revision: change.revision,
-        at: change.at.to_string(),
-        service: change.target.service.to_string(),
-        instance_id: change.target.instance.to_string(),
-        action: change.cause.action.as_str().to_owned(),
-        reason: change.cause.reason.to_string(),
-        instance: None,
-    }
-}
+pub(crate) use instances::{change, counts, instance, not_registered, registered, service};
 
 /// The event of a registry's change.
 pub(crate) fn registry_event(change: &registry::Change) -> Event {

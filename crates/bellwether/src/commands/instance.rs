@@ -144,7 +144,7 @@ impl Register {
             metadata: BTreeMap::from_iter(metadata),
             ttl,
             deregister_after,
-            lease_id: None,
+            ..api::RegistrationBody::default()
         };
         asking.run(async |client, format| {
             let body = serde_json::to_value(&body)
@@ -152,7 +152,7 @@ impl Register {
             let (_, answer) =
                 client.send(Method::PUT, which.path(&client), Some(&body), lease.as_deref()).await?;
             let page = Page::new(client::understood(&answer)?, "", |registered: api::Registered| {
-                format!("{}\n", registered.lease_id)
+                format!("{}\n", registered.lease_id.unwrap_or_default())
             });
             let created = page.document["created"] == Json::Bool(true);
             page.print(format)?;

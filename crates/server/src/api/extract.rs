@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 use registry::LeaseId;
 use serde::de::DeserializeOwned;
 use wire::native::{
-    decode,
+    decode::{self, Place},
     problem::{Code, Problem},
 };
 
@@ -34,7 +34,8 @@ impl<T: DeserializeOwned + Send, S: Sync> FromRequestParts<S> for Named<T> {
             let rule = text
                 .find("is not valid")
                 .and_then(|at| text[..at].rfind(['`', ':']).map(|from| &text[from + 1..]));
-            Problem::new(Code::InvalidValue, rule.unwrap_or(&text).trim().to_owned()).at("path")
+            let rule = rule.unwrap_or(&text).trim();
+            Problem::new(Code::InvalidValue, rule.to_owned()).at(path_parameter(&text, rule))
         })?;
         Ok(Self(names))
     }
@@ -51,14 +52,32 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Asked<T> {
             let text = rejection.body_text();
             let reason = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
             // "limit: invalid digit …" names the parameter before the colon.
-            let (field, reason) = match reason.split_once(": ") {
-                Some((field, reason)) if !field.contains(' ') => (format!("/{field}"), reason),
-                _ => (String::new(), reason),
-            };
-            decode::unreadable(reason, &field, false)
+            match reason.split_once(": ") {
+                Some((name, reason)) if !name.contains(' ') => {
+                    decode::parameter(name, &first(&parts.uri, name), reason)
+                }
+                _ => decode::unreadable(reason, Place::Query("")),
+            }
         })?;
         Ok(Self(query))
     }
+}
+
+/// Which of the names in the path is meant.
+fn path_parameter<'a>(text: &'a str, rule: &str) -> &'a str {
+    match rule.split_once(" \"").map(|(what, _)| what) {
+        Some("namespace") => "namespace",
+        Some("service") => "service",
+        Some("instance id") => "instance",
+        _ => text.split('`').nth(1).filter(|name| !name.contains(' ')).unwrap_or("path"),
+    }
+}
+
+/// What a query says of a parameter, the first time that it does.
+fn first(uri: &http::Uri, name: &str) -> String {
+    let pairs = Query::<Vec<(String, String)>>::try_from_uri(uri).map(|Query(pairs)| pairs);
+    let found = pairs.unwrap_or_default().into_iter().find(|(of, _)| of == name);
+    found.map(|(_, value)| value).unwrap_or_default()
 }
 
 /// A JSON body, whatever its content type says: `curl -d` says it is a form.
@@ -69,6 +88,17 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
 
     async fn from_request(request: Request, _: &S) -> Answer<Self> {
         Ok(Self(decode::json(&body(request).await?)?))
+    }
+}
+
+/// A body that the handler reads itself, so that it can keep what it reads where it lies.
+pub(crate) struct Unread(pub(crate) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Unread {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Answer<Self> {
+        body(request, state).await.map(Self)
     }
 }
 

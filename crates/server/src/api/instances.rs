@@ -2,8 +2,8 @@
 
 use axum::{Extension, Json, extract::State as Of, response::IntoResponse};
 use http::{HeaderMap, StatusCode};
-use identity::{InstanceId, Namespace, ServiceName, duration};
-use registry::{Ask, Command, Host, LeaseId, Registration, Target, WEIGHT_DEFAULT};
+use identity::{InstanceId, Namespace, ServiceName};
+use registry::{Ask, Command, LeaseId, Target};
 use serde::Deserialize;
 use storage_catalog::Scope;
 use utoipa::IntoParams;
@@ -14,26 +14,23 @@ use wire::native::{
 };
 
 use super::{
-    Caller, Shared,
-    extract::{Answer, Asked, Named, Sent, held_lease, invalid},
-    may_read, services,
+    Caller, DIALECT, Shared,
+    extract::{Answer, Asked, Named, Sent, held_lease},
+    may_read, registration, services,
 };
-use crate::{access::Principal, problems, random, state::State, view};
+use crate::{access::Principal, clock, problems, random, state::State, view};
 
 pub(super) fn routes() -> OpenApiRouter<std::sync::Arc<State>> {
     OpenApiRouter::new().routes(routes!(register, show, deregister)).routes(routes!(heartbeat))
 }
 
-/// Where a change came from, in its record.
-const DIALECT: &str = "http";
-
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-struct WriteQuery {
+pub(super) struct WriteQuery {
     /// Only say what would happen.
     #[serde(default)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 /// Registers an instance, or says something else of it. The same again changes nothing but the lease.
@@ -59,7 +56,7 @@ async fn register(
     caller.require(Scope::Write, Some(&namespace))?;
     let held = held_lease(&headers, body.lease_id.as_deref())?;
     let target = Target { namespace, service, instance };
-    let registration = Box::new(registration(body)?);
+    let registration = Box::new(registration::read(body, "")?);
     let lease = LeaseId(random::number()?);
     let ask = Ask::Register { registration, lease, held };
     let command = Command { target, actor: caller.actor(DIALECT), ask };
@@ -67,7 +64,9 @@ async fn register(
         if query.dry_run { state.roll.try_out(command)? } else { state.roll.apply(command).await? };
     let revision =
         outcome.change.as_ref().map_or_else(|| state.roll.read().revision(), |change| change.revision);
-    let lease_id = outcome.lease.map(|lease| lease.to_string()).unwrap_or_default();
+    // A lease that only a dry run gave is nobody's.
+    let lease = outcome.lease.filter(|lease| !query.dry_run || held == Some(*lease));
+    let lease_id = lease.map(|lease| lease.to_string());
     let status = if outcome.created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(api::Registered { lease_id, revision, created: outcome.created })))
 }
@@ -89,7 +88,8 @@ async fn show(
         return Err(services::unknown(&registry, &namespace, &service).into());
     }
     let target = Target { namespace, service, instance };
-    let found = registry.instance(&target).map(|instance| view::instance(target.instance.as_str(), instance));
+    let now = clock::now();
+    let found = registry.instance(&target).map(|instance| view::instance(&registry, now, &target, instance));
     Ok(Json(found.ok_or_else(|| problems::registry(registry::Error::NotFound(target.clone())))?))
 }
 
@@ -158,26 +158,13 @@ fn held(
     caller.require(Scope::Write, Some(namespace))?;
     let held = held_lease(headers, body.and_then(|Sent(body)| body.lease_id).as_deref())?;
     if held.is_none() && caller.require(Scope::Admin, Some(namespace)).is_err() {
-        let detail = "without a lease only an operator (scope admin) may do this to an instance";
-        return Err(Problem::new(Code::LeaseMissing, detail).at("If-Match"));
+        return Err(lease_missing().at("If-Match"));
     }
     Ok(held)
 }
 
-fn registration(body: api::RegistrationBody) -> Result<Registration, Problem> {
-    let host = Host::parse(&body.address).map_err(|error| problems::invalid(&error))?;
-    let period = |field: &str, text: Option<String>| {
-        text.map(|text| duration::parse(&text)).transpose().map_err(|error| invalid(field, error))
-    };
-    let registration = Registration {
-        zone: body.zone.map(Into::into),
-        version: body.version.map(Into::into),
-        weight: body.weight.unwrap_or(WEIGHT_DEFAULT),
-        metadata: body.metadata.into_iter().collect(),
-        ttl: period("/ttl", body.ttl)?,
-        deregister_after: period("/deregister_after", body.deregister_after)?,
-        ..Registration::new(host, body.port)
-    };
-    registration.check().map_err(|error| problems::invalid(&error))?;
-    Ok(registration)
+/// The problem of a caller who is neither owner nor operator.
+pub(super) fn lease_missing() -> Problem {
+    let detail = "without a lease only an operator (scope admin) may do this to an instance";
+    Problem::new(Code::LeaseMissing, detail)
 }

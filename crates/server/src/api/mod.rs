@@ -16,6 +16,7 @@ use wire::native::problem::{Code, Problem};
 use crate::{access::Principal, listener::Refusal, state::State};
 
 mod breakers;
+mod bulk;
 mod document;
 mod events;
 mod extract;
@@ -26,6 +27,7 @@ mod metrics;
 mod overview;
 mod pages;
 mod red;
+mod registration;
 mod services;
 mod stream;
 mod tokens;
@@ -33,6 +35,9 @@ mod traces;
 mod watch;
 
 pub(crate) use tokens::read as token_spec;
+
+/// Where a change came from, in its record.
+const DIALECT: &str = "http";
 
 /// The state as handlers are given it.
 type Shared = axum::extract::State<Arc<State>>;
@@ -64,6 +69,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
     let (routes, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .merge(services::routes())
         .merge(instances::routes())
+        .merge(bulk::routes())
         .merge(watch::routes())
         .merge(red::routes())
         .merge(traces::routes())

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use axum::{Extension, Json, extract::State as Of};
 use identity::{Namespace, ServiceName};
-use registry::{Registry, Status};
+use registry::{Registry, Status, Target};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -118,7 +118,8 @@ async fn show(
     let registry = state.roll.read();
     let view =
         registry.service(&namespace, &service).ok_or_else(|| unknown(&registry, &namespace, &service))?;
-    Ok(Json(view::service(&namespace, &service, &view, |of| status.is_none_or(|status| status == of))))
+    let wanted = |of| status.is_none_or(|status| status == of);
+    Ok(Json(view::service(&registry, clock::now(), &namespace, &service, &view, wanted)))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -146,11 +147,14 @@ async fn owner(
     let registry = state.roll.read();
     let view =
         registry.service(&namespace, &service).ok_or_else(|| unknown(&registry, &namespace, &service))?;
+    let now = clock::now();
     let shown = |id: &identity::InstanceId| {
         let (id, instance) = view.instances.iter().find(|(of, _)| of == id)?;
-        Some(view::instance(id.as_str(), instance))
+        let (namespace, service) = (namespace.clone(), service.clone());
+        let target = Target { namespace, service, instance: id.clone() };
+        Some(view::instance(&registry, now, &target, instance))
     };
-    let owner = registry.owner(clock::now(), &namespace, &service, query.key.as_bytes());
+    let owner = registry.owner(now, &namespace, &service, query.key.as_bytes());
     let owner = owner.and_then(|owner| Some((shown(&owner.home)?, owner)));
     let (home, owner) = owner.ok_or_else(|| {
         Problem::new(Code::NoOwner, format!("every instance of service \"{service}\" has weight 0"))

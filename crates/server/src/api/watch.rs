@@ -24,7 +24,7 @@ use super::{
     extract::{Answer, Asked, Named, invalid},
     may_read, stream,
 };
-use crate::{state::State, view, watchers::Woken};
+use crate::{clock, state::State, view, watchers::Woken};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
     OpenApiRouter::new().routes(routes!(follow))
@@ -121,9 +121,10 @@ impl Follower {
         };
         match registry.since(seen, &self.scope) {
             Since::Changes(changes) => {
-                let events = changes
-                    .iter()
-                    .map(|change| stream::event("change", change.revision, &view::change(change)));
+                let now = clock::now();
+                let events = changes.iter().map(|change| {
+                    stream::event("change", change.revision, &view::change(&registry, now, change))
+                });
                 self.ready.extend(events);
             }
             Since::Resync => self.ready.push_back(self.snapshot(&registry, "resync")),
@@ -138,7 +139,7 @@ impl Follower {
         };
         let services = names.into_iter().filter_map(|name| {
             let view = registry.service(&self.namespace, name)?;
-            Some(view::service(&self.namespace, name, &view, |_| true))
+            Some(view::service(registry, clock::now(), &self.namespace, name, &view, |_| true))
         });
         let revision = registry.revision();
         stream::event(name, revision, &api::WatchSnapshot { revision, services: services.collect() })

@@ -5,6 +5,7 @@
 //! what is measured; timestamps are RFC 3339; ids are opaque. A field is never given another meaning.
 
 mod calls;
+mod checks;
 mod discovery;
 mod events;
 mod operation;
@@ -14,14 +15,19 @@ mod tokens;
 mod traces;
 
 pub use calls::{EdgeRed, Quantile, Red, RedReport, ServiceRed};
+pub use checks::{CheckBody, CheckState, GrpcService};
 pub use discovery::{
-    Change, Instance, InstanceCounts, Namespaces, Owner, Service, ServiceEntry, Services, WatchSnapshot,
+    Change, Instance, InstanceCounts, Namespaces, Note, Override, Owner, Service, ServiceEntry, Services,
+    WatchSnapshot,
 };
 pub use events::{Event, Events};
 pub use operation::{
     BreakerState, FailingStore, Ledger, Ledgers, Overview, OverviewEdge, OverviewService, Server,
 };
-pub use registration::{LeaseBody, Registered, RegistrationBody};
+pub use registration::{
+    Heartbeat, Heartbeats, HeartbeatsTaken, LeaseBody, NamedRegistration, RefusedHeartbeat, Registered,
+    RegisteredAll, RegistrationBody, RegistrationResult, Registrations,
+};
 pub use resilience::{Breaker, BreakerCounts, Breakers, Endpoint, Proxies, Proxy};
 pub use tokens::{Token, TokenCreated, TokenRequest, Tokens};
 pub use traces::{Operation, Span, SpanCount, SpanEvent, SpanStatus, Trace, TraceSummary, Traces};

@@ -1,16 +1,35 @@
-//! Reading what people write: JSON bodies, configuration files.
+//! Reading what people write: JSON bodies, queries, configuration files.
 //!
-//! serde finds the mistake; this module says where it is (a JSON pointer) and, for a key that nobody
-//! knows, which known one was probably meant.
+//! serde finds the mistake; this module says where it is (a JSON pointer, or the parameter's name), in
+//! words that need no knowledge of Rust, and, for a name that nobody knows, which known one was
+//! probably meant.
 
-use serde::de::DeserializeOwned;
+use std::{collections::BTreeMap, fmt, marker::PhantomData};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, value::MapAccessDeserializer},
+};
 
 use super::{
     nearest,
     problem::{Code, Problem},
 };
 
-/// Reads a JSON body.
+mod wording;
+
+/// The problem of a parameter whose text cannot be read as what it should be.
+pub fn parameter(name: &str, value: &str, error: &str) -> Problem {
+    match wording::rule(error) {
+        Some(rule) => {
+            let detail = format!("{name} {} is not valid: {rule}", wording::shown(value));
+            Problem::new(Code::InvalidValue, detail).at(name)
+        }
+        None => unreadable(error, Place::Query(name)),
+    }
+}
+
+/// Reads a JSON body, which is an object.
 ///
 /// # Errors
 /// A problem that names the field and the rule.
@@ -22,65 +41,107 @@ use super::{
 /// assert!(refused.detail().contains("adress"));
 /// assert!(refused.to_string().contains("did you mean \"address\"?"));
 /// ```
-pub fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+pub fn json<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Problem> {
     // Following the path costs as much again as reading, so it is done for bodies with a mistake only.
-    serde_json::from_slice(body).or_else(|_| with_path(body))
-}
-
-fn with_path<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let path = pointer(error.path());
-        let category = error.inner().classify();
-        unreadable(&error.inner().to_string(), &path, category != serde_json::error::Category::Data)
-    })?;
-    reader.end().map_err(|error| unreadable(&error.to_string(), "", true))?;
+    let Object(value) = serde_json::from_slice(body).or_else(|_| with_path(body))?;
     Ok(value)
 }
 
-/// The problem behind a message of serde's. `syntax` says that the text is not of its format at all.
-pub fn unreadable(message: &str, pointer: &str, syntax: bool) -> Problem {
-    if syntax {
-        return Problem::new(Code::MalformedBody, message.to_owned());
+fn with_path<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<Object<T>, Problem> {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let pointer = pointer(error.path());
+        if error.inner().is_data() {
+            return unreadable(&error.inner().to_string(), Place::Body(&pointer));
+        }
+        let problem = Problem::new(Code::MalformedBody, error.inner().to_string());
+        if pointer.is_empty() { problem } else { problem.at(pointer) }
+    })?;
+    reader.end().map_err(|error| Problem::new(Code::MalformedBody, error.to_string()))?;
+    Ok(value)
+}
+
+/// Where a mistake is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// In a body, at this JSON pointer.
+    Body(&'a str),
+    /// In a query, at the parameter of this name; empty for the query as a whole.
+    Query(&'a str),
+}
+
+impl Place<'_> {
+    /// The place of a member or parameter that the message names.
+    fn of(self, name: &str) -> String {
+        match self {
+            Place::Query(_) => name.to_owned(),
+            Place::Body(pointer) => {
+                let name = escaped(name);
+                // serde's path already ends in the field in some formats and not in others.
+                if pointer.rsplit('/').next() == Some(name.as_str()) {
+                    pointer.to_owned()
+                } else {
+                    format!("{pointer}/{name}")
+                }
+            }
+        }
     }
+
+    fn itself(self) -> String {
+        let (Place::Body(place) | Place::Query(place)) = self;
+        place.to_owned()
+    }
+}
+
+/// The problem behind a message of serde's about a value that can be read but may not be so.
+pub fn unreadable(message: &str, place: Place<'_>) -> Problem {
     let mut quoted = message.split('`').skip(1).step_by(2);
-    let field = |word: &str| format!("{pointer}/{word}");
+    let (what, whose) = match place {
+        Place::Body(_) => ("field", "fields"),
+        Place::Query(_) => ("parameter", "parameters"),
+    };
     if message.starts_with("unknown field") {
         let unknown = quoted.next().unwrap_or_default();
         let known: Vec<&str> = quoted.collect();
-        let problem =
-            Problem::new(Code::UnknownField, format!("unknown field \"{}\"", unknown.escape_debug()));
+        let detail = format!("unknown {what} {}", wording::shown(unknown));
         let next = match nearest(unknown, known.iter().copied()) {
             Some(meant) => format!("did you mean \"{meant}\"?"),
-            None => format!("the known fields are {}", known.join(", ")),
+            None if known.is_empty() => format!("there are no {whose} here; leave it out"),
+            None => format!("the known {whose} are {}", known.join(", ")),
         };
-        return problem.at(pointer_to(pointer, unknown)).next(next);
+        // A name that is too long to show is too long to point at.
+        let place = if wording::is_short(unknown) { place.of(unknown) } else { place.itself() };
+        return Problem::new(Code::UnknownField, detail).at(place).next(next);
     }
+    let named = |code, says: &str| {
+        // A name may hold the quote itself.
+        let name = message.split_once('`').and_then(|(_, rest)| rest.rsplit_once('`')).unwrap_or_default().0;
+        let at = if wording::is_short(name) { place.of(name) } else { place.itself() };
+        Problem::new(code, format!("{} {says}", wording::shown(name))).at(at)
+    };
     if message.starts_with("missing field") {
-        let missing = quoted.next().unwrap_or_default();
-        return Problem::new(Code::MissingField, format!("\"{missing}\" is missing")).at(field(missing));
+        return named(Code::MissingField, "is missing");
     }
-    Problem::new(Code::InvalidValue, message.to_owned()).at(pointer)
+    if message.starts_with("duplicate field") {
+        return named(Code::InvalidValue, "is given twice");
+    }
+    Problem::new(Code::InvalidValue, wording::plain(message)).at(place.itself())
 }
 
-/// serde's path already ends in the unknown field in some formats and not in others.
-fn pointer_to(pointer: &str, field: &str) -> String {
-    let field = field.replace('~', "~0").replace('/', "~1");
-    if pointer.rsplit('/').next() == Some(field.as_str()) {
-        pointer.to_owned()
-    } else {
-        format!("{pointer}/{field}")
-    }
+/// A segment of a JSON pointer (RFC 6901).
+pub fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
-/// A path as a JSON pointer (RFC 6901).
+/// A path as a JSON pointer.
 fn pointer(path: &serde_path_to_error::Path) -> String {
     use serde_path_to_error::Segment;
     let mut text = String::new();
     for segment in path {
         let part = match segment {
             Segment::Seq { index } => index.to_string(),
-            Segment::Map { key } => key.replace('~', "~0").replace('/', "~1"),
+            Segment::Map { key } if wording::is_short(key) => escaped(key),
+            Segment::Map { .. } => break,
             Segment::Enum { variant } => variant.clone(),
             Segment::Unknown => continue,
         };
@@ -89,3 +150,69 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
     }
     text
 }
+
+/// A value that is written as an object, and not as a list of its members in some order, which serde
+/// takes as well.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> de::Visitor<'de> for Visitor<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(Visitor(PhantomData))
+    }
+}
+
+/// For `#[serde(deserialize_with)]` on a list of objects.
+///
+/// # Errors
+/// An item is not an object, or not one of this kind.
+pub fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    let items = Vec::<Object<T>>::deserialize(deserializer)?;
+    Ok(items.into_iter().map(|Object(item)| item).collect())
+}
+
+/// For `#[serde(deserialize_with)]` on texts by name, each name once.
+///
+/// # Errors
+/// A name that is given twice: of two texts, neither is more likely to be meant.
+pub fn distinct<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    struct Visitor;
+
+    impl<'de> de::Visitor<'de> for Visitor {
+        type Value = BTreeMap<String, String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut texts = BTreeMap::new();
+            while let Some((name, text)) = map.next_entry::<String, String>()? {
+                if texts.contains_key(&name) {
+                    // In serde's own words, which tell the place as well.
+                    return Err(de::Error::custom(format_args!("duplicate field `{name}`")));
+                }
+                texts.insert(name, text);
+            }
+            Ok(texts)
+        }
+    }
+
+    deserializer.deserialize_map(Visitor)
+}
+
+#[cfg(test)]
+mod tests;

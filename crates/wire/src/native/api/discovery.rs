@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::CheckState;
+
 /// An instance as it is now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Instance {
@@ -20,8 +22,10 @@ pub struct Instance {
     pub reason: String,
     /// Since when.
     pub since: String,
-    /// What its checks say; `unchecked` where it has none.
+    /// What its checks say: `passing`, `pending`, `failing`, or `unchecked` where it has none.
     pub health: String,
+    /// Its checks, and what each has found out.
+    pub checks: Vec<CheckState>,
     /// Its failure domain.
     pub zone: Option<String>,
     /// Its version.
@@ -32,10 +36,47 @@ pub struct Instance {
     pub metadata: BTreeMap<String, String>,
     /// How long its lease holds without a heartbeat.
     pub ttl: Option<String>,
+    /// How long after its lease lapsed it is forgotten.
+    pub deregister_after: Option<String>,
+    /// How long it takes from its first call to its full share of them.
+    pub warm_up: Option<String>,
+    /// Who drains it, and why; nothing where nobody does.
+    pub drain: Option<Note>,
+    /// What an operator says that it is; nothing where nobody does.
+    #[serde(rename = "override")]
+    pub overridden: Option<Override>,
+    /// Whether its lease is overdue and holds only because so many of its zone are.
+    pub protected: bool,
     /// When it was registered first.
     pub registered_at: String,
     /// The revision of its last change.
     pub revision: u64,
+}
+
+/// Who wanted something, when and why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Note {
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A status by an operator's word, which holds whatever else is known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Override {
+    /// `up`, `down` or `maintenance`.
+    pub status: String,
+    /// Who said so.
+    pub by: String,
+    /// When.
+    pub at: String,
+    /// Why.
+    pub reason: String,
+    /// Until when; nothing where it holds until it is released.
+    pub until: Option<String>,
 }
 
 /// A service with its instances.
@@ -121,8 +162,12 @@ pub struct Change {
     pub service: String,
     /// The instance's id.
     pub instance_id: String,
-    /// `registered`, `updated`, `deregistered`, `lapsed`, `recovered` or `forgotten`.
+    /// What happened, such as `registered`, `lapsed` or `draining`.
     pub action: String,
+    /// Who did it: a token's name, or `registry` where time did.
+    pub actor: String,
+    /// Where from: the dialect and the address; empty where it came by none.
+    pub from: String,
     /// Why.
     pub reason: String,
     /// The instance as it is now; none where it is gone.

@@ -1,51 +1,94 @@
 //! What owners say: registrations, heartbeats and what is answered to them.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
+use registry::LeaseId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What an owner says of its instance. All but address and port may be left out.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RegistrationBody {
+use super::CheckBody;
+use crate::native::{decode, problem::Problem};
+
+/// The members of a registration, for those that name their instance in the path and for those that
+/// name it in the body.
+macro_rules! registrations {
+    ($($(#[$attribute:meta])* $field:ident: $type:ty,)*) => {
+        /// What an owner says of its instance. All but address and port may be left out.
+        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct RegistrationBody {
+            $($(#[$attribute])* pub $field: $type,)*
+        }
+
+        /// One of many registrations, which says of which instance it is.
+        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct NamedRegistration {
+            /// The service.
+            #[schema(example = "cart")]
+            pub service: String,
+            /// The instance's id within the service.
+            #[schema(example = "cart-1")]
+            pub id: String,
+            $($(#[$attribute])* pub $field: $type,)*
+        }
+
+        impl NamedRegistration {
+            /// The service, the instance's id, and what is said of it.
+            pub fn into_parts(self) -> (String, String, RegistrationBody) {
+                (self.service, self.id, RegistrationBody { $($field: self.$field,)* })
+            }
+        }
+    };
+}
+
+registrations! {
     /// An IP address or DNS name at which the instance listens.
     #[schema(example = "10.0.0.7")]
-    pub address: String,
+    address: String,
     /// The port.
     #[schema(example = 8080, minimum = 1, maximum = 65535)]
-    pub port: u16,
+    port: u16,
     /// The failure domain that it runs in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub zone: Option<String>,
+    zone: Option<String>,
     /// The version that it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
+    version: Option<String>,
     /// Its share of the calls; 100 is a full share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = 100, maximum = 10000)]
-    pub weight: Option<u32>,
+    weight: Option<u32>,
     /// Anything else: at most 64 entries.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub metadata: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "decode::distinct")]
+    metadata: BTreeMap<String, String>,
     /// How long the lease holds without a heartbeat. Without it the instance stays until it is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "15s")]
-    pub ttl: Option<String>,
+    ttl: Option<String>,
     /// How long after its lease lapsed the instance is forgotten; ten TTLs where it is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "150s")]
-    pub deregister_after: Option<String>,
+    deregister_after: Option<String>,
+    /// What it is asked to find out whether it is healthy: at most 8 checks. With one, the instance
+    /// begins as `starting`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "decode::objects")]
+    checks: Vec<CheckBody>,
+    /// How long it takes from its first call to its full share of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "30s")]
+    warm_up: Option<String>,
     /// The lease that the caller holds already, to keep it. `If-Match` says the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lease_id: Option<String>,
+    lease_id: Option<String>,
 }
 
 /// The answer to a registration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Registered {
-    /// To be sent with heartbeats and with the deregistration.
-    pub lease_id: String,
+    /// To be sent with heartbeats and with the deregistration. None after a dry run that would have
+    /// given a new one.
+    pub lease_id: Option<String>,
     /// The registry's revision after it.
     pub revision: u64,
     /// Whether the instance was not there before.
@@ -59,4 +102,138 @@ pub struct LeaseBody {
     /// The lease that the registration answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_id: Option<String>,
+}
+
+/// Many registrations in one request, which share one write to the disk.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Registrations {
+    /// At most 1,000, each instance once.
+    #[serde(deserialize_with = "decode::objects")]
+    #[schema(max_items = 1000)]
+    pub instances: Vec<NamedRegistration>,
+}
+
+/// What became of many registrations.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RegisteredAll {
+    /// The registry's revision after them.
+    pub revision: u64,
+    /// One for each registration, in the request's order.
+    pub results: Vec<RegistrationResult>,
+}
+
+/// What became of one of many registrations: a lease, or why not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RegistrationResult {
+    /// The service.
+    pub service: String,
+    /// The instance's id.
+    pub id: String,
+    /// As after a single registration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_id: Option<String>,
+    /// Whether the instance was not there before; nothing where it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<bool>,
+    /// Why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Problem>,
+}
+
+/// Heartbeats of many instances in one request. The texts are those of the request's body, since a
+/// server is told of hundreds of thousands a second.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Heartbeats<'a> {
+    /// At most 1,000.
+    #[serde(borrow, deserialize_with = "decode::objects")]
+    #[schema(max_items = 1000)]
+    pub heartbeats: Vec<Heartbeat<'a>>,
+}
+
+/// A heartbeat of one of many instances.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Heartbeat<'a> {
+    /// The service.
+    #[serde(borrow)]
+    #[schema(example = "cart")]
+    pub service: Cow<'a, str>,
+    /// The instance's id within the service.
+    #[serde(borrow)]
+    #[schema(example = "cart-1")]
+    pub id: Cow<'a, str>,
+    /// The lease that the registration answered; without it the scope admin is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "lease_text")]
+    #[schema(value_type = Option<String>)]
+    pub lease_id: Option<LeaseId>,
+}
+
+/// What became of many heartbeats.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct HeartbeatsTaken {
+    /// Leases that begin anew.
+    pub renewed: usize,
+    /// The others, in the request's order.
+    pub refused: Vec<RefusedHeartbeat>,
+}
+
+/// A heartbeat that was refused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RefusedHeartbeat {
+    /// The service.
+    pub service: String,
+    /// The instance's id.
+    pub id: String,
+    /// The code of the problem: `BW-1102` for an instance that has to register again.
+    pub code: String,
+    /// What happened.
+    pub detail: String,
+}
+
+/// A lease as its text.
+mod lease_text {
+    use std::fmt;
+
+    use registry::LeaseId;
+    use serde::{Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(
+        lease: &Option<LeaseId>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match lease {
+            Some(lease) => serializer.collect_str(lease),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<LeaseId>, D::Error> {
+        deserializer.deserialize_option(Text)
+    }
+
+    struct Text;
+
+    impl<'de> de::Visitor<'de> for Text {
+        type Value = Option<LeaseId>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string")
+        }
+
+        fn visit_none<E: de::Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+            deserializer.deserialize_str(self)
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+            text.parse().map(Some).map_err(E::custom)
+        }
+    }
 }

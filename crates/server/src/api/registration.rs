@@ -1,0 +1,82 @@
+//! From what an owner writes to a registration.
+//!
+//! The bounds are the registry's own; what is added here is the place of a mistake, which only this
+//! dialect has. `place` is where a body stands in its request: nowhere, or `/instances/17`.
+
+use identity::{Invalid, duration};
+use registry::{Check, Host, Probe, Registration, WEIGHT_DEFAULT};
+use wire::native::{
+    api, decode,
+    problem::{Code, Problem},
+};
+
+use super::extract::invalid;
+use crate::problems;
+
+/// What an owner says of its instance.
+///
+/// # Errors
+/// The first member that breaks a rule, with its place.
+pub(super) fn read(body: api::RegistrationBody, place: &str) -> Result<Registration, Problem> {
+    let misfit = |error: &Invalid| problems::invalid(error).at(format!("{place}/{}", error.what()));
+    let host = Host::parse(&body.address).map_err(|error| misfit(&error))?;
+    let checks = body.checks.into_iter().enumerate();
+    let checks = checks.map(|(at, body)| check(body, &format!("{place}/checks/{at}")));
+    let registration = Registration {
+        zone: body.zone.map(Into::into),
+        version: body.version.map(Into::into),
+        weight: body.weight.unwrap_or(WEIGHT_DEFAULT),
+        metadata: body.metadata.into_iter().collect(),
+        ttl: period(body.ttl, place, "ttl")?,
+        deregister_after: period(body.deregister_after, place, "deregister_after")?,
+        checks: checks.collect::<Result<_, _>>()?,
+        warm_up: period(body.warm_up, place, "warm_up")?,
+        ..Registration::new(host, body.port)
+    };
+    registration.metadata.check().map_err(|(name, error)| {
+        let problem = problems::invalid(&error);
+        match error.what() {
+            // A key that breaks its rule is no good place to point at.
+            "metadata key" => problem.at(format!("{place}/metadata")),
+            _ => problem.at(format!("{place}/metadata/{}", decode::escaped(name))),
+        }
+    })?;
+    registration.check().map_err(|error| misfit(&error))?;
+    Ok(registration)
+}
+
+fn check(body: api::CheckBody, place: &str) -> Result<Check, Problem> {
+    let probe = match (body.http, body.tcp, body.grpc) {
+        (Some(path), None, None) => Probe::Http { path: path.into() },
+        (None, Some(true), None) => Probe::Tcp,
+        (None, None, Some(api::GrpcService(service))) => Probe::Grpc { service: service.into() },
+        (None, Some(false), None) => {
+            return Err(invalid(&format!("{place}/tcp"), "tcp false is not valid: true, or nothing"));
+        }
+        (None, None, None) => {
+            let detail = "a check says one of http, tcp and grpc";
+            return Err(Problem::new(Code::MissingField, detail).at(place));
+        }
+        _ => return Err(invalid(place, "a check says one of http, tcp and grpc; make one of each")),
+    };
+    let usual = Check::new(probe);
+    let interval = period(body.interval, place, "interval")?.unwrap_or(usual.interval);
+    let check = Check {
+        port: body.port,
+        interval,
+        timeout: period(body.timeout, place, "timeout")?.unwrap_or(usual.timeout.min(interval)),
+        success_threshold: body.success_threshold.unwrap_or(usual.success_threshold),
+        failure_threshold: body.failure_threshold.unwrap_or(usual.failure_threshold),
+        ..usual
+    };
+    check.check().map_err(|error| {
+        let field = error.what().trim_start_matches("check ");
+        problems::invalid(&error).at(format!("{place}/{field}"))
+    })?;
+    Ok(check)
+}
+
+fn period(text: Option<String>, place: &str, field: &str) -> Result<Option<std::time::Duration>, Problem> {
+    let period = text.map(|text| duration::parse(&text)).transpose();
+    period.map_err(|error| invalid(&format!("{place}/{field}"), error))
+}
