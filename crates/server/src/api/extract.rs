@@ -97,8 +97,8 @@ pub(crate) struct Unread(pub(crate) Bytes);
 impl<S: Send + Sync> FromRequest<S> for Unread {
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, state: &S) -> Answer<Self> {
-        body(request, state).await.map(Self)
+    async fn from_request(request: Request, _: &S) -> Answer<Self> {
+        body(request).await.map(Self)
     }
 }
 
