@@ -45,6 +45,8 @@ impl<D: Directory> Follower<D> {
         let since = self.gateway.routing.load().revision;
         let hello = Hello { since, ..self.hello.clone() };
         let mut subscription = self.directory.watch(hello).await?;
+        // A control plane that was restarted knows the proxy by name and nothing of what it does.
+        self.gateway.outbox.want_report();
         loop {
             let update = subscription.next().await?;
             *failures = 0;

@@ -8,7 +8,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
 
@@ -41,6 +41,8 @@ pub(crate) struct Outbox {
     most_bytes: usize,
     /// Rung when there is enough for a report.
     pub(crate) bell: Notify,
+    /// Whether a report is wanted, though it may say nothing new.
+    is_wanted: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -75,6 +77,7 @@ impl Outbox {
             most,
             most_bytes,
             bell: Notify::new(),
+            is_wanted: AtomicBool::new(false),
         }
     }
 
@@ -110,6 +113,17 @@ impl Outbox {
             tracing::warn!("too many transitions wait for the control plane; the oldest was dropped");
         }
         waiting.transitions.push_back(transition);
+    }
+
+    /// Has a report made at once, also where nothing is new: whoever gets it may have forgotten the last.
+    pub(crate) fn want_report(&self) {
+        self.is_wanted.store(true, Relaxed);
+        self.bell.notify_one();
+    }
+
+    /// Whether a report is wanted that was not made yet.
+    pub(crate) fn take_wanted(&self) -> bool {
+        self.is_wanted.swap(false, Relaxed)
     }
 
     /// Takes out what fits into a report. It counts as under way until one of the two next is called.

@@ -41,6 +41,10 @@ pub(crate) struct Reporter<S> {
     /// Rows of calls that were in refused reports, with those that had no room.
     lost_rows: u64,
     uncounted: u64,
+    /// All calls have ended.
+    is_leaving: bool,
+    /// Whether a report has said so.
+    said_farewell: bool,
 }
 
 /// What is not counted but looked at.
@@ -55,15 +59,29 @@ struct View {
 impl<S: Sink> Reporter<S> {
     pub(crate) fn new(gateway: Arc<Gateway>, sink: S, proxy: ProxyId, epoch: u64) -> Self {
         let shown = View::default();
-        Self { gateway, sink, proxy, epoch, sequence: 0, under_way: None, shown, lost_rows: 0, uncounted: 0 }
+        Self {
+            gateway,
+            sink,
+            proxy,
+            epoch,
+            sequence: 0,
+            under_way: None,
+            shown,
+            lost_rows: 0,
+            uncounted: 0,
+            is_leaving: false,
+            said_farewell: false,
+        }
     }
 
-    /// Reports again and again until told to stop; then once more, within `flush`.
+    /// Reports again and again until told to stop, which means that all calls have ended; then once more,
+    /// within `flush`, as a farewell.
     pub(crate) async fn run(mut self, every: Duration, flush: Duration, stopping: CancellationToken) {
         select! {
             () = self.report_forever(every) => {}
             () = stopping.cancelled() => {}
         }
+        self.is_leaving = true;
         if timeout(flush, self.report_all()).await.is_err() {
             tracing::warn!("the last report could not be handed over in time");
         }
@@ -91,7 +109,7 @@ impl<S: Sink> Reporter<S> {
                 return;
             }
             self.hand_over().await;
-            if !self.gateway.outbox.has_more() {
+            if !self.gateway.outbox.has_more() && self.is_leaving == self.said_farewell {
                 return;
             }
         }
@@ -132,10 +150,12 @@ impl<S: Sink> Reporter<S> {
         let view = self.view();
         let nothing =
             spans_intake.received == 0 && calls.is_empty() && transitions.is_empty() && self.uncounted == 0;
-        if nothing && view == self.shown {
+        let is_wanted = self.gateway.outbox.take_wanted() || self.is_leaving != self.said_farewell;
+        if nothing && view == self.shown && !is_wanted {
             return None;
         }
         self.shown = view.clone();
+        self.said_farewell = self.is_leaving;
         self.sequence += 1;
         Some(Report {
             proxy: self.proxy.clone(),
@@ -151,6 +171,8 @@ impl<S: Sink> Reporter<S> {
             transitions,
             endpoints: view.endpoints,
             refused: view.refused,
+            settled_revision: 0,
+            leaving: self.is_leaving,
         })
     }
 

@@ -118,6 +118,8 @@ fn report(sequence: u64, revision: u64) -> Report {
         }],
         endpoints: Vec::new(),
         refused: vec![("malformed".to_owned(), 3)],
+        settled_revision: 0,
+        leaving: false,
     }
 }
 

@@ -66,6 +66,8 @@ fn report(sequence: u64) -> Report {
         }],
         endpoints: vec![],
         refused: vec![("malformed".into(), 3)],
+        settled_revision: 0,
+        leaving: false,
     }
 }
 

@@ -104,6 +104,13 @@ pub struct ReportRequest {
     /// the start of the epoch.
     #[prost(map = "string, uint64", tag = "14")]
     pub refused: ::std::collections::HashMap<::prost::alloc::string::String, u64>,
+    /// Every call that is under way began by a table of at least this revision, so that none of them can
+    /// choose an endpoint by an older one. Taken before the endpoints' calls are counted. 0: not known.
+    #[prost(uint64, tag = "15")]
+    pub settled_revision: u64,
+    /// The proxy has ended: no call is under way, and none will begin.
+    #[prost(bool, tag = "16")]
+    pub leaving: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReportResponse {}

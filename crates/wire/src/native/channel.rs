@@ -129,6 +129,11 @@ pub struct Report {
     /// How often clients were refused before their requests were any service's calls, by reason, since
     /// the start of the epoch: they named no service, could not be read, or reached a limit.
     pub refused: Vec<(String, u64)>,
+    /// Every call that is under way began by a table of at least this revision, so that none of them can
+    /// choose an endpoint by an older one. Taken before the endpoints' calls are counted. 0: not known.
+    pub settled_revision: u64,
+    /// The proxy has ended: no call is under way, and none will begin.
+    pub leaving: bool,
 }
 
 /// What became of items before they were sent: `received = sent + sampled_out + Σ dropped`.

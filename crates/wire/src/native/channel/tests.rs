@@ -100,6 +100,8 @@ fn report() -> Report {
             ejected: String::new(),
         }],
         refused: vec![("malformed".into(), 3), ("no_route".into(), 1)],
+        settled_revision: 6,
+        leaving: true,
     }
 }
 

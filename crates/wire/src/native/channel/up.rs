@@ -40,6 +40,8 @@ pub fn report_to_proto(report: &Report) -> proto::ReportRequest {
         transitions: report.transitions.iter().map(transition_to_proto).collect(),
         endpoints: report.endpoints.iter().map(endpoint_to_proto).collect(),
         refused: report.refused.iter().cloned().collect(),
+        settled_revision: report.settled_revision,
+        leaving: report.leaving,
     }
 }
 
@@ -69,6 +71,8 @@ pub fn report_from_proto(report: proto::ReportRequest) -> Result<Report, Malform
         transitions: report.transitions.into_iter().map(transition_from_proto).collect::<Result<_, _>>()?,
         endpoints: report.endpoints.into_iter().map(endpoint_from_proto).collect::<Result<_, _>>()?,
         refused: reasons_from_proto("refused", report.refused)?,
+        settled_revision: report.settled_revision,
+        leaving: report.leaving,
     })
 }
 
