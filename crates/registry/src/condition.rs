@@ -26,7 +26,7 @@ pub struct Condition {
     /// Whether it still has to warm up.
     pub is_cold: bool,
     /// Why no new call should go there, while those in flight end.
-    pub drain: Option<Box<Note>>,
+    pub drain: Option<Box<Drain>>,
     /// An operator's word, which holds whatever else is known.
     pub pinned: Option<Box<Override>>,
 }
@@ -40,6 +40,17 @@ pub struct Note {
     pub at: Wall,
     /// Why.
     pub reason: Box<str>,
+}
+
+/// A drain: who wanted it, and since when it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drain {
+    /// Who, when and why.
+    pub note: Note,
+    /// The revision since which no new call should go there: the drain's own, or that of whatever ended
+    /// an override by which calls went there all the same. Who routes by this revision or a later one
+    /// sends none.
+    pub revision: u64,
 }
 
 /// A status by an operator's word.
@@ -128,7 +139,7 @@ impl Condition {
             return (Status::Down, reason.into());
         }
         if let Some(drain) = &self.drain {
-            return (Status::Draining, format!("{}: {}", drain.by, drain.reason).into());
+            return (Status::Draining, format!("{}: {}", drain.note.by, drain.note.reason).into());
         }
         let mut checks = registration.checks.iter().zip(&self.verdicts);
         let failing = checks.find_map(|(check, verdict)| match verdict {

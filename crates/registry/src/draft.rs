@@ -10,8 +10,9 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use identity::{Invalid, Now, duration};
 
 use crate::{
-    Action, Actor, Ask, Cause, Change, Check, Command, Condition, Effect, Error, Instance, LeaseId, Note,
-    OVERRIDE_MAX, OVERRIDE_MIN, Outcome, Override, Pinned, Registration, Registry, Status, Target, Verdict,
+    Action, Actor, Ask, Cause, Change, Check, Command, Condition, Drain, Effect, Error, Instance, LeaseId,
+    Note, OVERRIDE_MAX, OVERRIDE_MIN, Outcome, Override, Pinned, Registration, Registry, Status, Target,
+    Verdict,
     registration::{TEXT_MAX, check_text},
     roll::INSTANCES_MAX,
     timers::Timer,
@@ -221,7 +222,8 @@ impl<'a> Draft<'a> {
             return Err(Error::LastInstance(target));
         }
         let note = Note { by: actor.name.clone(), at: now.wall, reason: reason.clone() };
-        let condition = Condition { drain: Some(Box::new(note)), ..current.condition.clone() };
+        let drain = Some(Box::new(Drain { note, revision: self.revision + 1 }));
+        let condition = Condition { drain, ..current.condition.clone() };
         Ok(self.condition(now, target, condition, Action::Draining, actor, Some(reason)))
     }
 
@@ -340,6 +342,11 @@ impl<'a> Draft<'a> {
     fn put(&mut self, now: Now, target: Target, mut instance: Instance, cause: Cause) -> Outcome {
         instance.settle(now.wall);
         instance.revision = self.revision + 1;
+        // Up to now calls may have gone there, drained or not.
+        let took_calls = self.current(&target).is_none_or(|before| before.status.may_take_calls());
+        if let Some(drain) = instance.condition.drain.as_mut().filter(|_| took_calls) {
+            drain.revision = instance.revision;
+        }
         self.change(now, target, Effect::Put(Arc::new(instance)), cause)
     }
 

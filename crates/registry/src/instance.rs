@@ -77,6 +77,11 @@ impl Status {
             Status::Down => "down",
         }
     }
+
+    /// Whether new calls may go to an instance of this status.
+    pub fn may_take_calls(self) -> bool {
+        matches!(self, Status::Starting | Status::Up)
+    }
 }
 
 impl FromStr for Status {

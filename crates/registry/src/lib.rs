@@ -44,6 +44,7 @@ mod log;
 mod owner;
 mod probes;
 mod protection;
+mod receipt;
 mod registration;
 mod roll;
 mod timers;
@@ -54,7 +55,7 @@ pub use check::{
     CHECK_TIMEOUT_MIN, Check, FAILURE_THRESHOLD, Probe, SUCCESS_THRESHOLD, THRESHOLD_MAX, Verdict, WHY_MAX,
 };
 pub use command::{Ask, Command, Error, Outcome};
-pub use condition::{Condition, Note, OVERRIDE_MAX, OVERRIDE_MIN, Override, Pinned};
+pub use condition::{Condition, Drain, Note, OVERRIDE_MAX, OVERRIDE_MIN, Override, Pinned};
 pub use draft::{Batch, Draft};
 pub use host::{Forbidden, Host};
 pub use instance::{Instance, LeaseId, Status, Target};
@@ -62,6 +63,7 @@ pub use log::{CHANGES_KEPT, Scope, Since};
 pub use owner::Owner;
 pub use probes::{FIRST_WITHIN, Found, Job, NEW_MAX, ProbeStats, Probes, QUICK_MAX, SLOW, SLOW_MAX};
 pub use protection::{Due, LAPSED_MIN, LATE_SHARE, Notice, PROTECTED_MAX, STALLED, Zone};
+pub use receipt::{Conclusion, Drained, SILENCE, Standing, Subscriber, SubscriberKind, UNCOUNTED, conclude};
 pub use registration::{
     CHECKS_MAX, DEREGISTER_AFTER_TTLS, METADATA_KEY_MAX, METADATA_MAX, Metadata, Registration, TEXT_MAX,
     TTL_MAX, TTL_MIN, WARM_UP_MAX, WEIGHT_DEFAULT, WEIGHT_MAX,

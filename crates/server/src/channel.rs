@@ -21,9 +21,11 @@ pub struct Channel(pub(crate) Arc<State>);
 impl Channel {
     /// Follows the registry from what the proxy has already.
     pub fn watch(&self, hello: Hello) -> Subscription {
-        self.0.live.connected(&hello.proxy, &hello.version, clock::now().wall);
+        let now = clock::now();
+        self.0.live.connected(&hello.proxy, &hello.version, now.wall);
+        self.0.subscribers.connected(&hello.proxy, hello.epoch, hello.since, now);
         let revisions = self.0.roll.follow(Scope::All);
-        Subscription { state: self.0.clone(), revisions, seen: hello.since, hello }
+        Subscription { state: self.0.clone(), revisions, seen: hello.since, hello, is_kept: false }
     }
 
     /// Takes a report. The answer means that it is durable.
@@ -42,6 +44,8 @@ pub struct Subscription {
     revisions: Woken,
     seen: Option<u64>,
     hello: Hello,
+    /// Whether it is written down that there is this proxy.
+    is_kept: bool,
 }
 
 impl Subscription {
@@ -50,6 +54,14 @@ impl Subscription {
     /// Changes that came quickly one after the other are one update: a service is sent as it is, not
     /// as it was in between.
     pub async fn next(&mut self) -> Option<Update> {
+        if !self.is_kept {
+            // Whoever has a table may send calls by it for as long as it likes. So before there is one, it
+            // is known for good that there is this proxy.
+            tokio::select! {
+                () = self.state.subscribers.until_kept(&self.hello.proxy) => self.is_kept = true,
+                () = self.state.stopping.cancelled() => return None,
+            }
+        }
         loop {
             // Marked as seen before the registry is read, so that no change falls between the two.
             self.revisions.borrow_and_update();
@@ -67,7 +79,9 @@ impl Subscription {
 
     /// The proxy routes by this revision now.
     pub fn ack(&self, revision: u64) {
-        self.state.live.acknowledged(&self.hello.proxy, revision, clock::now().wall);
+        let now = clock::now();
+        self.state.live.acknowledged(&self.hello.proxy, revision, now.wall);
+        self.state.subscribers.acknowledged(&self.hello.proxy, self.hello.epoch, revision, now);
     }
 
     fn missed(&self) -> Option<Update> {
@@ -94,6 +108,7 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.state.live.disconnected(&self.hello.proxy);
+        self.state.subscribers.disconnected(&self.hello.proxy, self.hello.epoch, clock::now());
     }
 }
 

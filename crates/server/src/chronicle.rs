@@ -11,12 +11,14 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use identity::ProxyId;
 use monitoring::Origin;
-use registry::{Notice, Scope, Since};
+use registry::{Notice, Scope, Since, Standing, Target};
 use storage_events::{AcceptError, Batch, Event, Events, Kind, Query};
 use storage_journal::ReadError;
 use tokio::sync::mpsc;
 use wire::native::{
+    api,
     channel::{Report, Transition},
     problem::{Code, Problem},
 };
@@ -181,6 +183,30 @@ fn breaker(report: &Report, transition: &Transition) -> Event {
 /// An event of a token.
 pub(crate) fn token(action: &str, actor: &str, reason: String) -> Event {
     event(Kind::Token, action, actor, reason)
+}
+
+/// An event of a proxy.
+pub(crate) fn proxy(action: &str, proxy: &ProxyId, actor: &str, reason: String) -> Event {
+    let mut event = event(Kind::Proxy, action, actor, reason);
+    event.details.insert("proxy".to_owned(), proxy.to_string());
+    event
+}
+
+/// The event of a receipt: who drained what, and whether it was safe to kill.
+pub(crate) fn receipt(target: &Target, actor: &str, receipt: &api::Receipt) -> Event {
+    let count = |state: &str| receipt.subscribers.iter().filter(|of| of.state == state).count();
+    let states =
+        Standing::ALL.map(|standing| (standing.as_str().to_owned(), count(standing.as_str()).to_string()));
+    let mut details = BTreeMap::from(states);
+    details.insert("drain_revision".to_owned(), receipt.revision.to_string());
+    details.insert("safe".to_owned(), receipt.safe.to_string());
+    Event {
+        namespace: Some(target.namespace.clone()),
+        service: Some(target.service.clone()),
+        instance: Some(target.instance.clone()),
+        details,
+        ..event(Kind::Instance, "receipt", actor, receipt.reason.clone())
+    }
 }
 
 /// An event of this server.

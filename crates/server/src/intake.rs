@@ -13,7 +13,7 @@ use wire::native::{
     problem::{Code, Problem},
 };
 
-use crate::{chronicle, clock, problems, state::State};
+use crate::{chronicle, clock, problems, state::State, subscribers};
 
 /// Spans of the largest report.
 const SPANS_MAX: usize = 16_384;
@@ -24,6 +24,8 @@ const ROWS_MAX: usize = 65_536;
 pub(crate) async fn accept(state: &Arc<State>, report: Report) -> Result<(), Problem> {
     check(&report)?;
     let now = clock::now();
+    // What it proves does not wait for the disks of the telemetry.
+    state.subscribers.reported(&report, now);
     let origin =
         Origin { source: report.proxy.as_str().into(), epoch: report.epoch, sequence: report.sequence };
     let transitions = chronicle::transitions(&report);
@@ -57,7 +59,11 @@ pub(crate) async fn accept(state: &Arc<State>, report: Report) -> Result<(), Pro
     for accepted in [spans.map(drop), samples.map(drop), told] {
         accepted.map_err(problems::accept)?;
     }
-    state.live.reported(&report, now.wall);
+    if report.leaving {
+        subscribers::farewell(state, &report.proxy).await;
+    } else {
+        state.live.reported(&report, now.wall);
+    }
     state.touch();
     Ok(())
 }
@@ -79,8 +85,8 @@ fn check(report: &Report) -> Result<(), Problem> {
             format!("{field}.received is {}, but sent + sampled_out + dropped is not", intake.received);
         Err(Problem::new(Code::TelemetryMalformed, detail).at(field))
     };
-    if report.spans.len() > SPANS_MAX || report.calls.len() > ROWS_MAX || report.transitions.len() > ROWS_MAX
-    {
+    let rows = [report.calls.len(), report.transitions.len(), report.breakers.len(), report.endpoints.len()];
+    if report.spans.len() > SPANS_MAX || rows.into_iter().any(|rows| rows > ROWS_MAX) {
         let detail = format!("a report holds at most {SPANS_MAX} spans and {ROWS_MAX} rows");
         return Err(Problem::new(Code::TelemetryTooLarge, detail));
     }

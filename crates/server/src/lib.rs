@@ -22,6 +22,7 @@ mod random;
 mod roll;
 mod start;
 mod state;
+mod subscribers;
 mod view;
 mod watchers;
 

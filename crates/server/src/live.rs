@@ -59,6 +59,11 @@ impl Live {
         self.update(proxy, now, |state| state.revision = revision);
     }
 
+    /// A proxy does not count any more.
+    pub(crate) fn forget(&self, proxy: &ProxyId) {
+        self.lock().remove(proxy);
+    }
+
     /// A proxy reported.
     pub(crate) fn reported(&self, report: &Report, now: Wall) {
         self.update(&report.proxy, now, |state| {

@@ -12,7 +12,7 @@ use std::{
 
 use identity::Now;
 use registry::{Actor, Ask, Change, Command, LeaseId, Notice, Outcome, Registry, Scope, Target};
-use storage_catalog::{Catalog, Token};
+use storage_catalog::{Catalog, KnownProxy, ProxyChange, Token};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use wire::native::problem::{Code, Problem};
@@ -55,6 +55,7 @@ enum Request {
     Commands(Vec<Command>, oneshot::Sender<Vec<Decided>>),
     PutToken(Token, oneshot::Sender<Result<(), Problem>>),
     RevokeToken(String, oneshot::Sender<Result<(), Problem>>),
+    KeepProxies(Vec<ProxyChange>, oneshot::Sender<Result<(), Problem>>),
 }
 
 impl Roll {
@@ -63,6 +64,7 @@ impl Roll {
         registry: Registry,
         catalog: Catalog,
         tokens: Vec<Token>,
+        proxies: Vec<KnownProxy>,
     ) -> (Self, mpsc::Receiver<Notice>, tokio::task::JoinHandle<()>) {
         let (queue, requests) = mpsc::channel(QUEUE);
         let (notices, noticed) = mpsc::channel(NOTICES);
@@ -74,6 +76,7 @@ impl Roll {
             registry: registry.clone(),
             catalog: catalog.clone(),
             tokens,
+            proxies,
             watchers: watchers.clone(),
             notices,
         };
@@ -159,6 +162,12 @@ impl Roll {
         self.ask(Request::RevokeToken(id, answer), answered).await
     }
 
+    /// Makes it durable which proxies came and went.
+    pub(crate) async fn keep_proxies(&self, changes: Vec<ProxyChange>) -> Result<(), Problem> {
+        let (answer, answered) = oneshot::channel();
+        self.ask(Request::KeepProxies(changes, answer), answered).await
+    }
+
     async fn ask<T>(
         &self,
         request: Request,
@@ -242,6 +251,7 @@ struct Writer {
     catalog: Arc<Catalog>,
     /// What a snapshot of the catalog holds besides the registry.
     tokens: Vec<Token>,
+    proxies: Vec<KnownProxy>,
     watchers: Arc<Watchers>,
     notices: mpsc::Sender<Notice>,
 }
@@ -332,6 +342,13 @@ impl Writer {
                     }
                     let _ = answer.send(stored.map_err(problems::append));
                 }
+                Request::KeepProxies(changes, answer) => {
+                    let stored = self.catalog.keep_proxies(&changes).await;
+                    if stored.is_ok() {
+                        keep(&mut self.proxies, changes);
+                    }
+                    let _ = answer.send(stored.map_err(problems::append));
+                }
             }
         }
         self.decide(taken).await
@@ -390,13 +407,25 @@ impl Writer {
             return;
         }
         let snapshot = self.registry.read().unwrap_or_else(PoisonError::into_inner).snapshot();
-        let (catalog, tokens) = (self.catalog.clone(), self.tokens.clone());
-        let written = tokio::task::spawn_blocking(move || catalog.snapshot(&snapshot, &tokens)).await;
+        let (catalog, tokens, proxies) = (self.catalog.clone(), self.tokens.clone(), self.proxies.clone());
+        let write = move || catalog.snapshot(&snapshot, &tokens, &proxies);
+        let written = tokio::task::spawn_blocking(write).await;
         let error = match written {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.to_string(),
             Err(error) => error.to_string(),
         };
         tracing::error!(error, "no snapshot of the catalog; the journal goes on growing until one succeeds");
+    }
+}
+
+/// Takes over which proxies came and went.
+fn keep(proxies: &mut Vec<KnownProxy>, changes: Vec<ProxyChange>) {
+    for change in changes {
+        let (ProxyChange::Came(KnownProxy { id, .. }) | ProxyChange::Left(id)) = &change;
+        proxies.retain(|known| known.id != *id);
+        if let ProxyChange::Came(known) = change {
+            proxies.push(known);
+        }
     }
 }

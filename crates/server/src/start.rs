@@ -34,6 +34,7 @@ use crate::{
     pages, problems, random,
     roll::Roll,
     state::State,
+    subscribers::{self, Subscribers},
 };
 
 /// What a server needs to know.
@@ -108,7 +109,7 @@ impl Server {
         let (data, budgets) = (settings.data, settings.budgets);
         let opened = tokio::task::spawn_blocking(move || Stores::open(&data, &budgets)).await;
         let stores = opened.map_err(|error| Problem::new(Code::Internal, error.to_string()))??;
-        let Loaded { registry, tokens, .. } = stores.loaded;
+        let Loaded { registry, tokens, proxies, .. } = stores.loaded;
 
         let access = Arc::new(if settings.require_tokens {
             Access::required(tokens.clone())
@@ -118,13 +119,14 @@ impl Server {
         let stats: Arc<ListenerStats> = Arc::default();
         let stopping = CancellationToken::new();
         let (activity, _) = watch::channel(0_u64);
-        let (roll, noticed, writer) = Roll::start(registry, stores.catalog, tokens);
+        let (roll, noticed, writer) = Roll::start(registry, stores.catalog, tokens, proxies.clone());
         let state = Arc::new(State {
             roll,
             events: stores.events,
             spans: stores.spans,
             samples: stores.samples,
             live: Live::default(),
+            subscribers: Subscribers::restored(clock::mono(), proxies),
             access,
             listener: stats.clone(),
             stopping: stopping.clone(),
@@ -138,6 +140,7 @@ impl Server {
         tokio::spawn(chronicle::take_notice(state.clone(), noticed));
 
         tokio::spawn(retire(state.clone()));
+        tokio::spawn(subscribers::tend(state.clone()));
         let listening = listener::Settings {
             limits: settings.limits,
             tls: tls.clone(),
@@ -183,6 +186,9 @@ impl Server {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::error!(%error, "the listener failed"),
             Err(error) => tracing::error!(%error, "the listener ended early"),
+        }
+        if let Err(problem) = self.state.subscribers.keep(&self.state.roll).await {
+            tracing::error!(%problem, "a proxy that came or went was not written down");
         }
         self.state.roll.close();
         for task in [self.writer, self.chronicler] {

@@ -11,7 +11,7 @@ use storage_spans::Spans;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{access::Access, listener::ListenerStats, live::Live, roll::Roll};
+use crate::{access::Access, listener::ListenerStats, live::Live, roll::Roll, subscribers::Subscribers};
 
 /// The stores, the registry and what is live.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub(crate) struct State {
     pub(crate) samples: Samples,
     /// What the proxies said last.
     pub(crate) live: Live,
+    /// Who may send calls to whom.
+    pub(crate) subscribers: Subscribers,
     /// Who may do what.
     pub(crate) access: Arc<Access>,
     /// What the listener counts.

@@ -16,7 +16,7 @@ use super::{
     Caller, Shared,
     extract::{Answer, Asked},
 };
-use crate::state::State;
+use crate::{live::ProxyState, state::State};
 
 pub(super) fn routes() -> OpenApiRouter<std::sync::Arc<State>> {
     OpenApiRouter::new().routes(routes!(breakers)).routes(routes!(proxies))
@@ -99,7 +99,14 @@ fn endpoint(proxy: &ProxyId, row: &EndpointRow) -> api::Endpoint {
 async fn proxies(Of(state): Shared, Extension(caller): Caller) -> Answer<Json<api::Proxies>> {
     caller.require(Scope::Read, None)?;
     let current = state.roll.read().revision();
-    let proxies = state.live.proxies().into_iter().map(|(proxy, of)| api::Proxy {
+    let mut known = state.live.proxies();
+    // Those that were not heard since the start are known all the same.
+    for silent in state.subscribers.known() {
+        if let Err(at) = known.binary_search_by(|(proxy, _)| proxy.cmp(&silent.id)) {
+            known.insert(at, (silent.id, ProxyState::default()));
+        }
+    }
+    let proxies = known.into_iter().map(|(proxy, of)| api::Proxy {
         proxy: proxy.to_string(),
         version: of.version,
         connected: of.watches > 0,

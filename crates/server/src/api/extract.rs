@@ -135,3 +135,10 @@ pub(crate) fn held_lease(headers: &HeaderMap, body: Option<&str>) -> Result<Opti
 pub(crate) fn invalid(place: &str, why: impl ToString) -> Problem {
     Problem::new(Code::InvalidValue, why.to_string()).at(place)
 }
+
+/// Whether the request is of Bellwether's own command line or console, which look and send no calls. A
+/// page of the console cannot name itself; that a request is of the same origin its browser says.
+pub(crate) fn is_our_own(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    text(header::USER_AGENT.as_str()).starts_with("bellwether/") || text("sec-fetch-site") == "same-origin"
+}

@@ -149,7 +149,7 @@ async fn heartbeat(
 }
 
 /// The lease of the caller; whoever has none speaks as an operator.
-fn held(
+pub(super) fn held(
     caller: &Principal,
     namespace: &Namespace,
     headers: &HeaderMap,

@@ -88,6 +88,13 @@ fn registry(text: &mut Exposition, state: &State) {
             family.count(&[("proxy", proxy.as_str()), ("reason", reason)], *count);
         }
     }
+    text.family("bellwether_proxies_known", "Proxies whose calls a drain waits for.", Type::Gauge)
+        .sample(&[], state.subscribers.known().len() as f64);
+    let (safe, others) = state.subscribers.receipts();
+    let help = "Receipts of drains, by whether they said that it is safe.";
+    let mut family = text.family("bellwether_drain_receipts_total", help, Type::Counter);
+    family.count(&[("safe", "true")], safe);
+    family.count(&[("safe", "false")], others);
 }
 
 fn ledger(text: &mut Exposition, state: &State) {

@@ -7,17 +7,19 @@
 use std::sync::Arc;
 
 use axum::{Extension, Router, routing::get};
-use identity::Namespace;
+use http::HeaderMap;
+use identity::{Namespace, ServiceName};
 use storage_catalog::Scope;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use wire::native::problem::{Code, Problem};
 
-use crate::{access::Principal, listener::Refusal, state::State};
+use crate::{access::Principal, clock, listener::Refusal, state::State};
 
 mod breakers;
 mod bulk;
 mod document;
+mod drain;
 mod events;
 mod extract;
 mod health;
@@ -26,6 +28,7 @@ mod ledger;
 mod metrics;
 mod overview;
 mod pages;
+mod proxies;
 mod red;
 mod registration;
 mod services;
@@ -70,6 +73,8 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .merge(services::routes())
         .merge(instances::routes())
         .merge(bulk::routes())
+        .merge(drain::routes())
+        .merge(proxies::routes())
         .merge(watch::routes())
         .merge(red::routes())
         .merge(traces::routes())
@@ -107,4 +112,28 @@ pub(crate) fn no_such_path(path: &str) -> Problem {
 /// Reads need the scope `read` of the namespace.
 fn may_read(caller: &Principal, namespace: &Namespace) -> Result<(), Problem> {
     caller.require(Scope::Read, Some(namespace))
+}
+
+/// Counts somebody who asks for a service's instances among those who may send calls to them.
+fn polled(
+    state: &State,
+    caller: &Principal,
+    headers: &HeaderMap,
+    namespace: &Namespace,
+    service: &ServiceName,
+) {
+    if extract::is_our_own(headers) {
+        return;
+    }
+    let from = caller.peer.map(|peer| format!("@{}", peer.ip())).unwrap_or_default();
+    let by = format!("{}{from}", caller.name);
+    state.subscribers.polled((namespace, service), &by, clock::now());
+}
+
+/// How a client that follows a service is called among those who may send calls to it.
+fn subscriber(caller: &Principal) -> String {
+    match caller.peer {
+        Some(peer) => format!("{}@{peer}", caller.name),
+        None => caller.name.to_string(),
+    }
 }

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use axum::{Extension, Json, extract::State as Of};
+use http::HeaderMap;
 use identity::{Namespace, ServiceName};
 use registry::{Registry, Status, Target};
 use serde::Deserialize;
@@ -16,7 +17,7 @@ use wire::native::{
 use super::{
     Caller, Shared,
     extract::{Answer, Asked, Named, invalid},
-    may_read, pages,
+    may_read, pages, polled,
 };
 use crate::{clock, state::State, view};
 
@@ -107,8 +108,10 @@ async fn show(
     Extension(caller): Caller,
     Named((namespace, service)): Named<(Namespace, ServiceName)>,
     Asked(query): Asked<ShowQuery>,
+    headers: HeaderMap,
 ) -> Answer<Json<api::Service>> {
     may_read(&caller, &namespace)?;
+    polled(&state, &caller, &headers, &namespace, &service);
     let status = query
         .status
         .as_deref()
@@ -142,8 +145,10 @@ async fn owner(
     Extension(caller): Caller,
     Named((namespace, service)): Named<(Namespace, ServiceName)>,
     Asked(query): Asked<OwnerQuery>,
+    headers: HeaderMap,
 ) -> Answer<Json<api::Owner>> {
     may_read(&caller, &namespace)?;
+    polled(&state, &caller, &headers, &namespace, &service);
     let registry = state.roll.read();
     let view =
         registry.service(&namespace, &service).ok_or_else(|| unknown(&registry, &namespace, &service))?;

@@ -21,10 +21,10 @@ use wire::native::{api, problem::Problem};
 
 use super::{
     Caller, Shared,
-    extract::{Answer, Asked, Named, invalid},
-    may_read, stream,
+    extract::{Answer, Asked, Named, invalid, is_our_own},
+    may_read, stream, subscriber,
 };
-use crate::{clock, state::State, view, watchers::Woken};
+use crate::{clock, state::State, subscribers::Watching, view, watchers::Woken};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
     OpenApiRouter::new().routes(routes!(follow))
@@ -69,7 +69,10 @@ async fn follow(
         Some(service) => Scope::Service(namespace.clone(), service.clone()),
         None => Scope::Namespace(namespace.clone()),
     };
+    let watching =
+        (!is_our_own(&headers)).then(|| Watching::begin(&state, &subscriber(&caller), vec![scope.clone()]));
     let follower = Follower {
+        _watching: watching,
         revisions: state.roll.follow(scope.clone()),
         state,
         scope,
@@ -82,6 +85,8 @@ async fn follow(
 }
 
 struct Follower {
+    /// Counts it among those who may send calls.
+    _watching: Option<Watching>,
     state: Arc<State>,
     revisions: Woken,
     scope: Scope,

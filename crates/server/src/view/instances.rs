@@ -30,7 +30,7 @@ pub(crate) fn instance(
         ttl: registration.ttl.map(duration::format),
         deregister_after: registration.forget_after().map(duration::format),
         warm_up: registration.warm_up.map(duration::format),
-        drain: condition.drain.as_deref().map(note),
+        drain: condition.drain.as_deref().map(|drain| note(&drain.note)),
         overridden: condition.pinned.as_deref().map(overridden),
         protected: registry.is_spared(now, target),
         registered_at: instance.registered_at.to_string(),

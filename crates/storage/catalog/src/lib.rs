@@ -1,4 +1,4 @@
-//! The catalog: instances and tokens, so that they are there again after a crash.
+//! The catalog: instances, tokens and the proxies that are known, so that they are there again after a crash.
 //!
 //! The registry lives in memory anyway, so one durability primitive serves: every change is a record of
 //! the journal, and a snapshot takes the place of old records. Heartbeats never come here; only the
@@ -6,9 +6,9 @@
 //!
 //! **Absent on purpose:** no decisions (the registry makes them), no clock, no async runtime.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use identity::Now;
+use identity::{Now, ProxyId};
 use prost::Message;
 use registry::{Change, Registry, Snapshot};
 use storage_disk::Disk;
@@ -16,12 +16,14 @@ use storage_journal::{
     AppendError, History, Journal, OnDamage, OpenError, Recovery, Settings, SnapshotError, Stats,
 };
 
+mod proxy;
 mod record;
 #[cfg(test)]
 mod tests;
 mod token;
 
-use record::{ChangeRecord, InstanceRecord, SnapshotHead, TokenRecord, TokenRevoked};
+pub use proxy::{KnownProxy, ProxyChange};
+use record::{ChangeRecord, InstanceRecord, ProxyGone, ProxyRecord, SnapshotHead, TokenRecord, TokenRevoked};
 pub use token::{Scope, Token};
 
 /// A snapshot is worth its writing when this much has to be replayed without it: well under a second.
@@ -40,6 +42,8 @@ pub struct Loaded {
     pub registry: Registry,
     /// The tokens that were not revoked.
     pub tokens: Vec<Token>,
+    /// The proxies that have been seen and have not left.
+    pub proxies: Vec<KnownProxy>,
     /// What recovery found.
     pub recovery: Recovery,
 }
@@ -90,6 +94,21 @@ impl Catalog {
         self.journal.append(record::TOKEN_REVOKED, record.encode_to_vec()).await.map(drop)
     }
 
+    /// Makes it durable which proxies have come and gone, all of it or nothing.
+    ///
+    /// # Errors
+    /// Why it is not durable.
+    pub async fn keep_proxies(&self, changes: &[ProxyChange]) -> Result<(), AppendError> {
+        let record = |change: &ProxyChange| match change {
+            ProxyChange::Came(proxy) => (record::PROXY, ProxyRecord::from(proxy).encode_to_vec()),
+            ProxyChange::Left(id) => {
+                (record::PROXY_GONE, ProxyGone { proxy: id.to_string() }.encode_to_vec())
+            }
+        };
+        let records: Vec<_> = changes.iter().map(record).collect();
+        self.journal.append_all(&records).await.map(drop)
+    }
+
     /// Whether so much has been written since the last snapshot that another one is worth it.
     pub fn wants_snapshot(&self) -> bool {
         self.journal.segments().iter().map(|segment| segment.bytes).sum::<u64>() > SNAPSHOT_AFTER_BYTES
@@ -100,12 +119,20 @@ impl Catalog {
     ///
     /// # Errors
     /// Why there is none; the journal is as it was and goes on growing.
-    pub fn snapshot(&self, registry: &Snapshot, tokens: &[Token]) -> Result<(), SnapshotError> {
+    pub fn snapshot(
+        &self,
+        registry: &Snapshot,
+        tokens: &[Token],
+        proxies: &[KnownProxy],
+    ) -> Result<(), SnapshotError> {
         let mut snapshot = self.journal.begin_snapshot()?;
         let head = SnapshotHead { revision: registry.revision };
         snapshot.write(record::SNAPSHOT_HEAD, &head.encode_to_vec())?;
         for token in tokens {
             snapshot.write(record::TOKEN, &TokenRecord::from(token).encode_to_vec())?;
+        }
+        for proxy in proxies {
+            snapshot.write(record::PROXY, &ProxyRecord::from(proxy).encode_to_vec())?;
         }
         for (target, instance) in &registry.instances {
             snapshot.write(record::INSTANCE, &InstanceRecord::new(target, instance).encode_to_vec())?;
@@ -131,11 +158,18 @@ struct Replay {
     /// Made when the snapshot is complete, which the first change or the end says.
     registry: Option<Registry>,
     tokens: Vec<Token>,
+    proxies: BTreeMap<ProxyId, KnownProxy>,
 }
 
 impl Replay {
     fn new(now: Now) -> Self {
-        Self { now, snapshot: Snapshot::default(), registry: None, tokens: Vec::new() }
+        Self {
+            now,
+            snapshot: Snapshot::default(),
+            registry: None,
+            tokens: Vec::new(),
+            proxies: BTreeMap::new(),
+        }
     }
 
     fn take(&mut self, kind: u8, payload: &[u8]) -> Result<(), String> {
@@ -149,6 +183,14 @@ impl Replay {
             record::TOKEN_REVOKED => {
                 let TokenRevoked { id } = decode(payload)?;
                 self.tokens.retain(|token| token.id != id);
+            }
+            record::PROXY => {
+                let proxy = KnownProxy::try_from(decode::<ProxyRecord>(payload)?)?;
+                self.proxies.insert(proxy.id.clone(), proxy);
+            }
+            record::PROXY_GONE => {
+                let ProxyGone { proxy } = decode(payload)?;
+                self.proxies.remove(&proxy.parse::<ProxyId>().map_err(|error| error.to_string())?);
             }
             record::CHANGE => {
                 let change = Change::try_from(decode::<ChangeRecord>(payload)?)?;
@@ -168,7 +210,7 @@ impl Replay {
     fn finish(mut self, recovery: Recovery) -> Loaded {
         self.registry();
         let registry = self.registry.unwrap_or_default();
-        Loaded { registry, tokens: self.tokens, recovery }
+        Loaded { registry, tokens: self.tokens, proxies: self.proxies.into_values().collect(), recovery }
     }
 }
 

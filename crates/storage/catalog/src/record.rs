@@ -11,23 +11,27 @@
 //! | 3 | [`TokenRevoked`] | the journal |
 //! | 4 | [`SnapshotHead`] | the snapshot, first |
 //! | 5 | [`InstanceRecord`] | the snapshot, one for each instance |
+//! | 6 | [`ProxyRecord`] | journal and snapshot |
+//! | 7 | [`ProxyGone`] | the journal |
 
 use std::time::Duration;
 
 use identity::Wall;
 use prost::Message;
 use registry::{
-    Action, Actor, Cause, Change, Check, Condition, Effect, Host, Instance, LeaseId, Note, Override, Probe,
-    Registration, Status, Target, Verdict,
+    Action, Actor, Cause, Change, Check, Condition, Drain, Effect, Host, Instance, LeaseId, Note, Override,
+    Probe, Registration, Status, Target, Verdict,
 };
 
-use crate::{Scope, Token};
+use crate::{KnownProxy, Scope, Token};
 
 pub(crate) const CHANGE: u8 = 1;
 pub(crate) const TOKEN: u8 = 2;
 pub(crate) const TOKEN_REVOKED: u8 = 3;
 pub(crate) const SNAPSHOT_HEAD: u8 = 4;
 pub(crate) const INSTANCE: u8 = 5;
+pub(crate) const PROXY: u8 = 6;
+pub(crate) const PROXY_GONE: u8 = 7;
 
 /// The registry's revision at the snapshot.
 #[derive(Clone, PartialEq, Message)]
@@ -124,6 +128,9 @@ struct InstanceBody {
     drain: Option<NoteBody>,
     #[prost(message, optional, tag = "20")]
     pinned: Option<OverrideBody>,
+    /// Since which revision no new call should go there, with `drain`.
+    #[prost(uint64, tag = "21")]
+    drain_revision: u64,
 }
 
 /// A check, and what it has found out.
@@ -202,6 +209,22 @@ pub(crate) struct TokenRecord {
 pub(crate) struct TokenRevoked {
     #[prost(string, tag = "1")]
     pub(crate) id: String,
+}
+
+/// A proxy that has been seen for the first time.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct ProxyRecord {
+    #[prost(string, tag = "1")]
+    proxy: String,
+    #[prost(fixed64, tag = "2")]
+    since_unix_ns: u64,
+}
+
+/// A proxy that has left, or was forgotten.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct ProxyGone {
+    #[prost(string, tag = "1")]
+    pub(crate) proxy: String,
 }
 
 /// Why a record cannot be read: the journal's checksum held, so it was written by another version.
@@ -308,7 +331,8 @@ impl From<&Instance> for InstanceBody {
             warm_up_ns: registration.warm_up.map(nanos),
             lapsed_unix_ns: condition.lapsed.map(|at| at.0),
             is_cold: condition.is_cold,
-            drain: condition.drain.as_deref().map(NoteBody::from),
+            drain: condition.drain.as_deref().map(|drain| NoteBody::from(&drain.note)),
+            drain_revision: condition.drain.as_deref().map_or(0, |drain| drain.revision),
             pinned: condition.pinned.as_deref().map(OverrideBody::from),
         }
     }
@@ -340,7 +364,11 @@ impl TryFrom<InstanceBody> for Instance {
             lapsed: body.lapsed_unix_ns.or(lapsed_unsaid).map(Wall),
             verdicts,
             is_cold: body.is_cold,
-            drain: body.drain.map(|note| Box::new(note.into())),
+            drain: body.drain.map(|note| {
+                // Where it was not written, the last change is certainly not too early.
+                let known = Some(body.drain_revision).filter(|revision| *revision > 0);
+                Box::new(Drain { note: note.into(), revision: known.unwrap_or(body.revision) })
+            }),
             pinned: body.pinned.map(Override::try_from).transpose()?.map(Box::new),
         };
         Ok(Instance {
@@ -471,5 +499,19 @@ impl TryFrom<TokenRecord> for Token {
             created_at: Wall(record.created_at_unix_ns),
             expires_at: record.expires_at_unix_ns.map(Wall),
         })
+    }
+}
+
+impl From<&KnownProxy> for ProxyRecord {
+    fn from(known: &KnownProxy) -> Self {
+        ProxyRecord { proxy: known.id.to_string(), since_unix_ns: known.since.0 }
+    }
+}
+
+impl TryFrom<ProxyRecord> for KnownProxy {
+    type Error = Unreadable;
+
+    fn try_from(record: ProxyRecord) -> Result<Self, Unreadable> {
+        Ok(KnownProxy { id: record.proxy.parse().map_err(text)?, since: Wall(record.since_unix_ns) })
     }
 }

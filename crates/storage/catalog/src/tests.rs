@@ -55,6 +55,14 @@ fn token(id: &str) -> Token {
     }
 }
 
+fn proxy(id: &str) -> KnownProxy {
+    KnownProxy { id: id.parse().unwrap(), since: Wall(5) }
+}
+
+fn came(id: &str) -> ProxyChange {
+    ProxyChange::Came(proxy(id))
+}
+
 fn open(disk: &FaultyDisk) -> (Catalog, Loaded) {
     Catalog::open(Arc::new(disk.clone()), Path::new(FOLDER), now()).unwrap()
 }
@@ -85,12 +93,15 @@ async fn what_was_acknowledged_is_there_after_losing_everything_unsynced() {
     catalog.put_token(&token("t1")).await.unwrap();
     catalog.put_token(&token("t2")).await.unwrap();
     catalog.revoke_token("t1").await.unwrap();
+    let changes = [came("p1"), came("p2"), ProxyChange::Left("p1".parse().unwrap())];
+    catalog.keep_proxies(&changes).await.unwrap();
 
     let (_catalog, loaded) = open(&disk.crash());
     same(&loaded.registry, &registry);
     assert_eq!(loaded.registry.instance(&target("a")).unwrap().lease, LeaseId(3));
     assert_eq!(loaded.tokens, [token("t2")]);
-    assert_eq!(loaded.recovery.records, 7);
+    assert_eq!(loaded.proxies, [proxy("p2")]);
+    assert_eq!(loaded.recovery.records, 10);
     assert!(loaded.registry.next_deadline() > Some(now().mono), "leases begin anew");
 }
 
@@ -102,13 +113,14 @@ async fn a_snapshot_holds_everything_and_changes_go_on_after_it() {
         apply(&catalog, &mut registry, register(instance, 80, lease)).await.unwrap();
     }
     catalog.put_token(&token("t1")).await.unwrap();
-    catalog.snapshot(&registry.snapshot(), &[token("t1")]).unwrap();
+    catalog.snapshot(&registry.snapshot(), &[token("t1")], &[proxy("p1")]).unwrap();
     apply(&catalog, &mut registry, register("b", 99, 3)).await.unwrap();
 
     let (catalog, loaded) = open(&disk.crash());
     same(&loaded.registry, &registry);
     assert_eq!(loaded.registry.complete_after(), 2, "watchers from before the snapshot need another one");
     assert_eq!((loaded.tokens.len(), loaded.recovery.records), (1, 1));
+    assert_eq!(loaded.proxies, [proxy("p1")]);
     drop(catalog);
 }
 
@@ -158,7 +170,7 @@ async fn everything_that_is_known_of_an_instance_survives() {
     assert!(known.condition.drain.is_some() && known.condition.pinned.is_some() && known.condition.is_cold);
     let (catalog, loaded) = open(&disk.crash());
     same(&loaded.registry, &registry);
-    catalog.snapshot(&loaded.registry.snapshot(), &[]).unwrap();
+    catalog.snapshot(&loaded.registry.snapshot(), &[], &[]).unwrap();
     drop(catalog);
     same(&open(&disk.crash()).1.registry, &registry);
 }

@@ -7,6 +7,7 @@
 mod calls;
 mod checks;
 mod discovery;
+mod drain;
 mod events;
 mod operation;
 mod registration;
@@ -20,6 +21,7 @@ pub use discovery::{
     Change, Instance, InstanceCounts, Namespaces, Note, Override, Owner, Service, ServiceEntry, Services,
     WatchSnapshot,
 };
+pub use drain::{DrainBody, Receipt, Subscriber};
 pub use events::{Event, Events};
 pub use operation::{
     BreakerState, FailingStore, Ledger, Ledgers, Overview, OverviewEdge, OverviewService, Server,

@@ -155,6 +155,14 @@ table! {
         "The service is known, but none of its instances may take calls now.",
         "see why with `bellwether service show`",
         "GET …/services/cart/owner?key=42 while all instances are down";
+    NoSuchProxy = 1121, 404, NotFound, "No such proxy",
+        "No proxy with this id is known: it never came, it has said goodbye, or it was forgotten.",
+        "list the known ones with `bellwether proxy list`",
+        "DELETE /bellwether/v1/proxies/gateway@gone:8000";
+    ProxyConnected = 1122, 409, Failed, "The proxy is connected",
+        "Who forgets a proxy says that it sends no calls any more. This one follows the registry right now, so it may.",
+        "stop the proxy; it then leaves by itself",
+        "bellwether proxy forget gateway@host:8000 while it runs";
 
     // 12: access
     TokenMissing = 1201, 401, Denied, "A token is needed",

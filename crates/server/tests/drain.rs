@@ -1,0 +1,489 @@
+//! Draining from outside, over real sockets, with proxies that say what the test wants them to. Each test's
+//! name is the claim.
+
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
+
+use std::{net::TcpListener, path::Path, time::Duration};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use identity::Wall;
+use serde_json::{Value as Json, json};
+use server::{Server, Settings, Subscription};
+use wire::native::channel::{EndpointRow, Hello, Intake, Report};
+
+const CART: &str = "/bellwether/v1/namespaces/default/services/cart";
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn start(data: &Path) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    Server::start(Settings::new(listener, data.to_path_buf())).await.unwrap()
+}
+
+/// A server with two instances of `cart`.
+async fn with_cart(data: &Path) -> Server {
+    let server = start(data).await;
+    for instance in ["a", "b"] {
+        register(&server, instance).await;
+    }
+    server
+}
+
+async fn register(server: &Server, instance: &str) {
+    let path = format!("{CART}/instances/{instance}");
+    let (status, body) = ask(server, Method::PUT, &path, r#"{"address":"10.0.0.7","port":80}"#).await;
+    assert!(status.is_success(), "{body}");
+}
+
+async fn send(
+    server: &Server,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Response<Incoming> {
+    let address = server.local_addr();
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let mut request = Request::builder().method(method).uri(path).header("host", address.to_string());
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let body = Full::new(Bytes::copy_from_slice(body.as_bytes()));
+    sender.send_request(request.body(body).unwrap()).await.unwrap()
+}
+
+/// Asks like the command line does.
+async fn ask(server: &Server, method: Method, path: &str, body: &str) -> (StatusCode, Json) {
+    json_of(send(server, method, path, &[("user-agent", "bellwether/test")], body).await).await
+}
+
+async fn json_of(response: Response<Incoming>) -> (StatusCode, Json) {
+    let status = response.status();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap_or(Json::Null))
+}
+
+/// The receipt for `a` after at most `timeout`.
+async fn drain(server: &Server, timeout: &str) -> Json {
+    let body = json!({ "timeout": timeout, "reason": "new kernel" }).to_string();
+    let (status, receipt) = ask(server, Method::POST, &format!("{CART}/instances/a/drain"), &body).await;
+    assert_eq!(status, 200, "{receipt}");
+    receipt
+}
+
+/// A drain of `a` that is waited for, as a stream.
+struct Waiting(Incoming, String);
+
+impl Waiting {
+    async fn begin(server: &Server, timeout: &str) -> Self {
+        let body = json!({ "timeout": timeout }).to_string();
+        let headers = [("accept", "text/event-stream"), ("user-agent", "bellwether/test")];
+        let response =
+            send(server, Method::POST, &format!("{CART}/instances/a/drain"), &headers, &body).await;
+        assert_eq!(response.status(), 200);
+        Waiting(response.into_body(), String::new())
+    }
+
+    async fn next(&mut self) -> Option<(String, Json)> {
+        loop {
+            if let Some((event, rest)) = self.1.split_once("\n\n") {
+                let field =
+                    |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+                let found = field("event:").zip(field("data:"));
+                let found = found.map(|(name, data)| (name.to_owned(), serde_json::from_str(data).unwrap()));
+                self.1 = rest.to_owned();
+                match found {
+                    Some(found) => return Some(found),
+                    None => continue,
+                }
+            }
+            let frame = tokio::time::timeout(PATIENCE, self.0.frame()).await.unwrap()?.unwrap();
+            self.1.push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap());
+        }
+    }
+
+    /// Waits for a picture in which `p` stands like this.
+    async fn until(&mut self, state: &str) -> Json {
+        self.until_so(state, None).await
+    }
+
+    /// The same, with so many calls in flight.
+    async fn until_so(&mut self, state: &str, in_flight: Option<u32>) -> Json {
+        loop {
+            let (name, picture) = self.next().await.expect("the stream goes on");
+            assert_eq!(name, "progress", "{picture}");
+            assert_eq!(picture["safe"], false, "{picture}");
+            let one = &picture["subscribers"][0];
+            if one["state"] == state && in_flight.is_none_or(|calls| one["in_flight"] == calls) {
+                return picture;
+            }
+        }
+    }
+
+    /// Waits for the receipt, which is the last.
+    async fn receipt(mut self) -> Json {
+        loop {
+            let (name, receipt) = self.next().await.expect("the stream goes on");
+            if name == "receipt" {
+                assert_eq!(self.next().await, None);
+                return receipt;
+            }
+        }
+    }
+}
+
+/// A proxy that says what it is told to say.
+struct Fake {
+    id: &'static str,
+    epoch: u64,
+    sequence: u64,
+    watch: Option<Subscription>,
+    revision: u64,
+}
+
+impl Fake {
+    /// Connects, and knows what there is.
+    async fn connect(server: &Server, id: &'static str, epoch: u64) -> Self {
+        let mut fake = Fake { id, epoch, sequence: 0, watch: None, revision: 0 };
+        fake.reconnect(server, None).await;
+        fake.follow().await;
+        fake
+    }
+
+    async fn reconnect(&mut self, server: &Server, since: Option<u64>) {
+        let hello = Hello { proxy: self.id.parse().unwrap(), epoch: self.epoch, version: "0".into(), since };
+        self.watch = Some(server.channel().watch(hello));
+    }
+
+    /// Takes the next table, and acknowledges it.
+    async fn follow(&mut self) {
+        let watch = self.watch.as_mut().unwrap();
+        self.revision = tokio::time::timeout(PATIENCE, watch.next()).await.unwrap().unwrap().revision;
+        watch.ack(self.revision);
+    }
+
+    fn say(&mut self, settled: u64, in_flight: u32) -> Report {
+        self.sequence += 1;
+        Report {
+            proxy: self.id.parse().unwrap(),
+            epoch: self.epoch,
+            sequence: self.sequence,
+            at: Wall(1_700_000_000_000_000_000),
+            revision: self.revision,
+            spans_intake: Intake::default(),
+            spans: vec![],
+            calls_intake: Intake::default(),
+            calls: vec![],
+            breakers: vec![],
+            transitions: vec![],
+            endpoints: vec![EndpointRow {
+                namespace: "default".parse().unwrap(),
+                service: "cart".parse().unwrap(),
+                instance: "a".parse().unwrap(),
+                in_flight,
+                ejected: String::new(),
+            }],
+            refused: vec![],
+            settled_revision: settled,
+            leaving: false,
+        }
+    }
+
+    async fn report(&mut self, server: &Server, settled: u64, in_flight: u32) {
+        let report = self.say(settled, in_flight);
+        server.channel().report(report).await.unwrap();
+    }
+
+    async fn leave(&mut self, server: &Server) {
+        let report = Report { leaving: true, ..self.say(self.revision, 0) };
+        server.channel().report(report).await.unwrap();
+    }
+}
+
+fn states(receipt: &Json) -> Vec<(&str, &str)> {
+    let all = receipt["subscribers"].as_array().unwrap();
+    all.iter().map(|one| (one["subscriber"].as_str().unwrap(), one["state"].as_str().unwrap())).collect()
+}
+
+#[tokio::test]
+async fn an_instance_that_nobody_subscribes_to_is_safe_at_once_and_the_receipt_is_an_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = with_cart(folder.path()).await;
+    let receipt = drain(&server, "20s").await;
+    assert_eq!((&receipt["safe"], &receipt["revision"]), (&json!(true), &json!(3)), "{receipt}");
+    assert_eq!((&receipt["instance"], states(&receipt).len()), (&json!("a"), 0));
+    let (_, instance) = ask(&server, Method::GET, &format!("{CART}/instances/a"), "").await;
+    assert_eq!(instance["status"], "draining");
+    assert!(instance["reason"].as_str().unwrap().contains("new kernel"), "{instance}");
+    let (_, events) = ask(&server, Method::GET, "/bellwether/v1/events?kind=instance", "").await;
+    let event =
+        events["events"].as_array().unwrap().iter().find(|event| event["action"] == "receipt").unwrap();
+    assert_eq!((&event["details"]["safe"], &event["actor"]), (&json!("true"), &json!("operator")));
+}
+
+#[tokio::test]
+async fn the_last_instance_is_drained_by_force_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    register(&server, "a").await;
+    let path = format!("{CART}/instances/a/drain");
+    let (status, problem) = ask(&server, Method::POST, &path, "").await;
+    assert_eq!((status.as_u16(), &problem["code"]), (409, &json!("BW-1107")), "{problem}");
+    let (status, receipt) = ask(&server, Method::POST, &path, r#"{"force":true}"#).await;
+    assert_eq!((status.as_u16(), &receipt["safe"]), (200, &json!(true)), "{receipt}");
+}
+
+#[tokio::test]
+async fn bad_input_names_the_field_and_drains_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = with_cart(folder.path()).await;
+    let path = format!("{CART}/instances/a/drain");
+    let long = format!(r#"{{"reason":"{}"}}"#, "x".repeat(2_000));
+    let cases = [
+        (path.as_str(), r#"{"timeout":"soon"}"#, 400, "/timeout"),
+        (&path, r#"{"timeout":"2h"}"#, 400, "/timeout"),
+        (&path, r#"{"tiemout":"2s"}"#, 400, "/tiemout"),
+        (&path, r#"{"force":"yes"}"#, 400, "/force"),
+        (&path, r#"{"lease_id":"1"}"#, 400, "/lease_id"),
+        (&path, r#"{"lease_id":"00000000000000ff"}"#, 409, "BW-1103"),
+        (&path, r#"{"reason":"a\u0000b"}"#, 400, "/reason"),
+        (&path, &long, 400, "/reason"),
+        (&path, r#"{"force":true"#, 400, "BW-1002"),
+        (&path, "\u{0}", 400, "BW-1002"),
+        ("/bellwether/v1/namespaces/default/services/cart/instances/c/drain", "", 404, "BW-1102"),
+        ("/bellwether/v1/namespaces/default/services/Cart/instances/a/drain", "", 400, "service"),
+        ("/bellwether/v1/namespaces/default/services/cart/instances/a%2Fb/drain", "", 400, "instance id"),
+        ("/bellwether/v1/namespaces/default/services/cart/instances/%ff/drain", "", 400, "UTF-8"),
+    ];
+    for (path, body, status, says) in cases {
+        let (got, problem) = ask(&server, Method::POST, path, body).await;
+        assert_eq!(got.as_u16(), status, "{path} {body}: {problem}");
+        assert!(problem.to_string().contains(says), "{path} {body}: {says} is not in {problem}");
+    }
+    let (_, service) = ask(&server, Method::GET, CART, "").await;
+    assert_eq!((&service["instances"][0]["status"], &service["revision"]), (&json!("up"), &json!(2)));
+}
+
+#[tokio::test]
+async fn a_proxy_quiesces_when_it_reports_that_no_call_can_be_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = with_cart(folder.path()).await;
+    let mut proxy = Fake::connect(&server, "p", 1).await;
+    proxy.report(&server, 2, 1).await;
+    let mut waiting = Waiting::begin(&server, "20s").await;
+    let begun = waiting.until("unacknowledged").await;
+    assert_eq!(begun["subscribers"][0]["in_flight"], 1, "{begun}");
+    proxy.follow().await;
+    assert_eq!(proxy.revision, 3);
+    waiting.until("acked").await;
+    // A call that began before may still choose the instance, though none is there now.
+    proxy.report(&server, 2, 0).await;
+    waiting.until_so("acked", Some(0)).await;
+    // All calls know now, and one of them is there.
+    proxy.report(&server, 3, 1).await;
+    waiting.until_so("acked", Some(1)).await;
+    proxy.report(&server, 3, 0).await;
+    let receipt = waiting.receipt().await;
+    assert_eq!((&receipt["safe"], states(&receipt)), (&json!(true), vec![("p", "quiesced")]), "{receipt}");
+}
+
+#[tokio::test]
+async fn a_proxy_that_cannot_be_reached_stands_in_the_way_also_after_a_restart_of_the_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = with_cart(folder.path()).await;
+    let mut proxy = Fake::connect(&server, "p", 1).await;
+    proxy.report(&server, 2, 0).await;
+    proxy.watch = None;
+    let receipt = drain(&server, "10ms").await;
+    assert_eq!(
+        (&receipt["safe"], states(&receipt)),
+        (&json!(false), vec![("p", "unreachable")]),
+        "{receipt}"
+    );
+    assert!(receipt["reason"].as_str().unwrap().contains("proxy p is unreachable"), "{receipt}");
+    server.shutdown().await;
+
+    let server = start(folder.path()).await;
+    let receipt = drain(&server, "10ms").await;
+    assert_eq!(
+        (&receipt["safe"], states(&receipt)),
+        (&json!(false), vec![("p", "unreachable")]),
+        "{receipt}"
+    );
+    assert_eq!(receipt["revision"], 3, "it is the same drain");
+    let (_, proxies) = ask(&server, Method::GET, "/bellwether/v1/proxies", "").await;
+    assert_eq!(
+        (&proxies["proxies"][0]["proxy"], &proxies["proxies"][0]["connected"]),
+        (&json!("p"), &json!(false))
+    );
+
+    // It comes back with what it knew, and learns of the drain.
+    let waiting = Waiting::begin(&server, "20s").await;
+    proxy.reconnect(&server, Some(2)).await;
+    proxy.follow().await;
+    proxy.report(&server, 3, 0).await;
+    let receipt = waiting.receipt().await;
+    assert_eq!((&receipt["safe"], states(&receipt)), (&json!(true), vec![("p", "quiesced")]), "{receipt}");
+}
+
+#[tokio::test]
+async fn what_an_earlier_process_of_a_proxy_proved_does_not_speak_for_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = with_cart(folder.path()).await;
+    let mut first = Fake::connect(&server, "p", 1).await;
+    first.report(&server, 9, 0).await;
+    // Two processes with the same id: both have to quiesce.
+    let mut second = Fake::connect(&server, "p", 2).await;
+    second.report(&server, 2, 4).await;
+    let receipt = drain(&server, "10ms").await;
+    assert_eq!(
+        (&receipt["safe"], &receipt["subscribers"][0]["in_flight"]),
+        (&json!(false), &json!(4)),
+        "{receipt}"
+    );
+    first.watch = None;
+    second.follow().await;
+    second.report(&server, 3, 0).await;
+    assert_eq!(drain(&server, "20s").await["safe"], true);
+    // The third begins anew: what the second proved does not hold for it.
+    second.watch = None;
+    let _third = Fake::connect(&server, "p", 3).await;
+    let receipt = drain(&server, "10ms").await;
+    assert_eq!((&receipt["safe"], states(&receipt)), (&json!(false), vec![("p", "acked")]), "{receipt}");
+}
+
+#[tokio::test]
+async fn a_proxy_that_says_goodbye_counts_no_more_not_even_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = with_cart(folder.path()).await;
+    let mut proxy = Fake::connect(&server, "p", 1).await;
+    proxy.leave(&server).await;
+    // The stream outlives the farewell, and says one thing more.
+    proxy.watch.as_ref().unwrap().ack(2);
+    proxy.watch = None;
+    assert_eq!(states(&drain(&server, "20s").await), []);
+    server.shutdown().await;
+    let server = start(folder.path()).await;
+    let receipt = drain(&server, "20s").await;
+    assert_eq!((&receipt["safe"], states(&receipt)), (&json!(true), vec![]), "{receipt}");
+    let (_, events) = ask(&server, Method::GET, "/bellwether/v1/events?kind=proxy", "").await;
+    assert_eq!(events["events"][0]["action"], "left", "{events}");
+}
+
+#[tokio::test]
+async fn an_operator_forgets_a_proxy_that_will_not_come_back_and_none_that_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = with_cart(folder.path()).await;
+    let mut proxy = Fake::connect(&server, "p", 1).await;
+    let forget = async |id: &str| {
+        let (status, body) = ask(&server, Method::DELETE, &format!("/bellwether/v1/proxies/{id}"), "").await;
+        (status.as_u16(), body["code"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(forget("p").await, (409, "BW-1122".to_owned()));
+    assert_eq!(forget("q").await, (404, "BW-1121".to_owned()));
+    assert_eq!(forget("a%20b").await.0, 400);
+    proxy.watch = None;
+    assert_eq!(forget("p").await, (204, String::new()));
+    assert_eq!(forget("p").await, (404, "BW-1121".to_owned()));
+    assert_eq!(drain(&server, "20s").await["safe"], true);
+    // Whoever comes back after all counts again.
+    proxy.reconnect(&server, Some(2)).await;
+    assert_eq!(drain(&server, "10ms").await["safe"], false);
+}
+
+#[tokio::test]
+async fn watchers_and_pollers_stand_in_the_way_and_our_own_command_line_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = with_cart(folder.path()).await;
+    for path in ["watch?service=cart", "watch", "watch?service=other"] {
+        let path = format!("/bellwether/v1/namespaces/default/{path}");
+        let watch = send(&server, Method::GET, &path, &[], "").await;
+        let receipt = drain(&server, "10ms").await;
+        let concerned = !path.ends_with("other");
+        assert_eq!(receipt["safe"], !concerned, "{path}: {receipt}");
+        if concerned {
+            let one = &receipt["subscribers"][0];
+            assert_eq!(
+                (&one["kind"], &one["state"]),
+                (&json!("watch"), &json!("unacknowledged")),
+                "{receipt}"
+            );
+            // It counts as long as it is connected.
+            let waiting = Waiting::begin(&server, "20s").await;
+            drop(watch);
+            assert_eq!(waiting.receipt().await["safe"], true);
+        }
+    }
+    let own = [("user-agent", "bellwether/0.1.0")];
+    let _watch = send(&server, Method::GET, "/bellwether/v1/namespaces/default/watch", &own, "").await;
+    send(&server, Method::GET, CART, &[("sec-fetch-site", "same-origin")], "").await;
+    assert_eq!(drain(&server, "20s").await["safe"], true);
+    for path in [CART.to_owned(), format!("{CART}/owner?key=k")] {
+        assert_eq!(send(&server, Method::GET, &path, &[("user-agent", "curl/8")], "").await.status(), 200);
+        let receipt = drain(&server, "10ms").await;
+        let one = &receipt["subscribers"][0];
+        assert_eq!(
+            (&one["kind"], &one["subscriber"]),
+            (&json!("poll"), &json!("operator@127.0.0.1")),
+            "{receipt}"
+        );
+        assert_eq!((&receipt["safe"], receipt["subscribers"].as_array().unwrap().len()), (&json!(false), 1));
+    }
+}
+
+#[tokio::test]
+async fn a_drain_that_ends_while_it_is_waited_for_is_not_safe_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = with_cart(folder.path()).await;
+    let _proxy = Fake::connect(&server, "p", 1).await;
+    let mut waiting = Waiting::begin(&server, "20s").await;
+    waiting.until("unacknowledged").await;
+    register(&server, "a").await;
+    let receipt = waiting.receipt().await;
+    assert_eq!(receipt["safe"], false);
+    assert!(receipt["reason"].as_str().unwrap().contains("another process"), "{receipt}");
+
+    let mut waiting = Waiting::begin(&server, "20s").await;
+    waiting.until("unacknowledged").await;
+    server.shutdown().await;
+    let receipt = waiting.receipt().await;
+    assert!(receipt["reason"].as_str().unwrap().contains("stopping"), "{receipt}");
+    let server = start(folder.path()).await;
+    let (_, instance) = ask(&server, Method::GET, &format!("{CART}/instances/a"), "").await;
+    assert_eq!(instance["status"], "draining", "the drain stays");
+}
+
+#[tokio::test]
+async fn an_instance_that_goes_while_it_drains_is_waited_for_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = with_cart(folder.path()).await;
+    let mut proxy = Fake::connect(&server, "p", 1).await;
+    proxy.report(&server, 2, 1).await;
+    let mut waiting = Waiting::begin(&server, "20s").await;
+    waiting.until("unacknowledged").await;
+    assert_eq!(ask(&server, Method::DELETE, &format!("{CART}/instances/a"), "").await.0, 204);
+    proxy.follow().await;
+    waiting.until("acked").await;
+    proxy.report(&server, proxy.revision, 0).await;
+    assert_eq!(waiting.receipt().await["safe"], true);
+}
+
+#[tokio::test]
+async fn whoever_goes_away_ends_the_waiting_and_not_the_drain() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = with_cart(folder.path()).await;
+    let _proxy = Fake::connect(&server, "p", 1).await;
+    let mut waiting = Waiting::begin(&server, "1h").await;
+    waiting.until("unacknowledged").await;
+    drop(waiting);
+    let (_, instance) = ask(&server, Method::GET, &format!("{CART}/instances/a"), "").await;
+    assert_eq!(instance["status"], "draining");
+    // Nobody who waits holds up the stop.
+    tokio::time::timeout(PATIENCE, server.shutdown()).await.unwrap();
+}
