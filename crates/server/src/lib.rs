@@ -17,6 +17,7 @@ mod intake;
 pub mod listener;
 mod live;
 mod pages;
+mod prober;
 mod problems;
 mod random;
 mod roll;

@@ -123,6 +123,13 @@ impl Roll {
         answered.await.map_err(|_| problems::stopping())
     }
 
+    /// Has commands decided and made durable, and waits for nothing: what became of them is seen in the
+    /// registry.
+    pub(crate) fn tell(&self, commands: Vec<Command>) -> Result<(), Problem> {
+        let (answer, _) = oneshot::channel();
+        self.enqueue(Request::Commands(commands, answer))
+    }
+
     /// What a command would do.
     pub(crate) fn try_out(&self, command: Command) -> Result<Outcome, Problem> {
         self.read().draft().apply(clock::now(), command).map_err(problems::registry)

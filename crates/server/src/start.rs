@@ -31,7 +31,7 @@ use crate::{
     chronicle, clock,
     listener::{self, BodyRule, Hosts, Limits, ListenerStats, Tls, TlsFiles},
     live::Live,
-    pages, problems, random,
+    pages, prober, problems, random,
     roll::Roll,
     state::State,
     subscribers::{self, Subscribers},
@@ -86,6 +86,7 @@ pub struct Server {
     serving: JoinHandle<std::io::Result<listener::Stopped>>,
     writer: JoinHandle<()>,
     chronicler: JoinHandle<()>,
+    prober: JoinHandle<()>,
     /// Held until everything is written.
     _folder: DataFolder,
 }
@@ -128,6 +129,7 @@ impl Server {
             live: Live::default(),
             subscribers: Subscribers::restored(clock::mono(), proxies),
             access,
+            probes: Arc::default(),
             listener: stats.clone(),
             stopping: stopping.clone(),
             activity,
@@ -141,6 +143,8 @@ impl Server {
 
         tokio::spawn(retire(state.clone()));
         tokio::spawn(subscribers::tend(state.clone()));
+        let prober = prober::run(state.roll.clone(), state.probes.clone(), state.stopping.clone());
+        let prober = tokio::spawn(prober);
         let listening = listener::Settings {
             limits: settings.limits,
             tls: tls.clone(),
@@ -151,7 +155,7 @@ impl Server {
         let serving = tokio::spawn(listener::serve(settings.listener, app(&state), listening, stopping));
         let started = format!("version {} on {address}", env!("CARGO_PKG_VERSION"));
         chronicle::record(&state, chronicle::server("started", started)).await;
-        Ok(Self { address, state, tls, serving, writer, chronicler, _folder: stores.folder })
+        Ok(Self { address, state, tls, serving, writer, chronicler, prober, _folder: stores.folder })
     }
 
     /// The address that is served.
@@ -191,7 +195,7 @@ impl Server {
             tracing::error!(%problem, "a proxy that came or went was not written down");
         }
         self.state.roll.close();
-        for task in [self.writer, self.chronicler] {
+        for task in [self.prober, self.writer, self.chronicler] {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a task ended early");
             }

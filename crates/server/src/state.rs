@@ -11,7 +11,9 @@ use storage_spans::Spans;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{access::Access, listener::ListenerStats, live::Live, roll::Roll, subscribers::Subscribers};
+use crate::{
+    access::Access, listener::ListenerStats, live::Live, prober, roll::Roll, subscribers::Subscribers,
+};
 
 /// The stores, the registry and what is live.
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub(crate) struct State {
     pub(crate) subscribers: Subscribers,
     /// Who may do what.
     pub(crate) access: Arc<Access>,
+    /// What the prober counts.
+    pub(crate) probes: Arc<prober::Figures>,
     /// What the listener counts.
     pub(crate) listener: Arc<ListenerStats>,
     /// Cancelled when the server stops, so that long answers end.

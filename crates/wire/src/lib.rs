@@ -2,4 +2,5 @@
 //!
 //! **Absent on purpose:** no sockets, no files, no clock.
 
+pub mod grpc_health;
 pub mod native;

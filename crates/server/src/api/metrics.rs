@@ -27,6 +27,7 @@ async fn metrics(Of(state): Shared, Extension(caller): Caller) -> Answer<impl In
     let mut text = Exposition::new();
     calls(&mut text, &state);
     registry(&mut text, &state);
+    state.probes.expose(&mut text);
     ledger(&mut text, &state);
     storage(&mut text, &state);
     listener(&mut text, &state);
