@@ -12,10 +12,7 @@ use identity::{Invalid, Now, duration};
 use crate::{
     Action, Actor, Ask, Cause, Change, Check, Command, Condition, Drain, Effect, Error, Instance, LeaseId,
     Note, OVERRIDE_MAX, OVERRIDE_MIN, Outcome, Override, Pinned, Registration, Registry, Status, Target,
-    Verdict,
-    registration::{TEXT_MAX, check_text},
-    roll::INSTANCES_MAX,
-    timers::Timer,
+    Verdict, check_reason, roll::INSTANCES_MAX, timers::Timer,
 };
 
 /// Decisions upon a registry that are not in it yet.
@@ -58,6 +55,7 @@ impl<'a> Draft<'a> {
                 self.register(now, target, *registration, lease, held, actor)
             }
             Ask::Deregister { held, reason } => {
+                check_reason(&reason)?;
                 self.held(&target, held)?;
                 let cause = Cause { action: Action::Deregistered, actor, reason };
                 Ok(self.change(now, target, Effect::Removed, cause))
@@ -68,6 +66,7 @@ impl<'a> Draft<'a> {
             }
             Ask::Drain { held, force, reason } => self.drain(now, target, held, force, actor, reason),
             Ask::Undrain { held, reason } => {
+                check_reason(&reason)?;
                 let current = self.held(&target, held)?;
                 if current.condition.drain.is_none() {
                     return Ok(self.unchanged(&target));
@@ -77,6 +76,7 @@ impl<'a> Draft<'a> {
             }
             Ask::Override { status, lasts, reason } => self.pin(now, target, status, lasts, actor, reason),
             Ask::Release { reason } => {
+                check_reason(&reason)?;
                 let current = self.held(&target, None)?;
                 if current.condition.pinned.is_none() {
                     return Ok(self.unchanged(&target));
@@ -213,7 +213,7 @@ impl<'a> Draft<'a> {
         actor: Actor,
         reason: Box<str>,
     ) -> Result<Outcome, Error> {
-        check_text("reason", &reason, TEXT_MAX)?;
+        check_reason(&reason)?;
         let current = self.held(&target, held)?;
         if current.condition.drain.is_some() {
             return Ok(self.unchanged(&target));
@@ -236,11 +236,18 @@ impl<'a> Draft<'a> {
         actor: Actor,
         reason: Box<str>,
     ) -> Result<Outcome, Error> {
-        check_text("reason", &reason, TEXT_MAX)?;
+        check_reason(&reason)?;
         if let Some(lasts) = lasts.filter(|lasts| *lasts < OVERRIDE_MIN || *lasts > OVERRIDE_MAX) {
             return Err(Invalid::new("for", &duration::format(lasts), "from 1s to 30d").into());
         }
         let current = self.held(&target, None)?;
+        let known = current.condition.pinned.as_deref();
+        let is_same = |of: &Override| {
+            (of.status, &of.note.by, &of.note.reason, of.until) == (status, &actor.name, &reason, None)
+        };
+        if lasts.is_none() && known.is_some_and(is_same) {
+            return Ok(self.unchanged(&target));
+        }
         let note = Note { by: actor.name.clone(), at: now.wall, reason: reason.clone() };
         let until = lasts.map(|lasts| now.wall + lasts);
         let pinned = Some(Box::new(Override { status, note, until }));

@@ -125,6 +125,14 @@ impl Registration {
     }
 }
 
+/// Checks the bounds of a reason that somebody gives for what he asks.
+///
+/// # Errors
+/// It is too long, or holds control characters.
+pub fn check_reason(reason: &str) -> Result<(), Invalid> {
+    check_text("reason", reason, TEXT_MAX)
+}
+
 pub(crate) fn check_text(what: &'static str, value: &str, max: usize) -> Result<(), Invalid> {
     if value.len() > max {
         let rule = if max == TEXT_MAX { "at most 1024 bytes" } else { "at most 128 bytes" };

@@ -48,6 +48,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Asked<T> {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Answer<Self> {
+        readable(parts.uri.query().unwrap_or_default())?;
         let Query(query) = Query::try_from_uri(&parts.uri).map_err(|rejection| {
             let text = rejection.body_text();
             let reason = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
@@ -71,6 +72,39 @@ fn path_parameter<'a>(text: &'a str, rule: &str) -> &'a str {
         Some("instance id") => "instance",
         _ => text.split('`').nth(1).filter(|name| !name.contains(' ')).unwrap_or("path"),
     }
+}
+
+/// Checks that a query is UTF-8 once it is decoded: what is not would be another text without a word.
+fn readable(query: &str) -> Result<(), Problem> {
+    if !query.contains('%') {
+        return Ok(());
+    }
+    query.split('&').try_for_each(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if [name, value].iter().all(|text| String::from_utf8(decoded(text)).is_ok()) {
+            return Ok(());
+        }
+        let place = if name.contains('%') { "query" } else { name };
+        Err(invalid(place, "it is not UTF-8 once it is decoded; send UTF-8"))
+    })
+}
+
+/// The bytes of percent-encoded text. What is no escape stays as it is, as browsers read it.
+fn decoded(text: &str) -> Vec<u8> {
+    let digit = |at: Option<u8>| at.and_then(|at| char::from(at).to_digit(16));
+    let mut bytes = text.bytes();
+    let mut decoded = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        let mut ahead = bytes.clone();
+        match (byte, digit(ahead.next()), digit(ahead.next())) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.push((high * 16 + low) as u8);
+                bytes = ahead;
+            }
+            _ => decoded.push(byte),
+        }
+    }
+    decoded
 }
 
 /// What a query says of a parameter, the first time that it does.

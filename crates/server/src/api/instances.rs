@@ -3,7 +3,7 @@
 use axum::{Extension, Json, extract::State as Of, response::IntoResponse};
 use http::{HeaderMap, StatusCode};
 use identity::{InstanceId, Namespace, ServiceName};
-use registry::{Ask, Command, LeaseId, Target};
+use registry::{Ask, Command, LeaseId, Outcome, Target};
 use serde::Deserialize;
 use storage_catalog::Scope;
 use utoipa::IntoParams;
@@ -15,13 +15,16 @@ use wire::native::{
 
 use super::{
     Caller, DIALECT, Shared,
-    extract::{Answer, Asked, Named, Sent, held_lease},
+    extract::{Answer, Asked, Named, Sent, held_lease, invalid},
     may_read, registration, services,
 };
 use crate::{access::Principal, clock, problems, random, state::State, view};
 
 pub(super) fn routes() -> OpenApiRouter<std::sync::Arc<State>> {
-    OpenApiRouter::new().routes(routes!(register, show, deregister)).routes(routes!(heartbeat))
+    OpenApiRouter::new()
+        .routes(routes!(register, show, deregister))
+        .routes(routes!(heartbeat))
+        .routes(routes!(undrain))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -31,6 +34,28 @@ pub(super) struct WriteQuery {
     /// Only say what would happen.
     #[serde(default)]
     pub(super) dry_run: bool,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EndQuery {
+    /// Only say what would happen.
+    #[serde(default)]
+    pub(super) dry_run: bool,
+    /// Why, for those who will read of it.
+    pub(super) reason: Option<String>,
+}
+
+impl EndQuery {
+    /// The reason that was given, else the usual one.
+    pub(super) fn reason(&mut self, usual: &str) -> Result<Box<str>, Problem> {
+        let Some(reason) = self.reason.take().filter(|reason| !reason.is_empty()) else {
+            return Ok(usual.into());
+        };
+        registry::check_reason(&reason).map_err(|error| invalid("reason", error))?;
+        Ok(reason.into())
+    }
 }
 
 /// Registers an instance, or says something else of it. The same again changes nothing but the lease.
@@ -60,8 +85,7 @@ async fn register(
     let lease = LeaseId(random::number()?);
     let ask = Ask::Register { registration, lease, held };
     let command = Command { target, actor: caller.actor(DIALECT), ask };
-    let outcome =
-        if query.dry_run { state.roll.try_out(command)? } else { state.roll.apply(command).await? };
+    let outcome = decide(&state, command, query.dry_run).await?;
     let revision =
         outcome.change.as_ref().map_or_else(|| state.roll.read().revision(), |change| change.revision);
     // A lease that only a dry run gave is nobody's.
@@ -96,7 +120,7 @@ async fn show(
 /// Removes an instance: the holder of its lease, or an operator.
 #[utoipa::path(
     delete, path = "/bellwether/v1/namespaces/{namespace}/services/{service}/instances/{instance}", tag = "registration",
-    params(("namespace" = String, Path), ("service" = String, Path), ("instance" = String, Path), WriteQuery,
+    params(("namespace" = String, Path), ("service" = String, Path), ("instance" = String, Path), EndQuery,
         ("If-Match" = Option<String>, Header, description = "the lease; without it the scope admin is needed")),
     request_body = Option<api::LeaseBody>,
     responses((status = 204, description = "it is gone"), (status = "default", body = Problem)),
@@ -105,21 +129,48 @@ async fn deregister(
     Of(state): Shared,
     Extension(caller): Caller,
     Named((namespace, service, instance)): Named<(Namespace, ServiceName, InstanceId)>,
-    Asked(query): Asked<WriteQuery>,
+    Asked(mut query): Asked<EndQuery>,
     headers: HeaderMap,
     body: Option<Sent<api::LeaseBody>>,
 ) -> Answer<StatusCode> {
     let held = held(&caller, &namespace, &headers, body)?;
-    let reason = if held.is_some() { "deregistered by its owner" } else { "removed by an operator" };
+    let usual = if held.is_some() { "deregistered by its owner" } else { "removed by an operator" };
+    let ask = Ask::Deregister { held, reason: query.reason(usual)? };
     let target = Target { namespace, service, instance };
-    let ask = Ask::Deregister { held, reason: reason.into() };
     let command = Command { target, actor: caller.actor(DIALECT), ask };
-    if query.dry_run {
-        state.roll.try_out(command)?
-    } else {
-        state.roll.apply(command).await?
-    };
+    decide(&state, command, query.dry_run).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lets calls come again to an instance that is draining: the holder of its lease, or an operator.
+#[utoipa::path(
+    delete, path = "/bellwether/v1/namespaces/{namespace}/services/{service}/instances/{instance}/drain",
+    tag = "registration",
+    params(("namespace" = String, Path), ("service" = String, Path), ("instance" = String, Path), EndQuery,
+        ("If-Match" = Option<String>, Header, description = "the lease; without it the scope admin is needed")),
+    request_body = Option<api::LeaseBody>,
+    responses((status = 204, description = "it is not draining"), (status = "default", body = Problem)),
+)]
+async fn undrain(
+    Of(state): Shared,
+    Extension(caller): Caller,
+    Named((namespace, service, instance)): Named<(Namespace, ServiceName, InstanceId)>,
+    Asked(mut query): Asked<EndQuery>,
+    headers: HeaderMap,
+    body: Option<Sent<api::LeaseBody>>,
+) -> Answer<StatusCode> {
+    let held = held(&caller, &namespace, &headers, body)?;
+    let usual = if held.is_some() { "undrained by its owner" } else { "undrained by an operator" };
+    let ask = Ask::Undrain { held, reason: query.reason(usual)? };
+    let target = Target { namespace, service, instance };
+    let command = Command { target, actor: caller.actor(DIALECT), ask };
+    decide(&state, command, query.dry_run).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Decides a command, or says what it would do.
+pub(super) async fn decide(state: &State, command: Command, dry_run: bool) -> Result<Outcome, Problem> {
+    if dry_run { state.roll.try_out(command) } else { state.roll.apply(command).await }
 }
 
 /// Keeps a lease, and brings a lapsed instance back.

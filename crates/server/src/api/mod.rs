@@ -26,6 +26,7 @@ mod health;
 mod instances;
 mod ledger;
 mod metrics;
+mod overrides;
 mod overview;
 mod pages;
 mod proxies;
@@ -75,6 +76,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .merge(bulk::routes())
         .merge(drain::routes())
         .merge(proxies::routes())
+        .merge(overrides::routes())
         .merge(watch::routes())
         .merge(red::routes())
         .merge(traces::routes())

@@ -288,3 +288,73 @@ async fn a_bad_question_names_the_parameter_and_the_rule() {
     let (_, problem) = ask(&server, Method::GET, &format!("{DEFAULT}/services?limit=many"), "").await;
     assert_eq!(problem["detail"], "limit \"many\" is not valid: a whole number");
 }
+
+#[tokio::test]
+async fn a_bad_word_of_an_operator_names_the_field_and_the_rule_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    ask(&server, Method::PUT, HELLO_1, r#"{"address":"10.0.0.7","port":80}"#).await;
+    let pin = format!("{HELLO_1}/override");
+    let long = "x".repeat(10_000);
+    let put = |body: String, says: (u16, &'static str, &'static str)| case(Method::PUT, &pin, body, says);
+    let delete = |path: String, says: (u16, &'static str, &'static str)| case(Method::DELETE, path, "", says);
+    let with = |status: &str, reason: &str| format!(r#"{{"status":{status},"reason":{reason}}}"#);
+    let mut cases = vec![
+        put(r#"{"reason":"r"}"#.into(), (400, "BW-1005", "/status")),
+        put(r#"{"status":"down"}"#.into(), (400, "BW-1005", "/reason")),
+        put(with("\"asleep\"", "\"r\""), (400, "BW-1003", "/status")),
+        put(with("\"starting\"", "\"r\""), (400, "BW-1003", "/status")),
+        put(with("7", "\"r\""), (400, "BW-1003", "/status")),
+        put(with("\"down\"", "\" \""), (400, "BW-1003", "/reason")),
+        put(with("\"down\"", "\"a\\nb\""), (400, "BW-1003", "/reason")),
+        put(with("\"down\"", &format!("\"{long}\"")), (400, "BW-1003", "/reason")),
+        put(with("\"down\"", "\"r\",\"reason\":\"s\""), (400, "BW-1003", "/reason")),
+        put(with("\"down\"", "\"r\",\"for\":\"ever\""), (400, "BW-1003", "/for")),
+        put(with("\"down\"", "\"r\",\"for\":\"1ms\""), (400, "BW-1003", "/for")),
+        put(with("\"down\"", "\"r\",\"for\":60"), (400, "BW-1003", "/for")),
+        put(with("\"down\"", "\"r\",\"fro\":\"1m\""), (400, "BW-1004", "/fro")),
+        case(Method::PUT, format!("{pin}?dry_run=1"), with("\"down\"", "\"r\""), (400, "BW-1003", "dry_run")),
+        case(
+            Method::PUT,
+            format!("{HELLO}/instances/none/override"),
+            with("\"down\"", "\"r\""),
+            (404, "BW-1102", "-"),
+        ),
+        delete(format!("{HELLO}/instances/none/override"), (404, "BW-1102", "-")),
+        delete(format!("{HELLO}/instances/none/drain"), (404, "BW-1102", "-")),
+        delete(format!("{HELLO_1}/drain?force=true"), (400, "BW-1004", "force")),
+        delete(format!("{HELLO}?force=perhaps"), (400, "BW-1003", "force")),
+        delete(format!("{HELLO}?force"), (400, "BW-1003", "force")),
+        delete(format!("{DEFAULT}/services/helo?force=true"), (404, "BW-1101", "-")),
+        case(
+            Method::DELETE,
+            format!("{HELLO_1}/drain"),
+            r#"{"lease_id":"x"}"#,
+            (400, "BW-1003", "/lease_id"),
+        ),
+        case(Method::DELETE, format!("{HELLO_1}/drain"), "[]", (400, "BW-1003", "")),
+    ];
+    for path in [HELLO_1.to_owned(), pin.clone(), format!("{HELLO_1}/drain"), HELLO.to_owned()] {
+        let query = if path == HELLO { "force=true&reason" } else { "reason" };
+        cases.push(delete(format!("{path}?{query}=a%0Ab"), (400, "BW-1003", "reason")));
+        cases.push(delete(format!("{path}?{query}={}", &long[..2_000]), (400, "BW-1003", "reason")));
+        cases.push(delete(format!("{path}?{query}=a&reson=a"), (400, "BW-1004", "reson")));
+        cases.push(delete(format!("{path}?{query}=%ff"), (400, "BW-1003", "reason")));
+        cases.push(delete(format!("{path}?%ff={query}"), (400, "BW-1003", "query")));
+    }
+    let bodies = bad_bodies().into_iter();
+    cases.extend(
+        bodies.map(|(body, status, code, field)| case(Method::PUT, &pin, body, (status, code, field))),
+    );
+    for name in BAD_NAMES {
+        let good = with("\"down\"", "\"r\"");
+        let path = format!("{DEFAULT}/services/{name}/instances/i/override");
+        cases.push(case(Method::PUT, path, good, (400, "BW-1003", "service")));
+        cases.push(delete(format!("{DEFAULT}/services/{name}?force=true"), (400, "BW-1003", "service")));
+        cases.push(delete(
+            format!("{DEFAULT}/services/{name}/instances/i/drain"),
+            (400, "BW-1003", "service"),
+        ));
+    }
+    refuses(&server, cases).await;
+}

@@ -5,6 +5,7 @@
 mod asking;
 mod bad_input;
 mod bulk;
+mod operators;
 mod registration;
 mod watch;
 

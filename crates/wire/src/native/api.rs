@@ -27,8 +27,8 @@ pub use operation::{
     BreakerState, FailingStore, Ledger, Ledgers, Overview, OverviewEdge, OverviewService, Server,
 };
 pub use registration::{
-    Heartbeat, Heartbeats, HeartbeatsTaken, LeaseBody, NamedRegistration, RefusedHeartbeat, Registered,
-    RegisteredAll, RegistrationBody, RegistrationResult, Registrations,
+    Heartbeat, Heartbeats, HeartbeatsTaken, LeaseBody, NamedRegistration, OverrideBody, RefusedHeartbeat,
+    Registered, RegisteredAll, RegistrationBody, RegistrationResult, Registrations, ServiceDeleted,
 };
 pub use resilience::{Breaker, BreakerCounts, Breakers, Endpoint, Proxies, Proxy};
 pub use tokens::{Token, TokenCreated, TokenRequest, Tokens};

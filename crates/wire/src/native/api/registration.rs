@@ -104,6 +104,33 @@ pub struct LeaseBody {
     pub lease_id: Option<String>,
 }
 
+/// What an operator says that an instance is, whatever its lease and its checks say.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OverrideBody {
+    /// `up`, `down` or `maintenance`.
+    #[schema(example = "maintenance")]
+    pub status: String,
+    /// Why: people will read it.
+    #[schema(example = "kernel update")]
+    pub reason: String,
+    /// For how long; without it until it is released.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    #[schema(example = "30m")]
+    pub lasts: Option<String>,
+}
+
+/// The end of a service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ServiceDeleted {
+    /// The registry's revision after it.
+    pub revision: u64,
+    /// The instances that are gone, by id.
+    pub removed: Vec<String>,
+    /// Those that another process has registered meanwhile, and that stay.
+    pub kept: Vec<String>,
+}
+
 /// Many registrations in one request, which share one write to the disk.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -151,6 +151,10 @@ table! {
         "No other instance of the service takes calls; once this one is drained, every call is refused.",
         "start another instance first, or drain with force",
         "POST …/instances/cart-1/drain while every other instance of cart is down";
+    ServiceInUse = 1108, 409, Failed, "The service takes calls",
+        "Instances of the service are up. Once they are deleted, every call to it is refused.",
+        "drain them first, or delete the service with force",
+        "DELETE …/services/cart while cart-1 is up";
     NoOwner = 1109, 503, Failed, "No instance can own the key",
         "The service is known, but none of its instances may take calls now.",
         "see why with `bellwether service show`",

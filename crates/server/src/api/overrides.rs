@@ -1,0 +1,169 @@
+//! What operators say of instances and services, whatever these say of themselves.
+
+use axum::{Extension, Json, extract::State as Of};
+use http::StatusCode;
+use identity::{InstanceId, Namespace, ServiceName, duration};
+use registry::{Ask, Command, Effect, Pinned, ServiceView, Status, Target};
+use serde::Deserialize;
+use storage_catalog::Scope;
+use utoipa::IntoParams;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use wire::native::{
+    api,
+    problem::{Code, Problem},
+};
+
+use super::{
+    Caller, DIALECT, Shared,
+    extract::{Answer, Asked, Named, Sent, invalid},
+    instances::{EndQuery, WriteQuery, decide},
+    services,
+};
+use crate::{clock, problems, state::State, view};
+
+/// Instances whose end shares one write to the disk; a larger service goes in as many steps.
+const STEP: usize = 1_000;
+
+pub(super) fn routes() -> OpenApiRouter<std::sync::Arc<State>> {
+    OpenApiRouter::new().routes(routes!(pin, release)).routes(routes!(delete))
+}
+
+/// Says what an instance is, whatever its lease and its checks say. The same again changes nothing.
+#[utoipa::path(
+    put, path = "/bellwether/v1/namespaces/{namespace}/services/{service}/instances/{instance}/override",
+    tag = "registration",
+    params(("namespace" = String, Path), ("service" = String, Path), ("instance" = String, Path), WriteQuery),
+    request_body = api::OverrideBody,
+    responses((status = 200, body = api::Instance), (status = "default", body = Problem)),
+)]
+async fn pin(
+    Of(state): Shared,
+    Extension(caller): Caller,
+    Named((namespace, service, instance)): Named<(Namespace, ServiceName, InstanceId)>,
+    Asked(query): Asked<WriteQuery>,
+    Sent(body): Sent<api::OverrideBody>,
+) -> Answer<Json<api::Instance>> {
+    caller.require(Scope::Admin, Some(&namespace))?;
+    let status: Pinned = body.status.parse().map_err(|error| problems::invalid(&error))?;
+    if body.reason.trim().is_empty() {
+        return Err(invalid("/reason", "a reason is needed: people will ask why").into());
+    }
+    let lasts = body.lasts.as_deref().map(duration::parse).transpose();
+    let lasts = lasts.map_err(|error| invalid("/for", error))?;
+    let target = Target { namespace, service, instance };
+    let ask = Ask::Override { status, lasts, reason: body.reason.into() };
+    let command = Command { target: target.clone(), actor: caller.actor(DIALECT), ask };
+    let outcome = decide(&state, command, query.dry_run).await?;
+    let registry = state.roll.read();
+    let now = clock::now();
+    // What it is after this command, which later ones may have changed already.
+    let left = outcome.change.and_then(|change| match change.effect {
+        Effect::Put(instance) => Some(instance),
+        Effect::Removed | Effect::Leased(_) => None,
+    });
+    let seen = match &left {
+        Some(instance) => Some(&**instance),
+        None => registry.instance(&target),
+    };
+    let seen = seen.map(|instance| view::instance(&registry, now, &target, instance));
+    Ok(Json(seen.ok_or_else(|| problems::registry(registry::Error::NotFound(target.clone())))?))
+}
+
+/// Ends an override: the instance is again what its lease, its drain and its checks say.
+#[utoipa::path(
+    delete, path = "/bellwether/v1/namespaces/{namespace}/services/{service}/instances/{instance}/override",
+    tag = "registration",
+    params(("namespace" = String, Path), ("service" = String, Path), ("instance" = String, Path), EndQuery),
+    responses((status = 204, description = "there is none"), (status = "default", body = Problem)),
+)]
+async fn release(
+    Of(state): Shared,
+    Extension(caller): Caller,
+    Named((namespace, service, instance)): Named<(Namespace, ServiceName, InstanceId)>,
+    Asked(mut query): Asked<EndQuery>,
+) -> Answer<StatusCode> {
+    caller.require(Scope::Admin, Some(&namespace))?;
+    let ask = Ask::Release { reason: query.reason("released by an operator")? };
+    let target = Target { namespace, service, instance };
+    decide(&state, Command { target, actor: caller.actor(DIALECT), ask }, query.dry_run).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct DeleteQuery {
+    /// Only say what would happen.
+    #[serde(default)]
+    dry_run: bool,
+    /// Also while instances are up.
+    #[serde(default)]
+    force: bool,
+    /// Why, for those who will read of it.
+    reason: Option<String>,
+}
+
+/// Removes every instance of a service. Those that register from then on are there again.
+#[utoipa::path(
+    delete, path = "/bellwether/v1/namespaces/{namespace}/services/{service}", tag = "registration",
+    params(("namespace" = String, Path), ("service" = String, Path), DeleteQuery),
+    responses(
+        (status = 200, body = api::ServiceDeleted),
+        (status = 409, description = "instances are up, and force was not given", body = Problem),
+        (status = "default", body = Problem),
+    ),
+)]
+async fn delete(
+    Of(state): Shared,
+    Extension(caller): Caller,
+    Named((namespace, service)): Named<(Namespace, ServiceName)>,
+    Asked(query): Asked<DeleteQuery>,
+) -> Answer<Json<api::ServiceDeleted>> {
+    caller.require(Scope::Admin, Some(&namespace))?;
+    let DeleteQuery { dry_run, force, reason } = query;
+    let reason = EndQuery { dry_run, reason }.reason("the service was deleted by an operator")?;
+    let view = {
+        let registry = state.roll.read();
+        let view = registry.service(&namespace, &service);
+        view.ok_or_else(|| services::unknown(&registry, &namespace, &service))?
+    };
+    if !force {
+        unused(&service, &view)?;
+    }
+    let actor = caller.actor(DIALECT);
+    let commands = view.instances.iter().map(|(id, instance)| Command {
+        target: Target { namespace: namespace.clone(), service: service.clone(), instance: id.clone() },
+        actor: actor.clone(),
+        // A process that registers meanwhile has another lease, and stays.
+        ask: Ask::Deregister { held: Some(instance.lease), reason: reason.clone() },
+    });
+    let commands: Vec<Command> = commands.collect();
+    let (mut removed, mut kept) = (Vec::new(), Vec::new());
+    for step in commands.chunks(STEP) {
+        let decided = if dry_run {
+            state.roll.try_out_all(step.to_vec())
+        } else {
+            state.roll.apply_all(step.to_vec()).await?
+        };
+        for (command, decided) in step.iter().zip(decided) {
+            let id = command.target.instance.to_string();
+            match decided {
+                Ok(_) => removed.push(id),
+                Err(problem) if problem.code() == Code::StaleLease => kept.push(id),
+                Err(problem) if problem.code() == Code::NoSuchInstance => {}
+                Err(problem) => return Err(problem.into()),
+            }
+        }
+    }
+    let revision = state.roll.read().revision();
+    Ok(Json(api::ServiceDeleted { revision, removed, kept }))
+}
+
+/// Refuses while calls go there.
+fn unused(service: &ServiceName, view: &ServiceView) -> Result<(), Problem> {
+    let mut up = view.instances.iter().filter(|(_, instance)| instance.status == Status::Up);
+    let Some((first, _)) = up.next() else { return Ok(()) };
+    let others = up.count();
+    let more = if others == 0 { String::new() } else { format!(" and {others} more") };
+    Err(Problem::new(Code::ServiceInUse, format!("instance {first}{more} of service \"{service}\" is up")))
+}

@@ -1,0 +1,113 @@
+//! What operators say of instances and services.
+
+use http::Method;
+use serde_json::json;
+
+use crate::asking::*;
+
+const OVERRIDE: &str = "/bellwether/v1/namespaces/default/services/hello/instances/hello-1/override";
+
+#[tokio::test]
+async fn an_override_holds_whatever_else_is_known_until_it_is_released() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    let body = |port: u16| format!(r#"{{"address":"10.0.0.7","port":{port}}}"#);
+    ask(&server, Method::PUT, HELLO_1, body(1)).await;
+    let maintenance = r#"{"status":"maintenance","reason":"kernel update"}"#;
+    let (status, tried) = ask(&server, Method::PUT, &format!("{OVERRIDE}?dry_run=true"), maintenance).await;
+    assert_eq!((status.as_u16(), &tried["status"]), (200, &json!("maintenance")));
+    assert_eq!(get(&server, HELLO_1).await["status"], "up");
+
+    let (status, seen) = ask(&server, Method::PUT, OVERRIDE, maintenance).await;
+    assert_eq!((status.as_u16(), &seen["status"]), (200, &json!("maintenance")), "{seen}");
+    assert_eq!(seen["reason"], "operator: kernel update");
+    let said = &seen["override"];
+    assert_eq!(
+        (&said["status"], &said["by"], &said["reason"]),
+        (&json!("maintenance"), &json!("operator"), &json!("kernel update"))
+    );
+    assert_eq!(said["until"], json!(null));
+    let (_, again) = ask(&server, Method::PUT, OVERRIDE, maintenance).await;
+    assert_eq!(again["revision"], seen["revision"], "the same again changes nothing");
+    ask(&server, Method::PUT, HELLO_1, body(2)).await;
+    assert_eq!(get(&server, HELLO_1).await["status"], "maintenance", "a new process does not end it");
+
+    assert_eq!(ask(&server, Method::DELETE, &format!("{OVERRIDE}?dry_run=true"), "").await.0, 204);
+    assert_eq!(get(&server, HELLO_1).await["status"], "maintenance");
+    assert_eq!(ask(&server, Method::DELETE, &format!("{OVERRIDE}?reason=done"), "").await.0, 204);
+    let seen = get(&server, HELLO_1).await;
+    assert_eq!((&seen["status"], &seen["override"]), (&json!("up"), &json!(null)));
+    assert_eq!(ask(&server, Method::DELETE, OVERRIDE, "").await.0, 204, "there is none");
+    let watch = "/bellwether/v1/namespaces/default/watch?service=hello&since=3";
+    let last = events(send(&server, Method::GET, watch, &[], "").await, 1).await;
+    assert_eq!((&last[0].1["action"], &last[0].1["reason"]), (&json!("released"), &json!("done")));
+}
+
+#[tokio::test]
+async fn an_override_for_a_time_ends_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    ask(&server, Method::PUT, HELLO_1, r#"{"address":"10.0.0.7","port":1}"#).await;
+    let down = r#"{"status":"down","reason":"a drill","for":"1s"}"#;
+    let (_, seen) = ask(&server, Method::PUT, OVERRIDE, down).await;
+    assert!(seen["override"]["until"].as_str().unwrap() > seen["override"]["at"].as_str().unwrap(), "{seen}");
+    until("the override has ended", async || (get(&server, HELLO_1).await["status"] == "up").then_some(()))
+        .await;
+}
+
+#[tokio::test]
+async fn a_service_is_deleted_whole_but_not_while_it_takes_calls() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    let instances: Vec<_> = (0..1_001)
+        .map(|id| json!({"service":"hello","id":format!("i{id:04}"),"address":"10.0.0.7","port":80}))
+        .collect();
+    for half in instances.chunks(600) {
+        let all = "/bellwether/v1/namespaces/default/instances";
+        ask(&server, Method::POST, all, json!({ "instances": half }).to_string()).await;
+    }
+    let (status, problem) = ask(&server, Method::DELETE, HELLO, "").await;
+    assert_eq!((status.as_u16(), &problem["code"]), (409, &json!("BW-1108")), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().starts_with("instance i0000 and 1000 more"), "{problem}");
+
+    let (status, tried) = ask(&server, Method::DELETE, &format!("{HELLO}?dry_run=true&force=true"), "").await;
+    assert_eq!((status.as_u16(), tried["removed"].as_array().unwrap().len()), (200, 1_001));
+    assert_eq!(get(&server, HELLO).await["instances"].as_array().unwrap().len(), 1_001);
+
+    let forced = format!("{HELLO}?force=true&reason=moved%20to%20cart");
+    let (status, gone) = ask(&server, Method::DELETE, &forced, "").await;
+    assert_eq!((status.as_u16(), gone["removed"].as_array().unwrap().len()), (200, 1_001));
+    assert_eq!((&gone["kept"], &gone["revision"]), (&json!([]), &json!(2_002)));
+    assert_eq!(ask(&server, Method::GET, HELLO, "").await.0, 404);
+    assert_eq!(ask(&server, Method::DELETE, HELLO, "").await.1["code"], "BW-1101");
+
+    let put = ask(&server, Method::PUT, HELLO_1, r#"{"address":"10.0.0.7","port":1}"#).await;
+    assert_eq!(put.0, 201, "who registers from then on is there again");
+    ask(&server, Method::PUT, OVERRIDE, r#"{"status":"down","reason":"it goes"}"#).await;
+    assert_eq!(ask(&server, Method::DELETE, HELLO, "").await.0, 200, "nobody calls it any more");
+}
+
+#[tokio::test]
+async fn what_operators_do_needs_their_scope() {
+    let folder = tempfile::tempdir().unwrap();
+    let request = serde_json::from_value(json!({"name":"app","scopes":["write"]})).unwrap();
+    let (_, token) = server::create_token_offline(folder.path(), &request).await.unwrap();
+    let bearer = format!("Bearer {token}");
+    let as_app = [("authorization", bearer.as_str())];
+    let server = start_with(folder.path(), |settings| settings.require_tokens = true).await;
+    let put = async |path: &str, body: &str| ask_as(&server, Method::PUT, path, &as_app, body).await;
+    let delete = async |path: &str| ask_as(&server, Method::DELETE, path, &as_app, "").await;
+    let (_, registered) = put(HELLO_1, r#"{"address":"10.0.0.7","port":1}"#).await;
+    for (_, problem) in [
+        put(OVERRIDE, r#"{"status":"down","reason":"no"}"#).await,
+        delete(OVERRIDE).await,
+        delete(&format!("{HELLO}?force=true")).await,
+    ] {
+        assert_eq!(problem["code"], "BW-1204", "{problem}");
+    }
+    let drain = format!("{HELLO_1}/drain");
+    assert_eq!(delete(&drain).await.1["code"], "BW-1104");
+    let lease = registered["lease_id"].as_str().unwrap();
+    let as_owner = [as_app[0], ("if-match", lease)];
+    assert_eq!(ask_as(&server, Method::DELETE, &drain, &as_owner, "").await.0, 204);
+}
