@@ -1,28 +1,16 @@
 //! The console in a real browser, in front of the demo: the whole product as a person meets it.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
-
-use serde_json::Value;
 
 use crate::context::Context;
 use crate::counts::counts;
 use crate::step::Verdict;
-use crate::{command, console, process_tree, tools};
+use crate::{command, console, demo, tools};
 
 /// Takes the address of a running console and prints a closing line.
 const SCRIPT: &str = "crates/console/web/test/browser.mjs";
 
 const LIMIT: Duration = Duration::from_secs(10 * 60);
-
-/// Starting takes well under a second, on a machine that does nothing else.
-const START_LIMIT: Duration = Duration::from_secs(60);
-
-const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 /// The step.
 pub(crate) fn step(context: &mut Context) -> Verdict {
@@ -34,166 +22,15 @@ pub(crate) fn step(context: &mut Context) -> Verdict {
     {
         return Verdict::skipped(reason);
     }
-    let built = command::run(context.cargo(&["build", "--workspace", "--bins"]), LIMIT);
-    if let Some(failure) = built.failure {
-        return Verdict::failed(failure.to_string(), built.text);
-    }
-    let demo = match demo(context).and_then(Demo::start) {
-        Ok(demo) => demo,
-        Err(error) => return Verdict::failed(error, log(context)),
-    };
-    let mut script = context.command("node");
-    script.args([SCRIPT, &demo.url]);
-    let finished = command::run(script, LIMIT);
-    let output = |context| format!("{}\nLog of bellwether demo:\n{}", finished.text, log(context));
-    let verdict = match (finished.failure, demo.stop()) {
-        (Some(failure), _) => Verdict::failed(failure.to_string(), output(context)),
-        (None, Err(reason)) => Verdict::failed(reason, output(context)),
-        (None, Ok(())) => Verdict::passed(""),
-    };
-    verdict.with_tests(counts(&finished.text), Vec::new())
-}
-
-/// The demo on any free port and a fresh data folder.
-fn demo(context: &Context) -> Result<Command, String> {
-    let data = context.target.join("tmp/browser");
-    if data.exists() {
-        std::fs::remove_dir_all(&data)
-            .map_err(|error| format!("cannot remove {}: {error}", data.display()))?;
-    }
-    let log = log_file(context);
-    let log = std::fs::create_dir_all(context.target.join("tmp"))
-        .and_then(|()| File::create(&log))
-        .map_err(|error| format!("cannot create {}: {error}", log.display()))?;
-    let mut command = context.command(context.target.join("debug/bellwether"));
-    command.args(["demo", "--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0", "-o", "json", "--data"]);
-    command.arg(data).stderr(log);
-    Ok(command)
-}
-
-fn log_file(context: &Context) -> PathBuf {
-    context.target.join("tmp/browser.log")
-}
-
-/// What the demo said on standard error; shown only where the step fails.
-fn log(context: &Context) -> String {
-    std::fs::read(log_file(context))
-        .map_or_else(|error| error.to_string(), |log| String::from_utf8_lossy(&log).into())
-}
-
-/// `bellwether demo`, running.
-struct Demo {
-    child: Child,
-    url: String,
-    /// Further lines that it prints; closed when it has ended.
-    output: Receiver<String>,
-}
-
-impl Demo {
-    /// Starts it and waits for the line that says where it listens.
-    fn start(mut command: Command) -> Result<Demo, String> {
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| format!("cannot start bellwether demo: {error}"))?;
-        let (sender, lines) = channel();
-        if let Some(stdout) = child.stdout.take() {
-            // The thread ends with the demo, and until then keeps its pipe from filling.
-            std::thread::spawn(move || {
-                for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                    let _ = sender.send(line);
-                }
-            });
-        }
-        let mut demo = Demo { child, url: String::new(), output: lines };
-        let line = demo
-            .output
-            .recv_timeout(START_LIMIT)
-            .map_err(|_| "bellwether demo did not say where it listens".to_owned())?;
-        demo.url = address(&line)?;
-        Ok(demo)
-    }
-
-    /// Asks it to end, which has to succeed.
-    fn stop(mut self) -> Result<(), String> {
-        process_tree::terminate(self.child.id());
-        let begin = crate::clock::now();
-        loop {
-            match self.output.recv_timeout(STOP_LIMIT.saturating_sub(begin.elapsed())) {
-                Ok(_) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => {
-                    return Err(format!(
-                        "bellwether demo, asked to end, did not within {} s",
-                        STOP_LIMIT.as_secs()
-                    ));
-                }
-            }
-        }
-        match self.child.wait() {
-            Ok(status) if status.success() => Ok(()),
-            Ok(status) => Err(format!("bellwether demo, asked to end, ended with {status}")),
-            Err(error) => Err(format!("cannot wait for bellwether demo: {error}")),
-        }
-    }
-}
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            process_tree::kill(self.child.id());
-            let _ = self.child.wait();
-        }
-    }
-}
-
-/// Reads the console's address from the JSON line that says what was bound.
-fn address(line: &str) -> Result<String, String> {
-    let bound: Value = serde_json::from_str(line).map_err(|error| {
-        format!("bellwether demo should print its addresses as JSON, not {line:?}: {error}")
-    })?;
-    let listen =
-        bound["listen"].as_str().ok_or_else(|| format!("there is no address in \"listen\": {line}"))?;
-    Ok(format!("http://{listen}/"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_address_is_read_from_the_line_that_says_what_was_bound() {
-        let line = r#"{"listen":"127.0.0.1:40001","gateway":"127.0.0.1:40002"}"#;
-        assert_eq!(address(line), Ok("http://127.0.0.1:40001/".to_owned()));
-    }
-
-    fn shell(script: &str) -> Command {
-        let mut command = Command::new("sh");
-        command.args(["-c", script]);
-        command
-    }
-
-    #[test]
-    fn a_demo_that_ends_well_when_asked_to_passes() {
-        let script = r#"trap 'exit 0' TERM; echo '{"listen":"127.0.0.1:1"}'; while :; do sleep 0.05; done"#;
-        let demo = Demo::start(shell(script)).unwrap();
-        assert_eq!(demo.url, "http://127.0.0.1:1/");
-        assert_eq!(demo.stop(), Ok(()));
-    }
-
-    #[test]
-    fn a_demo_that_is_killed_by_the_signal_fails() {
-        let demo = Demo::start(shell(r#"echo '{"listen":"127.0.0.1:1"}'; exec sleep 60"#)).unwrap();
-        assert!(demo.stop().unwrap_err().contains("signal"));
-    }
-
-    #[test]
-    fn a_demo_that_ends_at_once_does_not_say_where_it_listens() {
-        let error = Demo::start(shell("exit 1")).err().unwrap();
-        assert!(error.contains("did not say"), "{error}");
-    }
-
-    #[test]
-    fn a_line_that_says_nothing_useful_is_quoted() {
-        assert!(address("hello").unwrap_err().contains("hello"));
-        assert!(address("{}").unwrap_err().contains("listen"));
-    }
+    demo::with(context, "browser", |context, demo| {
+        let mut script = context.command("node");
+        script.args([SCRIPT, &demo.url]);
+        let finished = command::run(script, LIMIT);
+        let counts = counts(&finished.text);
+        let verdict = match finished.failure {
+            Some(failure) => Verdict::failed(failure.to_string(), finished.text),
+            None => Verdict::passed(""),
+        };
+        verdict.with_tests(counts, Vec::new())
+    })
 }

@@ -18,6 +18,8 @@ mod command;
 mod console;
 mod context;
 mod counts;
+mod demo;
+mod generated_requests;
 mod process_tree;
 mod step;
 mod suite;

@@ -72,6 +72,22 @@ impl Verdict {
         self
     }
 
+    /// The same, unless something failed after it as well.
+    pub(crate) fn and(mut self, after: std::result::Result<(), String>) -> Verdict {
+        if let (Result::Passed(_), Err(reason)) = (&self.result, after) {
+            self.result = Result::Failed { reason, output: String::new() };
+        }
+        self
+    }
+
+    /// Adds to what is shown of a failure.
+    pub(crate) fn with_output(mut self, more: impl FnOnce() -> String) -> Verdict {
+        if let Result::Failed { output, .. } = &mut self.result {
+            *output = format!("{}\n{}", output.trim_end(), more());
+        }
+        self
+    }
+
     /// The tests of a step for the closing line, which must not say `0 failed` when a step failed before it could
     /// count, nor hide a step that was left out.
     fn tests(&self) -> Counts {

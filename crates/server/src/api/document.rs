@@ -1,10 +1,19 @@
-//! What the description of the API says at every path alike: a name of its own for each operation, each
-//! answer in words, and problems as what they are sent as.
+//! What the description of the API says at every path alike: a name of its own for each operation, the
+//! rules of the names in paths, each answer in words, and problems as what they are sent as.
 
-use utoipa::openapi::{OpenApi, RefOr, Response, path::Operation};
+use utoipa::openapi::{
+    OpenApi, RefOr, Response, Schema,
+    path::{Operation, Parameter, ParameterIn},
+};
 
 /// How problem documents are sent.
 const PROBLEM: &str = "application/problem+json";
+
+/// A DNS label, as namespaces and services are named.
+const LABEL: &str = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
+
+/// An instance's id. That it is neither `.` nor `..` is said by the refusal.
+const INSTANCE_ID: &str = "^[A-Za-z0-9._:@+~-]{1,128}$";
 
 /// Completes what the handlers say of themselves.
 pub(super) fn complete(document: &mut OpenApi) {
@@ -19,6 +28,7 @@ pub(super) fn complete(document: &mut OpenApi) {
         for (method, operation) in operations {
             if let Some(operation) = operation {
                 operation.operation_id = Some(name(method, path));
+                operation.parameters.iter_mut().flatten().for_each(restrict);
                 describe(operation);
             }
         }
@@ -29,6 +39,19 @@ pub(super) fn complete(document: &mut OpenApi) {
 fn name(method: &str, path: &str) -> String {
     let words = path.trim_start_matches("/bellwether/v1").split(|of: char| !of.is_ascii_alphanumeric());
     [method].into_iter().chain(words.filter(|word| !word.is_empty())).collect::<Vec<_>>().join("_")
+}
+
+/// Says what a name in the path may look like, for people and for whoever makes clients or tests of it.
+fn restrict(parameter: &mut RefOr<Parameter>) {
+    let RefOr::T(parameter) = parameter else { return };
+    let rule = match (&parameter.parameter_in, parameter.name.as_str()) {
+        (ParameterIn::Path, "namespace" | "service") => LABEL,
+        (ParameterIn::Path, "instance") => INSTANCE_ID,
+        _ => return,
+    };
+    if let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema {
+        schema.pattern = Some(rule.to_owned());
+    }
 }
 
 fn describe(operation: &mut Operation) {
