@@ -32,6 +32,19 @@ mod tests {
     }
 
     #[test]
+    fn many_buckets_come_out_as_an_independent_program_computes_them() {
+        for (key, buckets, bucket) in [
+            (1, 2_147_483_647, 262_355_607),
+            (3_735_928_559, 1_000_000, 479_362),
+            (u64::MAX, 1_000_000_000, 699_554_662),
+            (10_863_919_174_838_991, 4_000_000_000, 977_315_119),
+            (7, 123_456_789, 93_766_741),
+        ] {
+            assert_eq!(of(key, buckets), bucket, "{key} among {buckets}");
+        }
+    }
+
+    #[test]
     fn one_bucket_has_everything_and_the_last_number_of_buckets_works() {
         assert_eq!(of(u64::MAX, 1), 0);
         assert!(of(u64::MAX, u32::MAX) < u32::MAX);

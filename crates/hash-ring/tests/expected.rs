@@ -108,6 +108,18 @@ fn envoys_maglev_table_is_the_one_of_its_own_test() {
     assert_eq!(slots, [2, 4, 0, 1, 5, 0, 3]);
 }
 
+#[test]
+fn libketamas_roundings_are_those_of_a_c_compiler() {
+    let points = |weights: &[u32]| {
+        let nodes = (0..).zip(weights).map(|(n, weight)| (format!("10.0.0.{n}:11211"), *weight));
+        Ring::with_scheme(Scheme::Libketama, nodes).points()
+    };
+    // 39.9999991 digests each, which single precision rounds up; then 39.9999978, which it does not.
+    assert_eq!(points(&[1; 25]), 25 * 160);
+    assert_eq!(points(&[1; 61]), 61 * 156);
+    assert_eq!(points(&[1, 2, 3, 7, 11, 100, 333, 4_096, 65_536]), 4 + 84 + 1_344);
+}
+
 /// A published file, or `None` with a word about it where the folder is not beside the repository.
 fn published(test: &str, name: &str) -> Option<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors/hash-ring");

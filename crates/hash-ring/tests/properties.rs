@@ -393,6 +393,17 @@ fn nginx_rings_change_as_they_are_built() {
 }
 
 #[test]
+fn a_node_too_light_for_a_point_takes_no_room_from_the_others() {
+    let light = (0..10).map(|n| (format!("10.0.0.{n}:11211"), 1));
+    let ring = Ring::with_scheme(Scheme::Libketama, light.chain([("10.0.1.0:11211".to_owned(), 1_000)]));
+    assert_eq!((ring.len(), ring.walk(b"k").count()), (11, 1), "libketama gives the light ones no point");
+    let heavy = ring.node("10.0.1.0:11211");
+    let load = |node| if Some(node) == heavy { 1_000 } else { 0 };
+    assert_eq!(ring.bounded(0, Bound::new(1.0).unwrap(), 1_000, load), heavy);
+    assert_eq!(ring.distance("10.0.0.1:11211", "10.0.1.0:11211"), None, "it is not on the circle");
+}
+
+#[test]
 fn of_a_node_given_twice_the_first_weight_holds() {
     assert_eq!(Ring::new([("b", 50), ("a", 100), ("b", 100)]), Ring::new([("a", 100), ("b", 50)]));
     assert_eq!(Ring::new([("a", 0), ("a", 100)]), Ring::default());
