@@ -105,6 +105,14 @@ impl Ring {
         self.points.len()
     }
 
+    /// How many points a node of this ring has.
+    ///
+    /// # Panics
+    /// For a node of a larger ring.
+    pub fn points_of(&self, node: Node) -> u32 {
+        self.counts[node.index()]
+    }
+
     /// The node of this name.
     pub fn node(&self, name: &str) -> Option<Node> {
         self.nodes.find(name).map(Node)

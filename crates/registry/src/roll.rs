@@ -2,11 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicUsize},
     time::Duration,
 };
 
-use hash_ring::Ring;
+use hash_ring::{Maglev, Ring};
 use identity::{InstanceId, Mono, Namespace, Now, ServiceName};
 use slab::Slab;
 
@@ -32,15 +32,19 @@ pub struct Registry {
     /// When to look at which slot: never later than its first timer, but for leases that are spared.
     pub(crate) timers: BTreeSet<(Mono, usize)>,
     pub(crate) zones: Zones,
+    /// How many services have a table of slots.
+    pub(crate) tables_kept: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Service {
     /// Where in the slots its instances are.
     pub(crate) members: BTreeMap<InstanceId, usize>,
-    revision: u64,
+    pub(crate) revision: u64,
     /// Built when first asked for, dropped when a member comes, goes or changes its weight.
     pub(crate) ring: OnceLock<Arc<Ring>>,
+    /// The same.
+    pub(crate) maglev: OnceLock<Arc<Maglev>>,
 }
 
 /// An instance with what the registry needs beside it.
@@ -319,6 +323,15 @@ impl Registry {
         self.namespaces.get_mut(&target.namespace)?.get_mut(&target.service)
     }
 
+    /// The members of a target's service have changed.
+    fn forget_tables(&mut self, target: &Target) {
+        let Some(service) = self.service_mut(target) else { return };
+        service.ring.take();
+        if service.maglev.take().is_some() {
+            *self.tables_kept.get_mut() -= 1;
+        }
+    }
+
     fn put(&mut self, now: Now, target: Target, instance: Arc<Instance>, renews: bool) {
         let zone = zone_key(&instance.registration.zone);
         let (at, is_moved) = match self.at(&target) {
@@ -339,8 +352,8 @@ impl Registry {
                 (at, true)
             }
         };
-        if is_moved && let Some(service) = self.service_mut(&target) {
-            service.ring.take();
+        if is_moved {
+            self.forget_tables(&target);
         }
         self.requeue(at);
     }
@@ -362,10 +375,10 @@ impl Registry {
     }
 
     fn remove(&mut self, target: &Target) {
+        self.forget_tables(target);
         let Some(services) = self.namespaces.get_mut(&target.namespace) else { return };
         let Some(service) = services.get_mut(&target.service) else { return };
         let Some(at) = service.members.remove(&target.instance) else { return };
-        service.ring.take();
         if service.members.is_empty() {
             services.remove(&target.service);
             if services.is_empty() {

@@ -1,11 +1,11 @@
 //! What the proxies said last: volatile, bounded, gone with the process and told anew by the next report.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use identity::{ProxyId, Wall};
+use identity::{InstanceId, Namespace, ProxyId, ServiceName, Wall};
 use wire::native::channel::{BreakerRow, EndpointRow, Report};
 
 /// Proxies that are known at a time; the one that was silent the longest is forgotten for a new one.
@@ -78,6 +78,19 @@ impl Live {
     /// All that is known, by proxy.
     pub(crate) fn proxies(&self) -> Vec<(ProxyId, ProxyState)> {
         self.lock().iter().map(|(proxy, state)| (proxy.clone(), state.clone())).collect()
+    }
+
+    /// The calls of a service that are under way, by instance, as all proxies reported them last.
+    pub(crate) fn in_flight(&self, namespace: &Namespace, service: &ServiceName) -> HashMap<InstanceId, u32> {
+        let mut calls: HashMap<InstanceId, u32> = HashMap::new();
+        for state in self.lock().values() {
+            let rows = state.endpoints.iter();
+            for row in rows.filter(|row| row.namespace == *namespace && row.service == *service) {
+                let sum = calls.entry(row.instance.clone()).or_default();
+                *sum = sum.saturating_add(row.in_flight);
+            }
+        }
+        calls
     }
 
     fn update(&self, proxy: &ProxyId, now: Wall, change: impl FnOnce(&mut ProxyState)) {

@@ -28,6 +28,7 @@ mod ledger;
 mod metrics;
 mod overrides;
 mod overview;
+mod owners;
 mod pages;
 mod proxies;
 mod red;
@@ -72,6 +73,7 @@ struct Document;
 pub(crate) fn router(state: Arc<State>) -> Router {
     let (routes, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .merge(services::routes())
+        .merge(owners::routes())
         .merge(instances::routes())
         .merge(bulk::routes())
         .merge(drain::routes())

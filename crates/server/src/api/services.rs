@@ -1,11 +1,11 @@
-//! Who is there: namespaces, services, owners of keys.
+//! Who is there: namespaces and services.
 
 use std::str::FromStr;
 
 use axum::{Extension, Json, extract::State as Of};
 use http::HeaderMap;
 use identity::{Namespace, ServiceName};
-use registry::{Registry, Status, Target};
+use registry::{Registry, Status};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -22,11 +22,7 @@ use super::{
 use crate::{clock, state::State, view};
 
 pub(super) fn routes() -> OpenApiRouter<std::sync::Arc<State>> {
-    OpenApiRouter::new()
-        .routes(routes!(namespaces))
-        .routes(routes!(list))
-        .routes(routes!(show))
-        .routes(routes!(owner))
+    OpenApiRouter::new().routes(routes!(namespaces)).routes(routes!(list)).routes(routes!(show))
 }
 
 /// The namespaces in use.
@@ -123,49 +119,6 @@ async fn show(
         registry.service(&namespace, &service).ok_or_else(|| unknown(&registry, &namespace, &service))?;
     let wanted = |of| status.is_none_or(|status| status == of);
     Ok(Json(view::service(&registry, clock::now(), &namespace, &service, &view, wanted)))
-}
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-struct OwnerQuery {
-    /// The key, any text.
-    #[param(example = "user-42")]
-    key: String,
-}
-
-/// Which instance owns a key: the same answer everywhere.
-#[utoipa::path(
-    get, path = "/bellwether/v1/namespaces/{namespace}/services/{service}/owner", tag = "discovery",
-    params(("namespace" = String, Path), ("service" = String, Path), OwnerQuery),
-    responses((status = 200, body = api::Owner), (status = "default", body = Problem)),
-)]
-async fn owner(
-    Of(state): Shared,
-    Extension(caller): Caller,
-    Named((namespace, service)): Named<(Namespace, ServiceName)>,
-    Asked(query): Asked<OwnerQuery>,
-    headers: HeaderMap,
-) -> Answer<Json<api::Owner>> {
-    may_read(&caller, &namespace)?;
-    polled(&state, &caller, &headers, &namespace, &service);
-    let registry = state.roll.read();
-    let view =
-        registry.service(&namespace, &service).ok_or_else(|| unknown(&registry, &namespace, &service))?;
-    let now = clock::now();
-    let shown = |id: &identity::InstanceId| {
-        let (id, instance) = view.instances.iter().find(|(of, _)| of == id)?;
-        let (namespace, service) = (namespace.clone(), service.clone());
-        let target = Target { namespace, service, instance: id.clone() };
-        Some(view::instance(&registry, now, &target, instance))
-    };
-    let owner = registry.owner(now, &namespace, &service, query.key.as_bytes());
-    let owner = owner.and_then(|owner| Some((shown(&owner.home)?, owner)));
-    let (home, owner) = owner.ok_or_else(|| {
-        Problem::new(Code::NoOwner, format!("every instance of service \"{service}\" has weight 0"))
-    })?;
-    let instance = owner.effective.as_ref().and_then(shown);
-    Ok(Json(api::Owner { key: query.key, instance, home, reason: owner.reason }))
 }
 
 /// The problem of a service that no instance is registered for.

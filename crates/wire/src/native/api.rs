@@ -18,8 +18,8 @@ mod traces;
 pub use calls::{EdgeRed, Quantile, Red, RedReport, ServiceRed};
 pub use checks::{CheckBody, CheckState, GrpcService};
 pub use discovery::{
-    Change, Instance, InstanceCounts, Namespaces, Note, Override, Owner, Service, ServiceEntry, Services,
-    WatchSnapshot,
+    Change, Instance, InstanceCounts, Namespaces, Note, Override, Owner, Ring, RingMember, Service,
+    ServiceEntry, Services, WatchSnapshot,
 };
 pub use drain::{DrainBody, Receipt, Subscriber};
 pub use events::{Event, Events};

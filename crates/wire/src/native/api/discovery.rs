@@ -143,12 +143,51 @@ pub struct InstanceCounts {
 pub struct Owner {
     /// The key that was asked for.
     pub key: String,
-    /// The instance that takes the key's calls now; none where no instance is up.
+    /// How its home was found: `ring`, `maglev` or `nearest`.
+    pub algorithm: String,
+    /// The instance that takes the key's calls now; none where no instance takes calls.
     pub instance: Option<Instance>,
-    /// The instance that the ring names.
+    /// The instance that the key's hash names.
     pub home: Instance,
     /// Why the one is not the other; empty where it is.
     pub reason: String,
+    /// Whether it depends on the calls in flight, so that each proxy may see it a little differently.
+    pub approximate: bool,
+    /// The calls in flight that were looked at, by instance; nothing where there is no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<BTreeMap<String, u32>>,
+}
+
+/// How the keys of a service are shared out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Ring {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub service: String,
+    /// The revision of its last change.
+    pub revision: u64,
+    /// How a key's home is found: `ring`, `maglev` or `nearest`.
+    pub algorithm: String,
+    /// The points on the circle, or the slots of the table.
+    pub points: u64,
+    /// Every instance, by id.
+    pub members: Vec<RingMember>,
+}
+
+/// What an instance has of the keys of its service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RingMember {
+    /// Its id.
+    pub id: String,
+    /// Its status: while it takes no calls, its keys go to others.
+    pub status: String,
+    /// Its share of the calls relative to its siblings.
+    pub weight: u32,
+    /// Its points or slots; none where its weight is 0.
+    pub points: u64,
+    /// Its part of all keys, from 0 to 1, whatever its status.
+    pub share: f64,
 }
 
 /// One change, as a watcher sees it.
