@@ -13,7 +13,7 @@ use crate::{
     body::Body,
     clock,
     connect::Failure,
-    endpoint::Endpoint,
+    endpoint::{Endpoint, Occupied},
     gateway::Gateway,
     hop,
     listener::Client,
@@ -53,13 +53,22 @@ async fn carry(
     incoming: Incoming,
     client: Option<oneshot::Receiver<Client>>,
 ) -> Result<(Answer, Outbound), Refusal> {
-    let service = route::find(&gateway.routing.load(), &gateway.namespace, &parts)?;
-    record.routed(service.clone());
+    let (service, mut outbound, first) = {
+        // Let go before anything is waited for: see `install`.
+        let table = gateway.routing.load();
+        let service = route::find(&table, &gateway.namespace, &parts)?;
+        record.routed(service.clone());
+        let outbound = Outbound::new(parts, incoming, client, service.guard.policy.timeouts.idle)?;
+        record.ask_permit(&service)?;
+        let now = gateway.clock.mono();
+        service.guard.budget.call(now);
+        let most = gateway.limits.calls_per_endpoint;
+        let first = balance::choose(&service, None, &gateway.random, now, most)?;
+        (service, outbound, first)
+    };
     let timeouts = service.guard.policy.timeouts;
-    let mut outbound = Outbound::new(parts, incoming, client, timeouts.idle)?;
-    record.ask_permit(&service)?;
     let deadline = clock::deadline(timeouts.call);
-    match timeout_at(deadline, attempts(gateway, record, &service, &mut outbound)).await {
+    match timeout_at(deadline, attempts(gateway, record, &service, &mut outbound, first)).await {
         Ok(answer) => answer.map(|answer| (answer, outbound)),
         Err(_elapsed) => {
             let limit = identity::duration::format(timeouts.call);
@@ -75,14 +84,10 @@ async fn attempts(
     record: &mut Record,
     service: &Service,
     outbound: &mut Outbound,
+    mut occupied: Occupied,
 ) -> Result<Answer, Refusal> {
     let policy = &service.guard.policy;
-    let mut tried: Option<Arc<Endpoint>> = None;
-    service.guard.budget.call(gateway.clock.mono());
     loop {
-        let now = gateway.clock.mono();
-        let most = gateway.limits.calls_per_endpoint;
-        let occupied = balance::choose(service, tried.as_ref(), &gateway.random, now, most)?;
         let endpoint = occupied.endpoint().clone();
         let (context, number) = record.begin_attempt(occupied);
         outbound.mark(&context, number);
@@ -95,12 +100,27 @@ async fn attempts(
             return Err(Refusal::new(reason, failure.detail));
         }
         record.end_attempt(Ending::Failed(failure.fault));
-        let alone = service.up.len() < 2;
-        match retry::after(gateway, service, outbound, &failure, number, alone).await {
-            RetryDecision::Again => tried = Some(endpoint),
-            decision => return Err(refusal(&endpoint, failure, number, decision)),
+        let alone = service.seats.len() < 2;
+        let decision = retry::after(gateway, service, outbound, &failure, number, alone).await;
+        let next = match decision {
+            RetryDecision::Again => again(gateway, service, &endpoint)?,
+            _ => None,
+        };
+        match next {
+            Some(next) => occupied = next,
+            None => return Err(refusal(&endpoint, failure, number, decision)),
         }
     }
+}
+
+/// A place for another try, by what is known now: since the call began, an instance may have been told
+/// to drain. `None` where there is nowhere to go any more.
+fn again(gateway: &Gateway, service: &Service, tried: &Arc<Endpoint>) -> Result<Option<Occupied>, Refusal> {
+    let table = gateway.routing.load();
+    let newest = table.find(service.namespace.as_str(), service.name.as_str());
+    let Some(newest) = newest.filter(|newest| !newest.seats.is_empty()) else { return Ok(None) };
+    let (now, most) = (gateway.clock.mono(), gateway.limits.calls_per_endpoint);
+    balance::choose(newest, Some(tried), &gateway.random, now, most).map(Some)
 }
 
 /// What the client is told when the last attempt has failed.

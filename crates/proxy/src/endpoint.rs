@@ -3,13 +3,17 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicU32, AtomicU64,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
     time::Duration,
 };
 
 use identity::{InstanceId, Mono};
 use registry::Host;
+use tokio::sync::Notify;
 
 use crate::{meter::Meter, pool::Pool};
 
@@ -24,11 +28,22 @@ pub(crate) struct Endpoint {
     pub(crate) meter: Meter,
     in_flight: AtomicU32,
     was_called: AtomicBool,
+    /// Whether calls are sent here.
+    seated: AtomicBool,
+    /// Rung when the last call has ended where none is sent any more.
+    bell: Arc<Notify>,
     penalty: Penalty,
 }
 
 impl Endpoint {
-    pub(crate) fn new(instance: InstanceId, host: Host, port: u16, pool: Pool, meter: Meter) -> Self {
+    pub(crate) fn new(
+        instance: InstanceId,
+        host: Host,
+        port: u16,
+        pool: Pool,
+        meter: Meter,
+        bell: Arc<Notify>,
+    ) -> Self {
         Self {
             instance,
             host,
@@ -37,22 +52,35 @@ impl Endpoint {
             meter,
             in_flight: AtomicU32::new(0),
             was_called: AtomicBool::new(false),
+            seated: AtomicBool::new(true),
+            bell,
             penalty: Penalty::default(),
         }
     }
 
     pub(crate) fn in_flight(&self) -> u32 {
-        self.in_flight.load(Relaxed)
+        self.in_flight.load(SeqCst)
     }
 
     pub(crate) fn was_called(&self) -> bool {
         self.was_called.load(Relaxed)
     }
 
+    /// Says whether calls are sent here from now on, and answers whether that is news. Where none are, no
+    /// idle connection is kept either.
+    pub(crate) fn seat(&self, seated: bool) -> bool {
+        // In one order with the end of calls, so that either the last one rings or its end is seen.
+        let news = self.seated.swap(seated, SeqCst) != seated;
+        if news {
+            self.pool.close(!seated);
+        }
+        news
+    }
+
     /// Counts one attempt more as under way, unless there are `most` already.
     pub(crate) fn occupy(self: &Arc<Self>, most: u32) -> Option<Occupied> {
         let next = |in_flight| (in_flight < most).then_some(in_flight + 1);
-        self.in_flight.fetch_update(Relaxed, Relaxed, next).ok()?;
+        self.in_flight.fetch_update(SeqCst, Relaxed, next).ok()?;
         if !self.was_called() {
             self.was_called.store(true, Relaxed);
         }
@@ -82,7 +110,9 @@ impl Occupied {
 
 impl Drop for Occupied {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Relaxed);
+        if self.0.in_flight.fetch_sub(1, SeqCst) == 1 && !self.0.seated.load(SeqCst) {
+            self.0.bell.notify_one();
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Following the registry: each update becomes a new table, and is acknowledged once calls use it.
+//! Following the registry: each update becomes a new table, and is acknowledged once it has settled.
 //!
 //! When the registry goes away, calls go on by the last table. Coming back is jittered, so that all
 //! proxies of a fleet do not knock on a restarted control plane at the same moment.
@@ -9,11 +9,7 @@ use resilience::Backoff;
 use tokio::{sync::watch, time::sleep};
 use wire::native::channel::Hello;
 
-use crate::{
-    Directory, Subscription, Unavailable,
-    gateway::Gateway,
-    routing::{Routing, Step},
-};
+use crate::{Directory, Subscription, Unavailable, gateway::Gateway, install::install, routing::Step};
 
 const AGAIN: Backoff = Backoff { base: Duration::from_millis(100), max: Duration::from_secs(5) };
 
@@ -34,7 +30,12 @@ impl<D: Directory> Follower<D> {
         loop {
             let Err(unavailable) = self.session(&mut failures).await;
             if failures == 0 {
-                tracing::warn!(%unavailable, "calls go on by the last snapshot");
+                match self.gateway.routing.load().revision {
+                    Some(revision) => {
+                        tracing::warn!(%unavailable, revision, "calls go on by the last snapshot");
+                    }
+                    None => tracing::warn!(%unavailable, "calls are refused until there is a first snapshot"),
+                }
             }
             sleep(AGAIN.delay(failures, self.gateway.random.ratio())).await;
             failures = failures.saturating_add(1);
@@ -50,9 +51,13 @@ impl<D: Directory> Follower<D> {
         loop {
             let update = subscription.next().await?;
             *failures = 0;
-            let routing = self.gateway.routing.load_full();
-            match routing.after(&update, &self.gateway.builder) {
-                Step::Next(next) => self.install(next),
+            let step = self.gateway.routing.load().after(&update, &self.gateway.builder);
+            match step {
+                Step::Next(next) => {
+                    let revision = next.revision;
+                    install(&self.gateway, next).await;
+                    self.revision.send_replace(revision);
+                }
                 Step::Known => {}
                 Step::Suspect => {
                     tracing::error!(
@@ -64,11 +69,5 @@ impl<D: Directory> Follower<D> {
             }
             subscription.acknowledge(update.revision).await?;
         }
-    }
-
-    fn install(&self, next: Routing) {
-        let revision = next.revision;
-        self.gateway.routing.store(Arc::new(next));
-        self.revision.send_replace(revision);
     }
 }

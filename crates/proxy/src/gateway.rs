@@ -10,6 +10,7 @@ use traces::sampling::Budget;
 
 use crate::{
     clock::Clock,
+    install::Installed,
     meter::Book,
     outbox::Outbox,
     random::Random,
@@ -29,7 +30,9 @@ pub(crate) struct Gateway {
     pub(crate) namespace: Namespace,
     pub(crate) caller: ServiceName,
     pub(crate) identity: Identity,
+    /// By what calls are routed; it changes only in `install`.
     pub(crate) routing: ArcSwap<Routing>,
+    pub(crate) installed: Installed,
     pub(crate) builder: Builder,
     pub(crate) book: Arc<Book>,
     pub(crate) outbox: Outbox,
@@ -45,6 +48,7 @@ impl Gateway {
         let random = Arc::new(Random::new(settings.seed));
         let limits = settings.limits;
         let book = Arc::new(Book::new(limits.series));
+        let outbox = Outbox::new(limits.spooled_spans, limits.spooled_bytes);
         let builder = Builder {
             limits,
             caller: settings.caller.clone(),
@@ -52,6 +56,7 @@ impl Gateway {
             book: book.clone(),
             random: random.clone(),
             clock,
+            bell: outbox.bell.clone(),
         };
         Self {
             clock,
@@ -65,9 +70,10 @@ impl Gateway {
                 settings.version.as_str(),
             ),
             routing: ArcSwap::default(),
+            installed: Installed::default(),
             builder,
             book,
-            outbox: Outbox::new(limits.spooled_spans, limits.spooled_bytes),
+            outbox,
             refusals: Arc::default(),
             sampling: Budget::new(limits.traces_per_second, limits.remarkable_traces_per_second),
             closing: CancellationToken::new(),

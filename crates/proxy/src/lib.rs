@@ -20,6 +20,7 @@ mod gateway;
 mod guard;
 mod hop;
 mod idle;
+mod install;
 mod listener;
 mod meter;
 mod outbound;
@@ -39,6 +40,7 @@ mod settings;
 mod sink;
 mod spans;
 mod upgrade;
+mod warm_up;
 
 pub use directory::{Directory, Subscription, Unavailable};
 pub use running::Proxy;

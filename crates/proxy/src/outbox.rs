@@ -7,7 +7,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
@@ -39,8 +39,8 @@ pub(crate) struct Outbox {
     sampled_out: AtomicU64,
     most: usize,
     most_bytes: usize,
-    /// Rung when there is enough for a report.
-    pub(crate) bell: Notify,
+    /// Rung when there is enough for a report, or something that somebody waits for.
+    pub(crate) bell: Arc<Notify>,
     /// Whether a report is wanted, though it may say nothing new.
     is_wanted: AtomicBool,
 }
@@ -76,7 +76,7 @@ impl Outbox {
             sampled_out: AtomicU64::new(0),
             most,
             most_bytes,
-            bell: Notify::new(),
+            bell: Arc::default(),
             is_wanted: AtomicBool::new(false),
         }
     }
@@ -210,8 +210,6 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use identity::{SpanId, TraceId, Wall};
 
     use super::*;

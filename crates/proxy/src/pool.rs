@@ -18,9 +18,16 @@ use crate::request_body::RequestBody;
 /// The idle connections of one endpoint.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    idle: Mutex<Vec<Idle>>,
+    state: Mutex<State>,
     most: usize,
     timeout: Duration,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    idle: Vec<Idle>,
+    /// Whether nothing is to be kept.
+    closed: bool,
 }
 
 #[derive(Debug)]
@@ -31,12 +38,12 @@ struct Idle {
 
 impl Pool {
     pub(crate) fn new(most: usize, timeout: Duration) -> Self {
-        Self { idle: Mutex::new(Vec::new()), most, timeout }
+        Self { state: Mutex::default(), most, timeout }
     }
 
     /// The connection that was used last, if one is ready.
     pub(crate) fn take(&self, now: Mono) -> Option<SendRequest<RequestBody>> {
-        let mut idle = self.lock();
+        let State { idle, .. } = &mut *self.lock();
         for at in (0..idle.len()).rev() {
             if idle[at].sender.is_closed() {
                 idle.remove(at);
@@ -55,20 +62,30 @@ impl Pool {
         if sender.is_closed() {
             return;
         }
-        let mut idle = self.lock();
-        if idle.len() < self.most {
-            idle.push(Idle { sender, since: now });
+        let mut state = self.lock();
+        if !state.closed && state.idle.len() < self.most {
+            state.idle.push(Idle { sender, since: now });
         }
     }
 
     /// Closes what has been idle for too long.
     pub(crate) fn sweep(&self, now: Mono) {
-        self.lock().retain(|connection| {
+        self.lock().idle.retain(|connection| {
             !connection.sender.is_closed() && now.since(connection.since) <= self.timeout
         });
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Idle>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Closes what is idle, and from now on whatever becomes so; or keeps connections again.
+    pub(crate) fn close(&self, closed: bool) {
+        let idle = {
+            let mut state = self.lock();
+            state.closed = closed;
+            if closed { std::mem::take(&mut state.idle) } else { Vec::new() }
+        };
+        drop(idle);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

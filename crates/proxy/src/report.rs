@@ -7,7 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use identity::ProxyId;
+use identity::{Namespace, ProxyId, ServiceName};
 use resilience::Backoff;
 use tokio::{
     select,
@@ -18,7 +18,9 @@ use wire::native::channel::{BreakerRow, EndpointRow, Intake, Report};
 
 use crate::{
     Sink, SinkError,
+    endpoint::Endpoint,
     gateway::Gateway,
+    install::Departed,
     outbox::{REPORT_REFUSED, Taken},
 };
 
@@ -54,6 +56,7 @@ struct View {
     breakers: Vec<BreakerRow>,
     endpoints: Vec<EndpointRow>,
     refused: Vec<(String, u64)>,
+    settled: u64,
 }
 
 impl<S: Sink> Reporter<S> {
@@ -171,7 +174,7 @@ impl<S: Sink> Reporter<S> {
             transitions,
             endpoints: view.endpoints,
             refused: view.refused,
-            settled_revision: 0,
+            settled_revision: view.settled,
             leaving: self.is_leaving,
         })
     }
@@ -191,8 +194,11 @@ impl<S: Sink> Reporter<S> {
     }
 
     fn view(&self) -> View {
+        // Before the calls in flight are looked at: what chose by an older table is among them.
+        let settled = self.gateway.installed.settled();
         let routing = self.gateway.routing.load();
         let mut view = View {
+            settled,
             revision: routing.revision.unwrap_or(0),
             refused: self.gateway.refusals.totals(),
             ..View::default()
@@ -200,13 +206,20 @@ impl<S: Sink> Reporter<S> {
         for service in routing.services() {
             view.breakers.extend(service.guard.row(service, &self.gateway.caller));
             let called = service.endpoints.iter().filter(|endpoint| endpoint.was_called());
-            view.endpoints.extend(called.map(|endpoint| EndpointRow {
-                namespace: service.namespace.clone(),
-                service: service.name.clone(),
-                instance: endpoint.instance.clone(),
-                in_flight: endpoint.in_flight(),
-                ejected: String::new(),
-            }));
+            view.endpoints.extend(called.map(|endpoint| row(&service.namespace, &service.name, endpoint)));
+        }
+        drop(routing);
+        for Departed { namespace, service, endpoint } in self.gateway.installed.departed().iter() {
+            let same = |known: &&mut EndpointRow| {
+                known.instance == endpoint.instance
+                    && known.service == *service
+                    && known.namespace == *namespace
+            };
+            match view.endpoints.iter_mut().find(same) {
+                // Registered again under another address: the instance has the calls of both.
+                Some(known) => known.in_flight += endpoint.in_flight(),
+                None => view.endpoints.push(row(namespace, service, endpoint)),
+            }
         }
         view
     }
@@ -217,5 +230,15 @@ impl<S: Sink> Reporter<S> {
         for endpoint in self.gateway.routing.load().services().flat_map(|service| &service.endpoints) {
             endpoint.pool.sweep(now);
         }
+    }
+}
+
+fn row(namespace: &Namespace, service: &ServiceName, endpoint: &Endpoint) -> EndpointRow {
+    EndpointRow {
+        namespace: namespace.clone(),
+        service: service.clone(),
+        instance: endpoint.instance.clone(),
+        in_flight: endpoint.in_flight(),
+        ejected: String::new(),
     }
 }

@@ -9,7 +9,8 @@ use std::{collections::HashMap, sync::Arc};
 use identity::{InstanceId, Namespace, RouteName, ServiceName};
 use monitoring::{CallKey, Outcome, Reporter, StatusClass};
 use registry::Status;
-use wire::native::channel::{ServiceUpdate, Update};
+use tokio::sync::Notify;
+use wire::native::channel::{self, ServiceUpdate, Update};
 
 use crate::{
     endpoint::Endpoint,
@@ -18,6 +19,7 @@ use crate::{
     pool::Pool,
     random::Random,
     settings::Limits,
+    warm_up::Ramp,
 };
 
 /// Everything that is known, at one revision.
@@ -36,8 +38,10 @@ pub(crate) struct Service {
     pub(crate) guard: Arc<Guard>,
     /// All of its endpoints, whatever their status.
     pub(crate) endpoints: Vec<Arc<Endpoint>>,
-    /// Those that calls go to.
-    pub(crate) up: Vec<Seat>,
+    /// Those that calls go to: first those that are up, then those that warm up.
+    pub(crate) seats: Vec<Seat>,
+    /// How many of them are up.
+    pub(crate) up: usize,
 }
 
 /// An endpoint's place among those that calls go to.
@@ -46,6 +50,8 @@ pub(crate) struct Seat {
     pub(crate) endpoint: Arc<Endpoint>,
     /// The weights of this one and of all before it: where it ends on the line that is drawn from.
     pub(crate) end: u64,
+    /// How far it has warmed up, where it still does.
+    pub(crate) ramp: Option<Ramp>,
 }
 
 /// What an update makes of a table.
@@ -68,6 +74,8 @@ pub(crate) struct Builder {
     pub(crate) book: Arc<Book>,
     pub(crate) random: Arc<Random>,
     pub(crate) clock: crate::clock::Clock,
+    /// Given to endpoints.
+    pub(crate) bell: Arc<Notify>,
 }
 
 impl Routing {
@@ -126,26 +134,29 @@ impl Builder {
         let known = before.map(|service| service.endpoints.as_slice()).unwrap_or_default();
         let endpoints: Vec<_> =
             change.endpoints.iter().map(|row| self.endpoint(change, row, known)).collect();
+        let mono = self.clock.mono();
+        let rows = || change.endpoints.iter().zip(&endpoints).filter(|(row, _)| row.weight > 0);
+        let up = rows().filter(|(row, _)| row.status == Status::Up).map(|(row, of)| (row, of, None));
+        let warming = rows().filter(|(row, _)| row.status == Status::Starting).filter_map(|(row, of)| {
+            let ramp = Ramp::new(row.warm_up?, mono);
+            Some((row, of, Some(ramp)))
+        });
         let mut end = 0;
-        let up = change
-            .endpoints
-            .iter()
-            .zip(&endpoints)
-            .filter(|(row, _)| row.status == Status::Up && row.weight > 0)
-            .map(|(row, endpoint)| {
-                end += u64::from(row.weight);
-                Seat { endpoint: endpoint.clone(), end }
-            })
-            .collect();
+        let seat = |(row, endpoint, ramp): (&channel::Endpoint, &Arc<Endpoint>, Option<Ramp>)| {
+            end += u64::from(row.weight);
+            Seat { endpoint: endpoint.clone(), end, ramp }
+        };
+        let seats: Vec<_> = up.chain(warming).map(seat).collect();
+        let up = seats.iter().take_while(|seat| seat.ramp.is_none()).count();
         let (namespace, name) = (change.namespace.clone(), change.service.clone());
-        Service { namespace, name, guard, endpoints, up }
+        Service { namespace, name, guard, endpoints, seats, up }
     }
 
     /// The endpoint as it was, or a new one where it is another address.
     fn endpoint(
         &self,
         change: &ServiceUpdate,
-        row: &wire::native::channel::Endpoint,
+        row: &channel::Endpoint,
         known: &[Arc<Endpoint>],
     ) -> Arc<Endpoint> {
         let same = |known: &&Arc<Endpoint>| {
@@ -156,7 +167,8 @@ impl Builder {
         }
         let pool = Pool::new(self.limits.idle_per_endpoint, self.limits.idle_timeout);
         let meter = self.meter(change, Some(row.instance.clone()));
-        Arc::new(Endpoint::new(row.instance.clone(), row.host.clone(), row.port, pool, meter))
+        let (instance, host) = (row.instance.clone(), row.host.clone());
+        Arc::new(Endpoint::new(instance, host, row.port, pool, meter, self.bell.clone()))
     }
 
     fn meter(&self, change: &ServiceUpdate, instance: Option<InstanceId>) -> Meter {

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use identity::{Namespace, ServiceName};
-use registry::{Registry, Scope, ServiceView, Since};
+use identity::{InstanceId, Namespace, Now, ServiceName};
+use registry::{Instance, Registry, Scope, Since, Status, Target};
 use wire::native::{
-    channel::{Endpoint, Hello, Report, ServiceUpdate, Update},
+    channel::{Endpoint, Hello, Report, ServiceUpdate, Update, WarmUp},
     problem::Problem,
 };
 
@@ -85,20 +85,19 @@ impl Subscription {
     }
 
     fn missed(&self) -> Option<Update> {
+        let now = clock::now();
         let registry = self.state.roll.read();
-        let Some(seen) = self.seen else { return Some(snapshot(&registry)) };
+        let Some(seen) = self.seen else { return Some(snapshot(&registry, now)) };
         match registry.since(seen, &Scope::All) {
-            Since::Resync => Some(snapshot(&registry)),
+            Since::Resync => Some(snapshot(&registry, now)),
             Since::Changes(changes) if changes.is_empty() => None,
             Since::Changes(changes) => {
                 let mut touched: Vec<(&Namespace, &ServiceName)> =
                     changes.iter().map(|change| (&change.target.namespace, &change.target.service)).collect();
                 touched.sort();
                 touched.dedup();
-                let services = touched.into_iter().map(|(namespace, name)| {
-                    let view = registry.service(namespace, name);
-                    service(namespace, name, view.as_ref())
-                });
+                let services =
+                    touched.into_iter().map(|(namespace, name)| service(&registry, namespace, name, now));
                 Some(Update { revision: registry.revision(), snapshot: false, services: services.collect() })
             }
         }
@@ -112,19 +111,24 @@ impl Drop for Subscription {
     }
 }
 
-fn snapshot(registry: &Registry) -> Update {
+fn snapshot(registry: &Registry, now: Now) -> Update {
     let services = registry.namespaces().flat_map(|namespace| {
-        registry.services(namespace).map(move |name| {
-            let view = registry.service(namespace, name);
-            service(namespace, name, view.as_ref())
-        })
+        registry.services(namespace).map(move |name| service(registry, namespace, name, now))
     });
     Update { revision: registry.revision(), snapshot: true, services: services.collect() }
 }
 
-fn service(namespace: &Namespace, name: &ServiceName, view: Option<&ServiceView>) -> ServiceUpdate {
-    let instances = view.map(|view| view.instances.as_slice()).unwrap_or_default();
-    let endpoint = |(id, instance): &(identity::InstanceId, Arc<registry::Instance>)| Endpoint {
+fn service(registry: &Registry, namespace: &Namespace, name: &ServiceName, now: Now) -> ServiceUpdate {
+    let view = registry.service(namespace, name);
+    let instances = view.as_ref().map(|view| view.instances.as_slice()).unwrap_or_default();
+    let warm_up = |id: &InstanceId, instance: &Instance| {
+        let over = instance.registration.warm_up.filter(|_| instance.status == Status::Starting)?;
+        let (namespace, service, instance) = (namespace.clone(), name.clone(), id.clone());
+        let ramp = registry.ramp(now, &Target { namespace, service, instance })?;
+        Some(WarmUp { elapsed: over.mul_f64(ramp.clamp(0.0, 1.0)), over })
+    };
+    let endpoint = |(id, instance): &(InstanceId, Arc<Instance>)| Endpoint {
+        warm_up: warm_up(id, instance),
         instance: id.clone(),
         host: instance.registration.address.clone(),
         port: instance.registration.port,

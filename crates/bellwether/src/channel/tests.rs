@@ -118,7 +118,7 @@ fn report(sequence: u64, revision: u64) -> Report {
         }],
         endpoints: Vec::new(),
         refused: vec![("malformed".to_owned(), 3)],
-        settled_revision: 0,
+        settled_revision: revision,
         leaving: false,
     }
 }

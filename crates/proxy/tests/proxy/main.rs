@@ -5,6 +5,7 @@
 mod bodies;
 mod breaker;
 mod calls;
+mod drains;
 mod outage;
 mod published;
 mod refused;

@@ -61,6 +61,7 @@ impl Registry {
             weight: 100,
             zone: None,
             version: None,
+            warm_up: None,
         };
         self.set_endpoints(service, endpoints.iter().enumerate().map(endpoint).collect())
     }
@@ -181,6 +182,11 @@ impl Stores {
             }
         }
         reports
+    }
+
+    /// The report that came last.
+    pub(crate) fn last(&self) -> Option<Report> {
+        lock(&self.0.reports).last().cloned()
     }
 
     /// How often a report was handed over, those that came again included.

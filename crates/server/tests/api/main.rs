@@ -10,7 +10,7 @@ mod owners;
 mod registration;
 mod watch;
 
-use std::{net::TcpListener, sync::Arc};
+use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use asking::*;
 use http::Method;
@@ -270,4 +270,21 @@ async fn a_data_folder_has_one_owner() {
     let problem = Server::start(Settings::new(listener, folder.path().to_path_buf())).await.unwrap_err();
     assert_eq!(problem.code().to_string(), "BW-3003");
     assert!(problem.detail().contains(&format!("process {}", std::process::id())), "{problem}");
+}
+
+#[tokio::test]
+async fn a_proxy_hears_how_far_an_instance_has_warmed_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    let hello = Hello { proxy: "p-1".parse().unwrap(), epoch: 1, version: "0".into(), since: None };
+    let (warming, warm) =
+        (r#"{"address":"10.0.0.7","port":1,"warm_up":"30s"}"#, r#"{"address":"10.0.0.7","port":2}"#);
+    ask(&server, Method::PUT, HELLO_1, warming).await;
+    ask(&server, Method::PUT, &format!("{HELLO}/instances/hello-2"), warm).await;
+    let update = server.channel().watch(hello).next().await.unwrap();
+    let [first, second] = update.services[0].endpoints.as_slice() else { panic!("{update:?}") };
+    let told = first.warm_up.unwrap();
+    assert_eq!((first.status, told.over), (registry::Status::Starting, Duration::from_secs(30)));
+    assert!(told.elapsed < told.over, "{told:?}");
+    assert_eq!((second.status, second.warm_up), (registry::Status::Up, None));
 }

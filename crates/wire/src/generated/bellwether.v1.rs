@@ -69,6 +69,17 @@ pub struct Endpoint {
     pub zone: ::prost::alloc::string::String,
     #[prost(string, tag = "7")]
     pub version: ::prost::alloc::string::String,
+    /// How far a starting instance has warmed up; absent where it takes no calls yet, or all of its share.
+    #[prost(message, optional, tag = "8")]
+    pub warm_up: ::core::option::Option<WarmUp>,
+}
+/// Durations, since clocks differ: what has passed when this was sent, of how much.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WarmUp {
+    #[prost(uint64, tag = "1")]
+    pub elapsed_ns: u64,
+    #[prost(uint64, tag = "2")]
+    pub over_ns: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ReportRequest {
@@ -104,8 +115,8 @@ pub struct ReportRequest {
     /// the start of the epoch.
     #[prost(map = "string, uint64", tag = "14")]
     pub refused: ::std::collections::HashMap<::prost::alloc::string::String, u64>,
-    /// Every call that is under way began by a table of at least this revision, so that none of them can
-    /// choose an endpoint by an older one. Taken before the endpoints' calls are counted. 0: not known.
+    /// No call chooses an endpoint by an older revision any more, and those that did are counted in
+    /// `endpoints`, where one without a row has no calls under way. 0: not known.
     #[prost(uint64, tag = "15")]
     pub settled_revision: u64,
     /// The proxy has ended: no call is under way, and none will begin.

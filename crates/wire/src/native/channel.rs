@@ -4,6 +4,8 @@
 //! are handed over as they are; over gRPC they are `bellwether.v1` (see `proto/bellwether/v1/proxy.proto`),
 //! translated by the `from_proto` and `to_proto` of this module. Both ways mean the same.
 
+use std::time::Duration;
+
 use identity::{InstanceId, Namespace, ProxyId, RouteName, ServiceName, TraceId, Wall};
 use monitoring::{CallKey, ExponentialHistogram};
 use registry::{Host, Status};
@@ -97,6 +99,18 @@ pub struct Endpoint {
     pub zone: Option<Box<str>>,
     /// Its version.
     pub version: Option<Box<str>>,
+    /// How far it has warmed up, where its status is `starting` and it takes a part of its share.
+    pub warm_up: Option<WarmUp>,
+}
+
+/// How far an instance has warmed up. Durations and not times, since clocks of machines differ: a proxy
+/// counts on from the moment at which it hears of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WarmUp {
+    /// How much has passed when this was sent.
+    pub elapsed: Duration,
+    /// Of how much.
+    pub over: Duration,
 }
 
 /// What happened in a proxy since its last report.
@@ -124,13 +138,14 @@ pub struct Report {
     pub breakers: Vec<BreakerRow>,
     /// What the breakers did.
     pub transitions: Vec<Transition>,
-    /// Every endpoint that was called.
+    /// Every endpoint that was called and that is still known or has calls under way. One without a row
+    /// has none.
     pub endpoints: Vec<EndpointRow>,
     /// How often clients were refused before their requests were any service's calls, by reason, since
     /// the start of the epoch: they named no service, could not be read, or reached a limit.
     pub refused: Vec<(String, u64)>,
-    /// Every call that is under way began by a table of at least this revision, so that none of them can
-    /// choose an endpoint by an older one. Taken before the endpoints' calls are counted. 0: not known.
+    /// No call chooses an endpoint by an older revision any more, and those that did are counted in
+    /// `endpoints`. At most [`Report::revision`]. 0: not known.
     pub settled_revision: u64,
     /// The proxy has ended: no call is under way, and none will begin.
     pub leaving: bool,
@@ -204,7 +219,7 @@ pub struct EndpointRow {
     pub service: ServiceName,
     /// The instance.
     pub instance: InstanceId,
-    /// Calls under way.
+    /// Calls under way, with those whose answers are still coming, and upgraded connections.
     pub in_flight: u32,
     /// Why no call is sent there; empty while calls are.
     pub ejected: String,

@@ -1,8 +1,10 @@
 //! Hello and update, to and from `bellwether.v1`.
 
+use std::time::Duration;
+
 use registry::Host;
 
-use super::{Endpoint, Hello, Malformed, ServiceUpdate, Update, proto};
+use super::{Endpoint, Hello, Malformed, ServiceUpdate, Update, WarmUp, proto};
 
 /// A hello as a message.
 pub fn hello_to_proto(hello: &Hello) -> proto::Hello {
@@ -37,6 +39,10 @@ pub fn update_to_proto(update: &Update) -> proto::WatchResponse {
         weight: endpoint.weight,
         zone: text(endpoint.zone.as_deref()),
         version: text(endpoint.version.as_deref()),
+        warm_up: endpoint.warm_up.map(|WarmUp { elapsed, over }| proto::WarmUp {
+            elapsed_ns: nanos(elapsed),
+            over_ns: nanos(over),
+        }),
     };
     let service = |service: &ServiceUpdate| proto::Service {
         namespace: service.namespace.to_string(),
@@ -77,7 +83,20 @@ fn endpoint_from_proto(endpoint: proto::Endpoint) -> Result<Endpoint, Malformed>
         weight: endpoint.weight,
         zone: some(endpoint.zone),
         version: some(endpoint.version),
+        warm_up: endpoint.warm_up.map(warm_up_from_proto).transpose()?,
     })
+}
+
+fn warm_up_from_proto(warm_up: proto::WarmUp) -> Result<WarmUp, Malformed> {
+    let proto::WarmUp { elapsed_ns, over_ns } = warm_up;
+    if over_ns == 0 || elapsed_ns > over_ns {
+        return Err(Malformed::new("warm_up", "elapsed at most over, and over more than nothing"));
+    }
+    Ok(WarmUp { elapsed: Duration::from_nanos(elapsed_ns), over: Duration::from_nanos(over_ns) })
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn text(text: Option<&str>) -> String {

@@ -126,14 +126,27 @@ fn an_update_means_the_same_over_grpc_as_in_process() {
         weight: 100,
         zone: None,
         version: Some("1.2".into()),
+        warm_up: None,
+    };
+    let (elapsed, over) = (Duration::from_millis(1), Duration::from_secs(30));
+    let warming = Endpoint {
+        instance: "cart-2".parse().unwrap(),
+        status: Status::Starting,
+        warm_up: Some(WarmUp { elapsed, over }),
+        ..endpoint.clone()
     };
     let service = ServiceUpdate {
         namespace: Namespace::default(),
         service: "cart".parse().unwrap(),
-        endpoints: vec![endpoint],
+        endpoints: vec![endpoint, warming],
     };
     let update = Update { revision: 4, snapshot: true, services: vec![service] };
-    assert_eq!(update_from_proto(update_to_proto(&update)), Ok(update));
+    assert_eq!(update_from_proto(update_to_proto(&update)), Ok(update.clone()));
+    for (elapsed_ns, over_ns) in [(0, 0), (2, 1)] {
+        let mut bad = update_to_proto(&update);
+        bad.services[0].endpoints[1].warm_up = Some(proto::WarmUp { elapsed_ns, over_ns });
+        assert_eq!(update_from_proto(bad).unwrap_err().field, "warm_up");
+    }
     let hello = Hello { proxy: "g".parse().unwrap(), epoch: 5, version: "0.1".into(), since: Some(0) };
     assert_eq!(hello_from_proto(hello_to_proto(&hello)), Ok(hello));
 }
