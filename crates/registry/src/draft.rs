@@ -5,7 +5,11 @@
 //! while everyone else still sees the registry alone. If the disk refuses the batch, the draft is
 //! dropped, and nothing has happened.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use identity::{Invalid, Now, duration};
 
@@ -21,6 +25,8 @@ pub struct Draft<'a> {
     base: &'a Registry,
     /// What this draft has decided of an instance: its new state, or that it is gone.
     decided: HashMap<Target, Option<Arc<Instance>>>,
+    /// Whose lease begins anew with this batch, without a change.
+    renewed: HashSet<Target>,
     revision: u64,
     instances: usize,
     batch: Batch,
@@ -41,7 +47,14 @@ const NOTHING: Outcome = Outcome { change: None, created: false, lease: None };
 impl<'a> Draft<'a> {
     pub(crate) fn new(base: &'a Registry) -> Self {
         let (revision, instances) = (base.revision(), base.instance_count());
-        Self { base, decided: HashMap::new(), revision, instances, batch: Batch::default() }
+        Self {
+            base,
+            decided: HashMap::new(),
+            renewed: HashSet::new(),
+            revision,
+            instances,
+            batch: Batch::default(),
+        }
     }
 
     /// Decides one command.
@@ -265,6 +278,7 @@ impl<'a> Draft<'a> {
         };
         let before = current.condition.clone();
         match timer {
+            Timer::Lease if self.renewed.contains(&target) => NOTHING,
             Timer::Lease => {
                 let condition = Condition { lapsed: Some(now.wall), ..before };
                 self.condition(now, target, condition, Action::Lapsed, actor, None)
@@ -274,6 +288,11 @@ impl<'a> Draft<'a> {
                 let reason = format!("no heartbeat for {after} after its lease lapsed").into();
                 let cause = Cause { action: Action::Forgotten, actor, reason };
                 self.change(now, target, Effect::Removed, cause)
+            }
+            Timer::Recover => {
+                let condition = Condition { lapsed: None, ..before };
+                let reason = Some("a heartbeat came while the lapse was being recorded".into());
+                self.condition(now, target, condition, Action::Recovered, actor, reason)
             }
             Timer::WarmUp => {
                 let condition = Condition { is_cold: false, ..before };
@@ -325,6 +344,7 @@ impl<'a> Draft<'a> {
     }
 
     fn renew(&mut self, target: Target, lease: LeaseId) -> Outcome {
+        self.renewed.insert(target.clone());
         self.batch.renewals.push(target);
         Outcome { lease: Some(lease), ..NOTHING }
     }

@@ -11,7 +11,7 @@ use identity::{InstanceId, Mono, Namespace, Now, ServiceName};
 use slab::Slab;
 
 use crate::{
-    Change, Command, Draft, Effect, Error, Instance, LeaseId, Outcome, Scope, Since, Status, Target,
+    Action, Change, Command, Draft, Effect, Error, Instance, LeaseId, Outcome, Scope, Since, Status, Target,
     draft::Batch,
     log::Log,
     owner::ramp,
@@ -156,7 +156,14 @@ impl Registry {
     /// Takes over what a draft decided. Leases that it touches begin anew at `now`.
     pub fn commit(&mut self, now: Now, batch: Batch) {
         for change in batch.changes {
+            let lapsed = (change.cause.action == Action::Lapsed).then(|| change.target.clone());
             self.replay(now, change);
+            let at = lapsed.and_then(|target| self.at(&target));
+            if let Some(at) = at
+                && self.slots.get_mut(at).is_some_and(|slot| slot.timers.recover_if_answered(now))
+            {
+                self.requeue(at);
+            }
         }
         for slot in batch.renewals.iter().filter_map(|target| self.slot(target)) {
             slot.timers.renew(now);

@@ -18,6 +18,8 @@ use crate::Instance;
 pub(crate) enum Timer {
     /// The lease lapses.
     Lease,
+    /// It has lapsed, but a heartbeat was answered before that was durable.
+    Recover,
     /// It has lapsed long enough to be forgotten.
     Forget,
     /// It has warmed up.
@@ -36,6 +38,7 @@ pub(crate) struct Timers {
     /// What a heartbeat is worth; here, so that who looks at all leases looks nowhere else.
     ttl: Option<Duration>,
     has_lapsed: bool,
+    recover: Mono,
     forget: Mono,
     /// When it began to take calls, while it warms up.
     warm_from: Option<Mono>,
@@ -50,6 +53,7 @@ impl Timers {
             lease: AtomicU64::new(NEVER.0),
             ttl: None,
             has_lapsed: false,
+            recover: NEVER,
             forget: NEVER,
             warm_from: None,
             warm: NEVER,
@@ -74,6 +78,7 @@ impl Timers {
             Some(after) => now.mono + after,
             None => NEVER,
         };
+        let recover = if has_lapsed && had_lapsed { self.recover } else { NEVER };
         let warm_from = condition.is_warming().then(|| self.warm_from.unwrap_or(now.mono));
         let warm = warm_from.zip(registration.warm_up).map_or(NEVER, |(from, over)| from + over);
         let until = |of: &Instance| of.condition.pinned.as_ref().and_then(|pinned| pinned.until);
@@ -84,7 +89,8 @@ impl Timers {
             None => NEVER,
         };
         let ttl = registration.ttl;
-        let timers = Self { lease: self.lease, ttl, has_lapsed, forget, warm_from, warm, release };
+        let lease = self.lease;
+        let timers = Self { lease, ttl, has_lapsed, recover, forget, warm_from, warm, release };
         if renews {
             timers.renew(now);
         }
@@ -100,6 +106,16 @@ impl Timers {
     /// The lease holds for at least this long yet.
     pub(crate) fn spare(&self, until: Mono) {
         self.lease.fetch_max(until.0, Relaxed);
+    }
+
+    /// To be called when a lapse that was decided at `now` is durable: a heartbeat that was answered
+    /// meanwhile must not have been for nothing. Whether there was one.
+    pub(crate) fn recover_if_answered(&mut self, now: Now) -> bool {
+        let is_answered = self.lease().is_some_and(|lease| lease > now.mono);
+        if is_answered {
+            self.recover = now.mono;
+        }
+        is_answered
     }
 
     /// When the lease lapses, `None` where there is none.
@@ -128,6 +144,7 @@ impl Timers {
         let all = [
             (self.release, Timer::Override),
             (self.warm, Timer::WarmUp),
+            (self.recover, Timer::Recover),
             (self.forget, Timer::Forget),
             (Mono(lease), Timer::Lease),
         ];

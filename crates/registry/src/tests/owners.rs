@@ -1,5 +1,7 @@
 //! Who owns a key.
 
+use std::collections::BTreeMap;
+
 use identity::InstanceId;
 
 use super::*;

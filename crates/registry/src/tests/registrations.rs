@@ -53,3 +53,26 @@ fn what_breaks_a_rule_changes_nothing_and_names_the_field() {
         assert_eq!((registry.revision(), registry.instance_count()), (0, 0));
     }
 }
+
+#[test]
+fn a_warm_up_goes_on_through_a_change_and_begins_anew_after_an_interruption() {
+    let second = |second| start().after(Duration::from_secs(second));
+    let mut registry = Registry::default();
+    let register = |port| {
+        let warm_up = Some(Duration::from_secs(10));
+        let registration = Box::new(Registration { ttl: None, warm_up, ..leased(port) });
+        ask("a", Ask::Register { registration, lease: LeaseId(1), held: None })
+    };
+    let ramp = |registry: &Registry, at| registry.ramp(second(at), &target("cart", "a"));
+    registry.apply(second(0), register(80)).unwrap();
+    assert_eq!((status(&registry, "a"), ramp(&registry, 5)), (Some(Status::Starting), Some(0.5)));
+    registry.apply(second(5), register(81)).unwrap();
+    assert_eq!(ramp(&registry, 5), Some(0.5), "as warm as before");
+    let drain = Ask::Drain { held: None, force: false, reason: "r".into() };
+    registry.apply(second(6), ask("a", drain)).unwrap();
+    assert_eq!(ramp(&registry, 6), None);
+    registry.apply(second(7), ask("a", Ask::Undrain { held: None, reason: "r".into() })).unwrap();
+    assert!(registry.advance(second(16)).is_empty(), "no calls came meanwhile that would have warmed it");
+    assert_eq!(registry.advance(second(17)).len(), 1);
+    assert_eq!(status(&registry, "a"), Some(Status::Up));
+}
