@@ -26,8 +26,16 @@ pub(crate) struct Events(BufReader<Chunks>);
 impl Events {
     /// Asks for a stream; anything but a stream is an error.
     pub(crate) fn open(to: SocketAddr, path: &str) -> io::Result<Self> {
+        Self::ask(to, &format!("GET {path}"), "")
+    }
+
+    /// The same by another method, with a JSON body.
+    pub(crate) fn ask(to: SocketAddr, what: &str, body: &str) -> io::Result<Self> {
         let mut stream = open(to)?;
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: {to}\r\naccept: text/event-stream\r\n\r\n")?;
+        let length = body.len();
+        let head =
+            format!("{what} HTTP/1.1\r\nhost: {to}\r\naccept: text/event-stream\r\ncontent-length: {length}");
+        write!(stream, "{head}\r\n\r\n{body}")?;
         let mut stream = BufReader::new(stream);
         let head = Head::read(&mut stream)?;
         if head.status != 200 || !head.chunked {

@@ -4,6 +4,7 @@
 
 pub(crate) mod connection;
 pub(crate) mod events;
+pub(crate) mod relay;
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
