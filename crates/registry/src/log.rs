@@ -1,7 +1,7 @@
 //! The recent changes, for watchers that follow from a revision.
 //!
 //! Beside the whole run there is one for each service, sharing the changes, so that the watcher of a
-//! quiet service does not walk through what the busy ones did.
+//! quiet service neither walks through what the busy ones did nor needs a snapshot because of it.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -45,36 +45,68 @@ impl Scope {
 }
 
 /// A bounded run of changes without gaps.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Log {
+    whole: Run,
+    services: HashMap<(Namespace, ServiceName), Run>,
+    /// How many there may be.
+    keep: usize,
+}
+
+#[derive(Debug, Default)]
+struct Run {
     changes: VecDeque<Arc<Change>>,
-    services: HashMap<(Namespace, ServiceName), VecDeque<Arc<Change>>>,
     /// Every change after this revision is kept.
     complete_after: u64,
 }
 
-impl Log {
-    /// A log of nothing, in which everything up to `revision` is unknown.
-    pub(crate) fn beginning_at(revision: u64) -> Self {
-        Self { complete_after: revision, ..Self::default() }
+impl Run {
+    /// The changes after `revision`; `None` where some of them are no longer known.
+    fn after(&self, revision: u64) -> Option<impl Iterator<Item = &Arc<Change>>> {
+        let from = self.changes.partition_point(|change| change.revision <= revision);
+        (revision >= self.complete_after).then(|| self.changes.range(from..))
     }
 
-    pub(crate) fn push(&mut self, change: Arc<Change>) {
-        if self.changes.len() == CHANGES_KEPT {
+    fn drop_oldest(&mut self) -> Option<Arc<Change>> {
+        let oldest = self.changes.pop_front()?;
+        self.complete_after = oldest.revision;
+        Some(oldest)
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self::new(0, CHANGES_KEPT)
+    }
+}
+
+impl Log {
+    /// A log of nothing, in which everything up to `revision` is unknown.
+    pub(crate) fn new(revision: u64, keep: usize) -> Self {
+        let whole = Run { complete_after: revision, ..Run::default() };
+        Self { whole, services: HashMap::new(), keep }
+    }
+
+    /// `before` is the revision of the last change of the same service, where that is known.
+    pub(crate) fn push(&mut self, change: Arc<Change>, before: Option<u64>) {
+        if self.whole.changes.len() >= self.keep {
             self.drop_oldest();
         }
-        self.services.entry(key(&change)).or_default().push_back(change.clone());
-        self.changes.push_back(change);
+        let run = self.services.entry(key(&change)).or_insert_with(|| {
+            // What was there and is not kept is older than all that is.
+            Run { complete_after: before.unwrap_or(self.whole.complete_after), ..Run::default() }
+        });
+        run.changes.push_back(change.clone());
+        self.whole.changes.push_back(change);
     }
 
     fn drop_oldest(&mut self) {
-        let Some(oldest) = self.changes.pop_front() else { return };
-        self.complete_after = oldest.revision;
+        let Some(oldest) = self.whole.drop_oldest() else { return };
         let key = key(&oldest);
-        if let Some(changes) = self.services.get_mut(&key) {
+        if let Some(run) = self.services.get_mut(&key) {
             // The oldest of all is the oldest of its service.
-            changes.pop_front();
-            if changes.is_empty() {
+            run.drop_oldest();
+            if run.changes.is_empty() {
                 self.services.remove(&key);
             }
         }
@@ -82,28 +114,26 @@ impl Log {
 
     /// Every change after this revision is kept.
     pub(crate) fn complete_after(&self) -> u64 {
-        self.complete_after
+        self.whole.complete_after
     }
 
-    /// The changes after `revision` within `scope`, if all of them are still known.
-    pub(crate) fn since(&self, revision: u64, latest: u64, scope: &Scope) -> Since {
-        if revision < self.complete_after || revision > latest {
-            return Since::Resync;
-        }
-        let after = |changes: &VecDeque<Arc<Change>>, wanted: &dyn Fn(&Change) -> bool| {
-            let from = changes.partition_point(|change| change.revision <= revision);
-            changes.range(from..).filter(|change| wanted(change)).cloned().collect()
-        };
-        Since::Changes(match scope {
-            Scope::All => after(&self.changes, &|_| true),
+    /// The changes after `revision` within `scope`, if all of them are still known. `last` is the revision
+    /// of the last change within a service, where that is known.
+    pub(crate) fn since(&self, revision: u64, scope: &Scope, last: Option<u64>) -> Since {
+        let changes: Option<Vec<Arc<Change>>> = match scope {
+            Scope::All => self.whole.after(revision).map(|changes| changes.cloned().collect()),
             Scope::Namespace(namespace) => {
-                after(&self.changes, &|change| change.target.namespace == *namespace)
+                let within = |change: &&Arc<Change>| change.target.namespace == *namespace;
+                self.whole.after(revision).map(|changes| changes.filter(within).cloned().collect())
             }
             Scope::Service(namespace, service) => {
-                let changes = self.services.get(&(namespace.clone(), service.clone()));
-                changes.map(|changes| after(changes, &|_| true)).unwrap_or_default()
+                match self.services.get(&(namespace.clone(), service.clone())) {
+                    Some(run) => run.after(revision).map(|changes| changes.cloned().collect()),
+                    None => (revision >= last.unwrap_or(self.whole.complete_after)).then(Vec::new),
+                }
             }
-        })
+        };
+        changes.map_or(Since::Resync, Since::Changes)
     }
 }
 

@@ -13,7 +13,7 @@ use slab::Slab;
 use crate::{
     Action, Change, Command, Draft, Effect, Error, Instance, LeaseId, Outcome, Scope, Since, Status, Target,
     draft::Batch,
-    log::Log,
+    log::{CHANGES_KEPT, Log},
     owner::ramp,
     protection::{Zones, zone_key},
     timers::{Timer, Timers},
@@ -94,7 +94,7 @@ pub enum Heartbeat {
 /// A service at a revision: what a reader or a proxy is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceView {
-    /// The revision of the service's last change.
+    /// The revision of the service's last change; of one from before a snapshot, the snapshot's.
     pub revision: u64,
     /// Its instances, by id.
     pub instances: Vec<(InstanceId, Arc<Instance>)>,
@@ -113,11 +113,28 @@ impl Registry {
     /// A registry as a snapshot has it. Its leases begin anew at `now`.
     pub fn restore(now: Now, snapshot: Snapshot) -> Self {
         let Snapshot { revision, instances } = snapshot;
-        let mut registry = Self { revision, log: Log::beginning_at(revision), ..Self::default() };
+        let mut registry = Self { revision, log: Log::new(revision, CHANGES_KEPT), ..Self::default() };
         for (target, instance) in instances {
             registry.put(now, target, instance, true);
         }
+        // The last change of a service may have been that an instance went, of which nothing is left.
+        // Its revision must not go back for that, nor a watcher miss it.
+        let services = registry.namespaces.values_mut().flat_map(BTreeMap::values_mut);
+        services.for_each(|service| service.revision = revision);
         registry
+    }
+
+    /// A registry of nothing that keeps this many changes.
+    #[cfg(test)]
+    pub(crate) fn keeping(changes: usize) -> Self {
+        Self { log: Log::new(0, changes), ..Self::default() }
+    }
+
+    /// The same, after a restart.
+    #[cfg(test)]
+    pub(crate) fn restored_keeping(now: Now, snapshot: Snapshot, changes: usize) -> Self {
+        let log = Log::new(snapshot.revision, changes);
+        Self { log, ..Self::restore(now, snapshot) }
     }
 
     /// Everything that there is. It shares the instances, so that taking one costs some 100 bytes each.
@@ -174,6 +191,8 @@ impl Registry {
     pub fn replay(&mut self, now: Now, change: Change) {
         self.revision = change.revision;
         let renews = change.cause.action.renews();
+        let Target { namespace, service, .. } = &change.target;
+        let before = self.service_at(namespace, service).map(|service| service.revision);
         match &change.effect {
             Effect::Put(instance) => self.put(now, change.target.clone(), instance.clone(), renews),
             Effect::Removed => self.remove(&change.target),
@@ -183,7 +202,7 @@ impl Registry {
             if let Some(service) = self.service_mut(&change.target) {
                 service.revision = change.revision;
             }
-            self.log.push(Arc::new(change));
+            self.log.push(Arc::new(change), before);
         }
     }
 
@@ -291,7 +310,14 @@ impl Registry {
 
     /// What a watcher has missed since `revision`.
     pub fn since(&self, revision: u64, scope: &Scope) -> Since {
-        self.log.since(revision, self.revision, scope)
+        if revision > self.revision {
+            return Since::Resync;
+        }
+        let last = match scope {
+            Scope::Service(namespace, service) => self.service_at(namespace, service).map(|of| of.revision),
+            _ => None,
+        };
+        self.log.since(revision, scope, last)
     }
 
     /// The oldest revision that [`Registry::since`] can answer for; it needs a resync for those before.
