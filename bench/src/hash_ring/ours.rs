@@ -14,7 +14,7 @@ pub(super) struct OurRing {
 }
 
 impl OurRing {
-    pub(super) fn new(scheme: Scheme, weight: u32, names: &[String], keys: &[String]) -> Self {
+    pub(super) fn new(scheme: Scheme, weight: u32, names: &[String], keys: &[&str]) -> Self {
         let ring = Ring::with_scheme(scheme, names.iter().map(|name| (name, weight)));
         let positions = keys.iter().map(|key| ring.position(key.as_bytes())).collect();
         Self { weight, names: names.to_vec(), positions, ring, other: address(names.len()) }
@@ -22,7 +22,7 @@ impl OurRing {
 }
 
 impl Subject for OurRing {
-    fn look_up(&self, keys: &[String]) -> usize {
+    fn look_up(&self, keys: &[&str]) -> usize {
         keys.iter().filter_map(|key| self.ring.owner(key.as_bytes())).map(|name| name.as_ptr() as usize).sum()
     }
 
@@ -49,7 +49,7 @@ pub(super) struct OurMaglev {
 }
 
 impl OurMaglev {
-    pub(super) fn new(names: &[String], keys: &[String]) -> Self {
+    pub(super) fn new(names: &[String], keys: &[&str]) -> Self {
         let table = Maglev::new(names.iter().map(|name| (name, 1)));
         let positions = keys.iter().map(|key| table.position(key.as_bytes())).collect();
         Self { names: names.to_vec(), positions, table }
@@ -57,7 +57,7 @@ impl OurMaglev {
 }
 
 impl Subject for OurMaglev {
-    fn look_up(&self, keys: &[String]) -> usize {
+    fn look_up(&self, keys: &[&str]) -> usize {
         keys.iter()
             .filter_map(|key| self.table.owner(key.as_bytes()))
             .map(|name| name.as_ptr() as usize)

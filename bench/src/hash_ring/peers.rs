@@ -22,7 +22,7 @@ impl Pingora {
 }
 
 impl Subject for Pingora {
-    fn look_up(&self, keys: &[String]) -> usize {
+    fn look_up(&self, keys: &[&str]) -> usize {
         keys.iter()
             .filter_map(|key| self.continuum.node(key.as_bytes()))
             .map(|node| usize::from(node.port()))
@@ -66,7 +66,7 @@ fn points(name: &str) -> Result<Vec<Point>, Failure> {
 }
 
 impl Subject for HashRing {
-    fn look_up(&self, keys: &[String]) -> usize {
+    fn look_up(&self, keys: &[&str]) -> usize {
         keys.iter().filter_map(|key| self.ring.get(key)).map(|point| usize::from(point.node.port())).sum()
     }
 
@@ -87,7 +87,7 @@ impl Subject for HashRing {
 
 /// Asks pingora's ring and ours of nginx's scheme for the owners of all keys. On how many they agree; the others
 /// belong to points at which two servers meet, where the original leaves it to its sort who comes first.
-pub(super) fn agree(names: &[String], keys: &[String]) -> Result<usize, Failure> {
+pub(super) fn agree(names: &[String], keys: &[&str]) -> Result<usize, Failure> {
     let theirs = Pingora::new(names)?.continuum;
     let ours = Ring::with_scheme(Scheme::Nginx, names.iter().map(|name| (name, 1)));
     let mut agreed = 0;
