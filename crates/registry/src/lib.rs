@@ -38,6 +38,7 @@ mod check;
 mod command;
 mod condition;
 mod draft;
+mod facts;
 mod host;
 mod instance;
 mod log;
@@ -58,6 +59,7 @@ pub use check::{
 pub use command::{Ask, Command, Error, Outcome};
 pub use condition::{Condition, Drain, Note, OVERRIDE_MAX, OVERRIDE_MIN, Override, Pinned};
 pub use draft::{Batch, Draft};
+pub use facts::{Fact, FactKind};
 pub use hash_ring::Bound;
 pub use host::{Forbidden, Host};
 pub use instance::{Instance, LeaseId, Status, Target};

@@ -33,6 +33,8 @@ const PAGE: usize = 256;
 /// The pause after what was told, so that under load many changes share a batch and its sync. Nobody waits
 /// for it: registrations are answered before their events are told.
 const PACE: Duration = Duration::from_millis(20);
+/// How long a reader waits for the events of what was just changed.
+const BREATH: Duration = Duration::from_secs(1);
 /// How long a disk that refused is left alone.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -99,6 +101,20 @@ pub(crate) async fn catch_up(state: &State) -> Result<(), AcceptError> {
             .await?;
     }
     Ok(())
+}
+
+/// The revision of the registry up to which every change has its event.
+pub(crate) fn told_up_to(state: &State) -> u64 {
+    state.events.last_sequence(REGISTRY, 0).unwrap_or(0)
+}
+
+/// Waits until what the registry shows now has its events, so that whoever changes something and then reads
+/// the history finds it. Where the disk refuses events he finds what there is.
+pub(crate) async fn until_told(state: &State) {
+    let mut activity = state.activity.subscribe();
+    let revision = state.roll.read().revision();
+    let told = async { while told_up_to(state) < revision && activity.changed().await.is_ok() {} };
+    let _ = tokio::time::timeout(BREATH, told).await;
 }
 
 async fn tell(events: &Events, news: Vec<Event>, sequence: u64) -> Result<(), AcceptError> {

@@ -6,7 +6,11 @@ use std::{
 };
 
 use identity::{InstanceId, Namespace, ProxyId, ServiceName, Wall};
-use wire::native::channel::{BreakerRow, EndpointRow, Report};
+use registry::Target;
+use wire::native::{
+    api,
+    channel::{BreakerRow, EndpointRow, Report},
+};
 
 /// Proxies that are known at a time; the one that was silent the longest is forgotten for a new one.
 const PROXIES_MAX: usize = 4_096;
@@ -91,6 +95,24 @@ impl Live {
             }
         }
         calls
+    }
+
+    /// How the proxies that have reported an instance see it.
+    pub(crate) fn seen(&self, target: &Target) -> Vec<api::Seen> {
+        let is_it = |row: &EndpointRow| {
+            (&row.namespace, &row.service, &row.instance)
+                == (&target.namespace, &target.service, &target.instance)
+        };
+        let proxies = self.lock();
+        let seen = proxies.iter().filter_map(|(proxy, state)| {
+            let row = state.endpoints.iter().find(|row| is_it(row))?;
+            Some(api::Seen {
+                proxy: proxy.to_string(),
+                in_flight: row.in_flight,
+                ejected: row.ejected.clone(),
+            })
+        });
+        seen.collect()
     }
 
     fn update(&self, proxy: &ProxyId, now: Wall, change: impl FnOnce(&mut ProxyState)) {

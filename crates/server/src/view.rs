@@ -9,8 +9,10 @@ use storage_events::Event;
 use traces::{Attributes, Summary, Trace, Value};
 use wire::native::api;
 
+mod history;
 mod instances;
 
+pub(crate) use history::{recorded, why};
 pub(crate) use instances::{change, counts, instance, not_registered, registered, service};
 
 /// The event of a registry's change.

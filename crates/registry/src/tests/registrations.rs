@@ -76,3 +76,34 @@ fn a_warm_up_goes_on_through_a_change_and_begins_anew_after_an_interruption() {
     assert_eq!(registry.advance(second(17)).len(), 1);
     assert_eq!(status(&registry, "a"), Some(Status::Up));
 }
+
+#[test]
+fn facts_tell_what_decides_and_what_would_without_it() {
+    let mut registry = Registry::default();
+    let registration = Registration {
+        checks: [Check::new(Probe::Tcp)].into(),
+        warm_up: Some(Duration::from_secs(10)),
+        ..leased(80)
+    };
+    registry.apply(start(), Command::register(target("cart", "a"), registration, LeaseId(1), "t")).unwrap();
+    let facts = |registry: &Registry| -> Vec<(FactKind, Status)> {
+        let instance = registry.instance(&target("cart", "a")).unwrap();
+        let facts = instance.facts();
+        assert_eq!(facts.first().map_or(Status::Up, |first| first.status), instance.status);
+        facts.iter().map(|fact| (fact.kind, fact.status)).collect()
+    };
+    let starting = [(FactKind::Check, Status::Starting), (FactKind::WarmUp, Status::Starting)];
+    assert_eq!(facts(&registry), starting);
+    registry.apply(start(), ask("a", Ask::Drain { held: None, force: true, reason: "r".into() })).unwrap();
+    registry.advance(start().after(TTL));
+    let pin = Ask::Override { status: Pinned::Up, lasts: None, reason: "r".into() };
+    registry.apply(start(), ask("a", pin)).unwrap();
+    let all = [
+        (FactKind::Override, Status::Up),
+        (FactKind::Lease, Status::Down),
+        (FactKind::Drain, Status::Draining),
+        starting[0],
+        starting[1],
+    ];
+    assert_eq!(facts(&registry), all);
+}

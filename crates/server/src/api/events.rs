@@ -149,6 +149,7 @@ fn query(params: &EventQuery, order: Order, limit: usize) -> Result<Query, Probl
         since: params.since,
         limit,
         order,
+        ..Query::default()
     })
 }
 

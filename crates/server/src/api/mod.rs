@@ -23,6 +23,7 @@ mod drain;
 mod events;
 mod extract;
 mod health;
+mod history;
 mod instances;
 mod ledger;
 mod metrics;
@@ -74,6 +75,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
     let (routes, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .merge(services::routes())
         .merge(owners::routes())
+        .merge(history::routes())
         .merge(instances::routes())
         .merge(bulk::routes())
         .merge(drain::routes())

@@ -174,12 +174,10 @@ async fn recent_events(
     namespace: &Namespace,
 ) -> Result<Vec<api::Event>, Problem> {
     let query = EventQuery {
-        kind: None,
         namespace: Some(namespace.clone()),
-        service: None,
-        since: None,
         limit: RECENT,
         order: Order::NewestFirst,
+        ..EventQuery::default()
     };
     let events = chronicle::read(&state.events, query).await?;
     Ok(events.iter().filter(|event| may_see(caller, event)).map(view::event).collect())

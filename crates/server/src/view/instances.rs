@@ -22,7 +22,7 @@ pub(crate) fn instance(
         reason: instance.reason.to_string(),
         since: instance.since.to_string(),
         health: health(&condition.verdicts).to_owned(),
-        checks: registration.checks.iter().zip(&condition.verdicts).map(check).collect(),
+        checks: checks(instance),
         zone: text(&registration.zone),
         version: text(&registration.version),
         weight: registration.weight,
@@ -50,6 +50,11 @@ pub(crate) fn health(verdicts: &[Verdict]) -> &'static str {
     } else {
         "passing"
     }
+}
+
+/// The checks of an instance, and what each has found out.
+pub(super) fn checks(instance: &registry::Instance) -> Vec<api::CheckState> {
+    instance.registration.checks.iter().zip(&instance.condition.verdicts).map(check).collect()
 }
 
 fn check((check, verdict): (&Check, &Verdict)) -> api::CheckState {

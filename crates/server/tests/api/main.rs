@@ -5,6 +5,7 @@
 mod asking;
 mod bad_input;
 mod bulk;
+mod history;
 mod operators;
 mod owners;
 mod registration;

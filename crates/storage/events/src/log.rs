@@ -74,9 +74,10 @@ impl Log {
     }
 
     fn in_memory(&self, query: &Query) -> Vec<Arc<Event>> {
-        // Revisions ascend, so the start is found without looking at what came before.
+        // Revisions ascend, so both ends are found without looking at what is outside.
         let begin = self.newest.partition_point(|event| event.revision <= query.since());
-        let wanted = self.newest.range(begin..).filter(|event| query.wants(event)).cloned();
+        let end = self.newest.partition_point(|event| event.revision < query.before());
+        let wanted = self.newest.range(begin..end.max(begin)).filter(|event| query.wants(event)).cloned();
         match query.order {
             Order::OldestFirst => wanted.take(query.limit).collect(),
             Order::NewestFirst => wanted.rev().take(query.limit).collect(),
@@ -88,7 +89,8 @@ impl Log {
         let mut begins_after = 0;
         let mut segments = Vec::new();
         for (segment, chapter) in &self.chapters {
-            if chapter.last_revision > query.since() && begins_after < self.floor {
+            let is_within = chapter.last_revision > query.since() && begins_after + 1 < query.before();
+            if is_within && begins_after < self.floor {
                 segments.push(*segment);
             }
             begins_after = chapter.last_revision;

@@ -1,6 +1,6 @@
 //! Which events a reader wants, and in which order.
 
-use identity::{Namespace, ServiceName};
+use identity::{InstanceId, Namespace, ServiceName};
 
 use crate::{Event, Kind};
 
@@ -23,8 +23,12 @@ pub struct Query {
     pub namespace: Option<Namespace>,
     /// Only events of this service.
     pub service: Option<ServiceName>,
+    /// Only events of instances with this id.
+    pub instance: Option<InstanceId>,
     /// Only events with a higher revision.
     pub since: Option<u64>,
+    /// Only events with a lower revision.
+    pub before: Option<u64>,
     /// At most so many events, which bounds the memory of the answer.
     pub limit: usize,
     /// From which end.
@@ -36,13 +40,19 @@ impl Query {
         self.since.unwrap_or(0)
     }
 
+    pub(crate) fn before(&self) -> u64 {
+        self.before.unwrap_or(u64::MAX)
+    }
+
     pub(crate) fn wants(&self, event: &Event) -> bool {
         fn fits<T: PartialEq>(wanted: &Option<T>, found: Option<&T>) -> bool {
             wanted.as_ref().is_none_or(|wanted| Some(wanted) == found)
         }
         event.revision > self.since()
+            && event.revision < self.before()
             && fits(&self.kind, Some(&event.kind))
             && (event.namespace.is_none() || fits(&self.namespace, event.namespace.as_ref()))
             && fits(&self.service, event.service.as_ref())
+            && fits(&self.instance, event.instance.as_ref())
     }
 }

@@ -375,7 +375,9 @@ proptest! {
         memory_bytes in 0..20_000_u64,
         kind in proptest::option::of(proptest::sample::select(Kind::ALL.to_vec())),
         service in proptest::option::of(proptest::sample::select(vec!["payments", "orders", "other"])),
+        instance in proptest::option::of(proptest::sample::select(vec!["payments-1", "orders-1", "other-1"])),
         since in proptest::option::of(0..130_u64),
+        before in proptest::option::of(0..130_u64),
         limit in 0..30_usize,
         newest_first in any::<bool>(),
         reopen in any::<bool>(),
@@ -392,10 +394,14 @@ proptest! {
         }
         let order = if newest_first { Order::NewestFirst } else { Order::OldestFirst };
         let service = service.map(|name| name.parse().unwrap());
-        let query = Query { kind, namespace: None, service, since, limit, order };
+        let instance = instance.map(|id| id.parse().unwrap());
+        let query = Query { kind, namespace: None, service, instance, since, before, limit, order };
         let mut expected: Vec<Event> = (0..count)
             .map(|number| Event { revision: number + 1, ..event(number) })
-            .filter(|event| query.wants(event))
+            .filter(|event| query.kind.is_none_or(|kind| kind == event.kind))
+            .filter(|event| query.service.is_none() || query.service == event.service)
+            .filter(|event| query.instance.is_none() || query.instance == event.instance)
+            .filter(|event| event.revision > since.unwrap_or(0) && event.revision < before.unwrap_or(u64::MAX))
             .collect();
         if newest_first {
             expected.reverse();

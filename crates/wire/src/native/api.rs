@@ -9,6 +9,7 @@ mod checks;
 mod discovery;
 mod drain;
 mod events;
+mod history;
 mod operation;
 mod registration;
 mod resilience;
@@ -23,6 +24,7 @@ pub use discovery::{
 };
 pub use drain::{DrainBody, Receipt, Subscriber};
 pub use events::{Event, Events};
+pub use history::{Fact, History, Lease, Recorded, Seen, Why};
 pub use operation::{
     BreakerState, FailingStore, Ledger, Ledgers, Overview, OverviewEdge, OverviewService, Server,
 };
