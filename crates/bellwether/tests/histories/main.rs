@@ -12,6 +12,7 @@ mod instance;
 mod leases;
 mod linear;
 mod play;
+mod snapshots;
 mod stand;
 #[path = "../support/mod.rs"]
 mod support;
