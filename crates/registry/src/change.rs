@@ -126,11 +126,16 @@ actions! {
     Overridden = "overridden",
     /// The operator's word does not hold any more.
     Released = "released",
+    /// A backup says that it is there, and how.
+    Restored = "restored",
 }
 
 impl Action {
     /// Whether its lease begins anew with it: someone has given a sign of life.
     pub(crate) fn renews(self) -> bool {
-        matches!(self, Action::Registered | Action::Updated | Action::Leased | Action::Recovered)
+        matches!(
+            self,
+            Action::Registered | Action::Updated | Action::Leased | Action::Recovered | Action::Restored
+        )
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use identity::Invalid;
 
-use crate::{Actor, Change, Check, LeaseId, Pinned, Registration, Target, Verdict};
+use crate::{Actor, Change, Check, Instance, LeaseId, Pinned, Registration, Target, Verdict};
 
 /// A request to change one instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +82,18 @@ pub enum Ask {
     },
     /// End an override.
     Release {
+        /// Why.
+        reason: Box<str>,
+    },
+    /// Be as a backup has it.
+    Restore {
+        /// All that was known of it.
+        instance: Box<Instance>,
+        /// Whether that holds also where such an instance is there.
+        replace: bool,
+        /// The revision of the backup. What is restored gets a later one, so that nobody who knows the
+        /// backup's revisions mistakes one of them for another.
+        after: u64,
         /// Why.
         reason: Box<str>,
     },

@@ -114,6 +114,18 @@ impl Condition {
         }
     }
 
+    /// What people and checks have said.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
+        let drain = self.drain.iter().map(|drain| &drain.note);
+        let pinned = self.pinned.iter().map(|pinned| &pinned.note);
+        let notes = drain.chain(pinned).flat_map(|note| [&*note.by, &*note.reason]);
+        let whys = self.verdicts.iter().filter_map(|verdict| match verdict {
+            Verdict::Failing(why) => Some(&**why),
+            Verdict::Pending | Verdict::Passing => None,
+        });
+        notes.chain(whys)
+    }
+
     /// Whether its checks, if it has any, have passed.
     pub(crate) fn is_healthy(&self) -> bool {
         self.verdicts.iter().all(|verdict| *verdict == Verdict::Passing)

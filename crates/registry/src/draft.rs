@@ -97,6 +97,9 @@ impl<'a> Draft<'a> {
                 let condition = Condition { pinned: None, ..current.condition.clone() };
                 Ok(self.condition(now, target, condition, Action::Released, actor, Some(reason)))
             }
+            Ask::Restore { instance, replace, after, reason } => {
+                self.restore(now, target, *instance, replace, after, actor, reason)
+            }
             Ask::Expire => Ok(self.expire(now, target, actor)),
             Ask::Protect => Ok(self.protect(now, target, actor)),
         }
@@ -266,6 +269,33 @@ impl<'a> Draft<'a> {
         let pinned = Some(Box::new(Override { status, note, until }));
         let condition = Condition { pinned, ..current.condition.clone() };
         Ok(self.condition(now, target, condition, Action::Overridden, actor, Some(reason)))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the members of what was asked")]
+    fn restore(
+        &mut self,
+        now: Now,
+        target: Target,
+        mut instance: Instance,
+        replace: bool,
+        after: u64,
+        actor: Actor,
+        reason: Box<str>,
+    ) -> Result<Outcome, Error> {
+        instance.check()?;
+        let current = self.current(&target);
+        if current.is_some_and(|current| !replace || current.is_as(&instance)) {
+            return Ok(self.unchanged(&target));
+        }
+        if current.is_none() && self.instances >= INSTANCES_MAX {
+            return Err(Error::Full { what: "the registry".to_owned(), limit: INSTANCES_MAX });
+        }
+        self.revision = self.revision.max(after);
+        // Its revisions are of the backup's own time, and may be of another server's.
+        if let Some(drain) = &mut instance.condition.drain {
+            drain.revision = self.revision + 1;
+        }
+        Ok(self.put(now, target, instance, Cause { action: Action::Restored, actor, reason }))
     }
 
     fn expire(&mut self, now: Now, target: Target, actor: Actor) -> Outcome {

@@ -4,7 +4,10 @@ use std::{fmt, str::FromStr};
 
 use identity::{InstanceId, Invalid, Namespace, ServiceName, Wall};
 
-use crate::{Condition, Registration};
+use crate::{
+    Condition, Registration,
+    registration::{TEXT_MAX, check_text},
+};
 
 /// Which instance is meant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -123,6 +126,29 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// Checks it as a whole, for one that was made elsewhere.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn check(&self) -> Result<(), Invalid> {
+        self.registration.check()?;
+        let (checks, verdicts) = (self.registration.checks.len(), self.condition.verdicts.len());
+        if checks != verdicts {
+            return Err(Invalid::new("checks", &verdicts.to_string(), "one verdict for each check"));
+        }
+        self.condition.texts().try_for_each(|text| check_text("reason", text, TEXT_MAX))
+    }
+
+    /// Whether the same is said and known of both, whenever that was.
+    pub(crate) fn is_as(&self, other: &Instance) -> bool {
+        let drain = |of: &Instance| of.condition.drain.as_ref().map(|drain| drain.note.clone());
+        let known = |of: &Instance| Condition { drain: None, ..of.condition.clone() };
+        self.registration == other.registration
+            && self.lease == other.lease
+            && drain(self) == drain(other)
+            && known(self) == known(other)
+    }
+
     /// Draws the consequences of a changed condition: status and reason, and since when.
     pub(crate) fn settle(&mut self, at: Wall) {
         let (status, reason) = self.condition.status(&self.registration);

@@ -13,6 +13,7 @@ mod owners;
 mod plain;
 mod probes;
 mod registrations;
+mod restored;
 mod watchers;
 
 const TTL: Duration = Duration::from_secs(15);

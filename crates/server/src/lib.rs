@@ -9,6 +9,7 @@
 
 pub mod access;
 mod api;
+mod backup;
 mod budgets;
 mod channel;
 mod chronicle;

@@ -132,6 +132,7 @@ impl Server {
             probes: Arc::default(),
             listener: stats.clone(),
             stopping: stopping.clone(),
+            restoring: tokio::sync::Mutex::default(),
             activity,
             started: clock::now().wall,
         });

@@ -38,6 +38,8 @@ pub(crate) struct State {
     pub(crate) listener: Arc<ListenerStats>,
     /// Cancelled when the server stops, so that long answers end.
     pub(crate) stopping: CancellationToken,
+    /// Held by the restore that is under way.
+    pub(crate) restoring: tokio::sync::Mutex<()>,
     /// Counts what changes what the first page shows.
     pub(crate) activity: watch::Sender<u64>,
     /// When this process started.

@@ -107,6 +107,12 @@ impl Subscribers {
         done
     }
 
+    /// These proxies are known from elsewhere, and were not heard here.
+    pub(crate) fn remember(&self, known: Vec<KnownProxy>) {
+        self.proxies.remember(known, crate::clock::now());
+        self.tell();
+    }
+
     /// A client asked for the instances of a service.
     pub(crate) fn polled(&self, target: (&identity::Namespace, &identity::ServiceName), by: &str, now: Now) {
         self.clients.polled(target, by, now);

@@ -232,6 +232,7 @@ impl Plains {
                 }
                 Ok(self.change(now, target, Action::Released, |plain| plain.pinned = None))
             }
+            Ask::Restore { .. } => unreachable!("what a backup brings back has tests of its own"),
             Ask::Expire => Ok(self.expire(now, target)),
             Ask::Protect => match self.all.get(target) {
                 Some(plain) if plain.lapsed.is_some() => {

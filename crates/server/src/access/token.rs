@@ -62,7 +62,8 @@ impl TokenSpec {
         Ok((token, format!("{PREFIX}{id}_{secret}")))
     }
 
-    fn check(&self) -> Result<(), Problem> {
+    /// Checks name, scopes and bounds.
+    pub(crate) fn check(&self) -> Result<(), Problem> {
         let refuse = |field: &str, detail: String| Err(Problem::new(Code::InvalidValue, detail).at(field));
         let length = self.name.chars().count();
         if !(1..=NAME_CHARS).contains(&length) || self.name.chars().any(char::is_control) {

@@ -16,6 +16,7 @@ use wire::native::problem::{Code, Problem};
 
 use crate::{access::Principal, clock, listener::Refusal, state::State};
 
+mod backup;
 mod breakers;
 mod bulk;
 mod document;
@@ -79,6 +80,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .merge(instances::routes())
         .merge(bulk::routes())
         .merge(drain::routes())
+        .merge(backup::routes())
         .merge(proxies::routes())
         .merge(overrides::routes())
         .merge(watch::routes())

@@ -89,6 +89,16 @@ impl Proxies {
         Self(Mutex::new(Table { known, overflowed }))
     }
 
+    /// These are known from elsewhere.
+    pub(super) fn remember(&self, known: Vec<KnownProxy>, now: Now) {
+        let mut table = self.lock();
+        for KnownProxy { id, since } in known {
+            if let Some(proxy) = table.enter(&id, now) {
+                proxy.since = proxy.since.min(since);
+            }
+        }
+    }
+
     /// Whether the catalog has to be told.
     pub(super) fn connected(&self, id: &ProxyId, epoch: u64, knows: Option<u64>, now: Now) -> bool {
         let mut table = self.lock();

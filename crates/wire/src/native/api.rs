@@ -4,6 +4,7 @@
 //! snake_case; durations are text such as `"15s"` in what people write and integers ending in `_ns` in
 //! what is measured; timestamps are RFC 3339; ids are opaque. A field is never given another meaning.
 
+mod backup;
 mod calls;
 mod checks;
 mod discovery;
@@ -16,6 +17,7 @@ mod resilience;
 mod tokens;
 mod traces;
 
+pub use backup::{Restored, RestoredCounts};
 pub use calls::{EdgeRed, Quantile, Red, RedReport, ServiceRed};
 pub use checks::{CheckBody, CheckState, GrpcService};
 pub use discovery::{

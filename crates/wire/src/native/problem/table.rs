@@ -167,6 +167,10 @@ table! {
         "Who forgets a proxy says that it sends no calls any more. This one follows the registry right now, so it may.",
         "stop the proxy; it then leaves by itself",
         "bellwether proxy forget gateway@host:8000 while it runs";
+    NotSafe = 1123, 409, Failed, "Not safe to kill yet",
+        "The instance drains, and somebody who may send calls to it has not proved that none is there any more.",
+        "wait longer with --timeout, look who stands in the way, or forget a proxy that is gone with `bellwether proxy forget`",
+        "bellwether instance drain cart cart-1 while a gateway is cut off";
 
     // 12: access
     TokenMissing = 1201, 401, Denied, "A token is needed",
@@ -219,6 +223,10 @@ table! {
         "What was read back does not match its checksum. It is reported and left as it is; wrong data is never returned.",
         "look at the log for the file, and restore it from a backup",
         "a flipped bit on disk";
+    BackupDamaged = 1306, 400, Failed, "The backup cannot be used",
+        "The file is no backup, was cut, or was changed since it was written; its last line is a checksum of all the others. Nothing was restored.",
+        "use another copy of the file, or an older backup",
+        "head -c 1000 backup | curl --data-binary @- …/bellwether/v1/restore";
 
     // 14: telemetry
     TelemetryMalformed = 1401, 400, Usage, "The telemetry cannot be read",
@@ -397,4 +405,8 @@ table! {
         "The program that should be run does not exist or is not executable.",
         "check the path after --",
         "bellwether run -- ./missing";
+    FileUnwritable = 3209, 500, Failed, "A file cannot be written",
+        "The file given to the command cannot be made or written, or its disk is full.",
+        "check the path, who may write there, and how much room there is",
+        "bellwether backup /read-only/monday.backup";
 }
