@@ -44,6 +44,8 @@ enum Command {
     #[command(subcommand)]
     Proxy(commands::Proxy),
     Ledger(commands::Ledger),
+    Backup(commands::Backup),
+    Restore(commands::Restore),
     #[command(subcommand)]
     Token(commands::Token),
     #[command(subcommand)]
@@ -70,6 +72,8 @@ impl Cli {
             Command::Breaker(command) => command.run(),
             Command::Proxy(command) => command.run(),
             Command::Ledger(command) => command.run(),
+            Command::Backup(command) => command.run(),
+            Command::Restore(command) => command.run(),
             Command::Token(command) => command.run(),
             Command::Config(command) => command.run(),
             Command::Explain(command) => command.run(),

@@ -6,9 +6,9 @@
 use std::{fs, io, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper_util::rt::TokioIo;
 use identity::Namespace;
 use rustls::pki_types::ServerName;
@@ -26,6 +26,7 @@ use wire::native::{
 
 use crate::config::{FromSetting, Secret, Settings, Url};
 
+mod file;
 mod path;
 mod stream;
 mod trust;
@@ -145,8 +146,19 @@ impl Client {
 
     /// Follows a stream of server-sent events.
     pub(crate) async fn stream(&self, path: Path) -> Result<Stream, Problem> {
+        self.stream_of(Method::GET, path, None, None).await
+    }
+
+    /// Changes something, and follows what comes of it.
+    pub(crate) async fn stream_of(
+        &self,
+        method: Method,
+        path: Path,
+        body: Option<&Json>,
+        lease: Option<&str>,
+    ) -> Result<Stream, Problem> {
         let path = path.to_string();
-        let response = self.exchange(Method::GET, &path, None, None, "text/event-stream");
+        let response = self.exchange(method, &path, body, lease, "text/event-stream");
         let (head, body) = timeout(self.timeout, response).await.map_err(|_| self.too_slow())??.into_parts();
         if !head.status.is_success() {
             return Err(refused(head.status, &self.collect(body).await?, &path));
@@ -162,6 +174,19 @@ impl Client {
         lease: Option<&str>,
         accept: &'static str,
     ) -> Result<Response<Incoming>, Problem> {
+        let mut request = self.head(method, path, accept)?;
+        if let Some(lease) = lease {
+            request = request.header(header::IF_MATCH, format!("\"{lease}\""));
+        }
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        self.ask(request, Full::new(bytes)).await
+    }
+
+    /// The head of every request.
+    fn head(&self, method: Method, path: &str, accept: &'static str) -> Result<request::Builder, Problem> {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -175,14 +200,16 @@ impl Client {
             value.set_sensitive(true);
             request = request.header(header::AUTHORIZATION, value);
         }
-        if let Some(lease) = lease {
-            request = request.header(header::IF_MATCH, format!("\"{lease}\""));
-        }
-        if body.is_some() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
-        }
-        let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-        let request = request.body(Full::new(bytes)).map_err(|error| {
+        Ok(request)
+    }
+
+    /// Sends one request on a connection of its own.
+    async fn ask<B>(&self, request: request::Builder, body: B) -> Result<Response<Incoming>, Problem>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: std::error::Error + Send + Sync,
+    {
+        let request = request.body(Box::pin(body)).map_err(|error| {
             Problem::new(Code::InvalidArgument, format!("the request cannot be made: {error}"))
         })?;
 
@@ -204,11 +231,15 @@ impl Client {
         }
     }
 
-    async fn over(
+    async fn over<B>(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, Problem> {
+        request: Request<B>,
+    ) -> Result<Response<Incoming>, Problem>
+    where
+        B: Body<Data = Bytes> + Unpin + Send + 'static,
+        B::Error: std::error::Error + Send + Sync,
+    {
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = handshake.map_err(|error| self.broken(&error))?;
         // Ends with the response's body.

@@ -13,6 +13,7 @@ use crate::{
     output::{self, Format},
 };
 
+mod backup;
 mod breaker;
 mod completions;
 mod config_show;
@@ -31,6 +32,7 @@ mod trace;
 mod watch;
 mod waterfall;
 
+pub(crate) use backup::{Backup, Restore};
 pub(crate) use breaker::Breaker;
 pub(crate) use completions::Completions;
 pub(crate) use config_show::Config;

@@ -142,6 +142,7 @@ fn every_command_has_an_example_in_its_help() {
         "instance register",
         "instance heartbeat",
         "instance deregister",
+        "instance drain",
         "owner",
         "watch",
         "trace search",
@@ -149,7 +150,10 @@ fn every_command_has_an_example_in_its_help() {
         "event list",
         "breaker list",
         "proxy list",
+        "proxy forget",
         "ledger",
+        "backup",
+        "restore",
         "token create",
         "token list",
         "token revoke",
@@ -288,4 +292,82 @@ fn a_watch_goes_on_where_it_was_after_a_restart_of_the_server() {
     );
     assert!(get(control, "/bellwether/v1/events?service=greeter")["events"].as_array().unwrap().len() >= 3);
     watch.0.kill().unwrap();
+}
+
+#[test]
+fn what_was_backed_up_is_restored_on_another_server_and_a_cut_file_is_not() {
+    let [one, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let from = up(&one);
+    let ask = |server: &Process, args: &[&str]| {
+        finish(bellwether(args).env("BELLWETHER_SERVER", format!("http://{}", server.address("listen"))))
+    };
+    register(from.address("listen"), "payments", "p-1", "10.0.0.7:80".parse().unwrap());
+    let file = one.path().join("monday.backup");
+    let saved = ask(&from, &["backup", text(&file)]);
+    assert_eq!(saved.status.code(), Some(0), "{}", stderr(&saved));
+    assert!(stdout(&saved).is_empty() && stderr(&saved).contains("monday.backup has"), "{}", stderr(&saved));
+    let piped = ask(&from, &["backup", "-"]);
+    assert!(stdout(&piped).starts_with("{\"format\":\"bellwether-backup\""), "{}", stdout(&piped));
+    let unwritable = ask(&from, &["backup", "/nowhere/at/all"]);
+    assert_eq!(unwritable.status.code(), Some(1));
+    assert!(stderr(&unwritable).contains("BW-3209"), "{}", stderr(&unwritable));
+
+    let to = up(&other);
+    let cut = one.path().join("cut.backup");
+    let whole = fs::read(&file).unwrap();
+    fs::write(&cut, &whole[..whole.len() - 1]).unwrap();
+    let refused = ask(&to, &["restore", text(&cut)]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("BW-1306") && stderr(&refused).contains("cut"), "{}", stderr(&refused));
+    let missing = ask(&to, &["restore", "missing.backup"]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(stderr(&missing).contains("BW-3207"), "{}", stderr(&missing));
+
+    let planned = ask(&to, &["restore", text(&file), "--dry-run", "-o", "json"]);
+    let planned: Json = serde_json::from_str(&stdout(&planned)).unwrap();
+    assert_eq!((&planned["dry_run"], &planned["instances"]["restored"]), (&true.into(), &1.into()));
+    assert_eq!(ask(&to, &["service", "show", "payments"]).status.code(), Some(4));
+    let done = ask(&to, &["restore", text(&file), "--replace"]);
+    assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
+    assert!(stdout(&done).contains("instances"), "{}", stdout(&done));
+    assert!(stdout(&ask(&to, &["service", "show", "payments"])).contains("10.0.0.7:80"));
+}
+
+#[test]
+fn a_drain_tells_what_it_waits_for_and_exits_with_0_only_if_it_is_safe() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = up(&folder);
+    let control = up.address("listen");
+    let ask = |args: &[&str]| finish(bellwether(args).env("BELLWETHER_SERVER", format!("http://{control}")));
+    register(control, "payments", "p-1", "10.0.0.7:80".parse().unwrap());
+    let last = ask(&["instance", "drain", "payments", "p-1"]);
+    assert_eq!(last.status.code(), Some(1));
+    assert!(stderr(&last).contains("BW-1107"), "{}", stderr(&last));
+
+    // A client that asks for the instances, and is not of ours.
+    get(control, "/bellwether/v1/namespaces/default/services/payments");
+    let waited =
+        ask(&["instance", "drain", "payments", "p-1", "--force", "--timeout", "50ms", "--deregister"]);
+    assert_eq!(waited.status.code(), Some(1));
+    assert!(
+        stdout(&waited).contains("poll") && stdout(&waited).contains("unacknowledged"),
+        "{}",
+        stdout(&waited)
+    );
+    assert!(
+        stderr(&waited).contains("BW-1123") && stderr(&waited).contains("operator@127.0.0.1"),
+        "{}",
+        stderr(&waited)
+    );
+    assert!(stdout(&ask(&["service", "show", "payments"])).contains("draining"), "what is not safe stays");
+
+    register(control, "billing", "b-1", "10.0.0.7:81".parse().unwrap());
+    let safe = ask(&["instance", "drain", "billing", "b-1", "--force", "--deregister", "-o", "json"]);
+    assert_eq!(safe.status.code(), Some(0), "{}", stderr(&safe));
+    let receipt: Json = serde_json::from_str(&stdout(&safe)).unwrap();
+    assert_eq!((&receipt["safe"], &receipt["instance"]), (&true.into(), &"b-1".into()));
+    assert!(stderr(&safe).contains("b-1 of billing is deregistered"), "{}", stderr(&safe));
+    assert_eq!(ask(&["service", "show", "billing"]).status.code(), Some(4));
+    let nobody = ask(&["proxy", "forget", "gateway@gone:1"]);
+    assert_eq!(nobody.status.code(), Some(4));
 }

@@ -17,12 +17,17 @@ use crate::{
     output,
 };
 
-/// Register, keep and remove instances
+mod drain;
+
+use drain::Drain;
+
+/// Register, keep, drain and remove instances
 #[derive(Debug, Subcommand)]
 pub(crate) enum Instance {
     Register(Register),
     Heartbeat(Heartbeat),
     Deregister(Deregister),
+    Drain(Drain),
 }
 
 #[derive(Debug, Args)]
@@ -109,6 +114,7 @@ impl Instance {
             Self::Register(command) => command.run(),
             Self::Heartbeat(command) => command.run(),
             Self::Deregister(command) => command.run(),
+            Self::Drain(command) => command.run(),
         }
     }
 }

@@ -1,15 +1,21 @@
 //! `proxy`: the data planes that are known.
 
 use clap::{Args, Subcommand};
+use http::Method;
+use identity::ProxyId;
 use wire::native::{api, problem::Problem};
 
-use super::{Page, Reading, figures};
-use crate::{client::Path, output::Table};
+use super::{Asking, Page, Reading, figures};
+use crate::{
+    client::Path,
+    output::{self, Table},
+};
 
 /// Gateways and other data planes
 #[derive(Debug, Subcommand)]
 pub(crate) enum Proxy {
     List(List),
+    Forget(Forget),
 }
 
 /// List the proxies with the revision that they route by
@@ -20,10 +26,22 @@ pub(crate) struct List {
     reading: Reading,
 }
 
+/// Forget a proxy that will not come back, so that drains do not wait for it; one that stops in an orderly
+/// way leaves by itself
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  bellwether proxy forget gateway@host:8000")]
+pub(crate) struct Forget {
+    /// The proxy's id
+    proxy: ProxyId,
+    #[command(flatten)]
+    asking: Asking,
+}
+
 impl Proxy {
     pub(crate) fn run(self) -> Result<(), Problem> {
         match self {
             Self::List(command) => command.run(),
+            Self::Forget(command) => command.run(),
         }
     }
 }
@@ -47,6 +65,18 @@ impl List {
                 }
                 table.text("no proxies")
             }))
+        })
+    }
+}
+
+impl Forget {
+    fn run(self) -> Result<(), Problem> {
+        let Self { proxy, asking } = self;
+        asking.run(async |client, _| {
+            let path = Path::v1().segment("proxies").segment(proxy.as_str());
+            client.send(Method::DELETE, path, None, None).await?;
+            output::tell(&format!("{proxy} is forgotten"));
+            Ok(())
         })
     }
 }
