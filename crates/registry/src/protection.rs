@@ -191,18 +191,19 @@ impl Registry {
 
     /// Looks at the zones of the leases that are about to lapse, and at those that are in doubt.
     fn doubt(&mut self, now: Now, lapsing: &[usize], due: &mut Due) {
+        self.zones.doubted.retain(
+            |_, state| !matches!(state, State::Well { since } if now.mono.since(*since) >= LOOK_AGAIN),
+        );
         let zones = lapsing.iter().filter_map(|at| Some(self.slots.get(*at)?.zone().clone()));
         let zones: BTreeSet<Zone> = zones.chain(self.zones.doubted.keys().cloned()).collect();
         for zone in zones {
             let state = self.zones.doubted.get(&zone).copied();
-            if let Some(State::Well { since }) = state
-                && now.mono.since(since) < LOOK_AGAIN
-            {
+            if let Some(State::Well { .. }) = state {
                 continue;
             }
             let health = self.health(now, &zone);
             match state {
-                None | Some(State::Well { .. }) if health.lapsed >= LAPSED_MIN && health.is_doubtful() => {
+                None if health.lapsed >= LAPSED_MIN && health.is_doubtful() => {
                     let until = now.mono + PROTECTED_MAX;
                     self.zones.doubted.insert(zone.clone(), State::Protected { until });
                     let down = health.down.iter().filter_map(|at| self.slots.get(*at));
@@ -216,7 +217,6 @@ impl Registry {
                     self.zones.doubted.insert(zone, State::Well { since: now.mono });
                 }
                 None => {}
-                Some(State::Well { .. }) => drop(self.zones.doubted.remove(&zone)),
                 Some(State::Protected { .. }) if !health.is_doubtful() => {
                     self.zones.doubted.remove(&zone);
                     for (_, slot) in self.slots.iter().filter(|(_, slot)| *slot.zone() == zone) {

@@ -12,6 +12,7 @@ mod model;
 mod owners;
 mod plain;
 mod probes;
+mod protection;
 mod registrations;
 mod restored;
 mod watchers;
