@@ -13,14 +13,16 @@ mod history;
 mod instances;
 
 pub(crate) use history::{recorded, why};
-pub(crate) use instances::{change, counts, instance, not_registered, registered, service};
+pub(crate) use instances::{
+    authority, change, counts, health, instance, not_registered, registered, service,
+};
 
 /// The event of a registry's change.
 pub(crate) fn registry_event(change: &registry::Change) -> Event {
     let mut details = BTreeMap::from([("registry_revision".to_owned(), change.revision.to_string())]);
     if let registry::Effect::Put(instance) = &change.effect {
         let registration = &instance.registration;
-        details.insert("address".to_owned(), format!("{}:{}", registration.address, registration.port));
+        details.insert("address".to_owned(), authority(&registration.address, registration.port));
         details.insert("status".to_owned(), instance.status.to_string());
         if let Some(version) = &registration.version {
             details.insert("version".to_owned(), version.to_string());

@@ -25,6 +25,7 @@ mod events;
 mod extract;
 mod health;
 mod history;
+mod http_sd;
 mod instances;
 mod ledger;
 mod metrics;
@@ -77,6 +78,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .merge(services::routes())
         .merge(owners::routes())
         .merge(history::routes())
+        .merge(http_sd::routes())
         .merge(instances::routes())
         .merge(bulk::routes())
         .merge(drain::routes())

@@ -1,7 +1,9 @@
 //! Instances, services and changes.
 
+use std::net::IpAddr;
+
 use identity::{Namespace, Now, ServiceName, Wall, duration};
-use registry::{Check, Effect, LeaseId, Probe, Registry, ServiceView, Status, Target, Verdict};
+use registry::{Check, Effect, Host, LeaseId, Probe, Registry, ServiceView, Status, Target, Verdict};
 use wire::native::{api, problem::Problem};
 
 /// An instance as the registry has it now.
@@ -35,6 +37,14 @@ pub(crate) fn instance(
         protected: registry.is_spared(now, target),
         registered_at: instance.registered_at.to_string(),
         revision: instance.revision,
+    }
+}
+
+/// Host and port as one text, in which an IPv6 address stands in brackets.
+pub(crate) fn authority(host: &Host, port: u16) -> String {
+    match host {
+        Host::Ip(IpAddr::V6(ip)) => format!("[{ip}]:{port}"),
+        host => format!("{host}:{port}"),
     }
 }
 

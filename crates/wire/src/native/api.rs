@@ -22,7 +22,7 @@ pub use calls::{EdgeRed, Quantile, Red, RedReport, ServiceRed};
 pub use checks::{CheckBody, CheckState, GrpcService};
 pub use discovery::{
     Change, Instance, InstanceCounts, Namespaces, Note, Override, Owner, Ring, RingMember, Service,
-    ServiceEntry, Services, WatchSnapshot,
+    ServiceEntry, Services, TargetGroup, WatchSnapshot,
 };
 pub use drain::{DrainBody, Receipt, Subscriber};
 pub use events::{Event, Events};

@@ -190,6 +190,16 @@ pub struct RingMember {
     pub share: f64,
 }
 
+/// Scrape targets with what is known of them, in the format of Prometheus' `http_sd_configs`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TargetGroup {
+    /// `host:port` each.
+    #[schema(example = json!(["10.0.0.7:8080"]))]
+    pub targets: Vec<String>,
+    /// Labels of all of them; those that begin with `__` are for relabelling.
+    pub labels: BTreeMap<String, String>,
+}
+
 /// One change, as a watcher sees it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Change {
