@@ -61,6 +61,14 @@ pub(crate) const SCHEMATHESIS: Tool = Tool {
     source: Source::PyPi("schemathesis", "4.32.5"),
 };
 
+/// A package of Python's, which a test of health checks runs a server with.
+pub(crate) const GRPC_HEALTH: Tool = Tool {
+    name: "grpc-health",
+    probe: &["python3", "-c", "import grpc, grpc_health.v1.health; print(grpc.__version__)"],
+    oldest: (1, 60),
+    source: Source::PyPi("grpcio-health-checking", "1.85.1"),
+};
+
 /// A download may hang where there is no network.
 const INSTALL_LIMIT: Duration = Duration::from_secs(600);
 

@@ -5,6 +5,7 @@
 mod asking;
 mod bad_input;
 mod bulk;
+mod checks;
 mod history;
 mod http_sd;
 mod operators;
