@@ -236,7 +236,11 @@ impl Plains {
             Ask::Expire => Ok(self.expire(now, target)),
             Ask::Protect => match self.all.get(target) {
                 Some(plain) if plain.lapsed.is_some() => {
-                    Ok(self.change(now, target, Action::Protected, |plain| plain.lapsed = None))
+                    Ok(self.change(now, target, Action::Protected, |plain| {
+                        // The heartbeat that was answered is worth what any other is.
+                        plain.renewed = plain.answered.unwrap_or(plain.renewed);
+                        plain.lapsed = None;
+                    }))
                 }
                 _ => Ok(IDLE),
             },
