@@ -10,7 +10,7 @@ use wire::native::{
     problem::Problem,
 };
 
-use crate::{clock, intake, state::State, watchers::Woken};
+use crate::{clock, diary::What, intake, state::State, watchers::Woken};
 
 pub(crate) mod grpc;
 
@@ -24,6 +24,7 @@ impl Channel {
         let now = clock::now();
         self.0.live.connected(&hello.proxy, &hello.version, now.wall);
         self.0.subscribers.connected(&hello.proxy, hello.epoch, hello.since, now);
+        self.0.diary.note(&hello.proxy, What::Connected(hello.since), now.wall);
         let revisions = self.0.roll.follow(Scope::All);
         Subscription { state: self.0.clone(), revisions, seen: hello.since, hello, is_kept: false }
     }
@@ -82,6 +83,7 @@ impl Subscription {
         let now = clock::now();
         self.state.live.acknowledged(&self.hello.proxy, revision, now.wall);
         self.state.subscribers.acknowledged(&self.hello.proxy, self.hello.epoch, revision, now);
+        self.state.diary.note(&self.hello.proxy, What::Acknowledged(revision), now.wall);
     }
 
     fn missed(&self) -> Option<Update> {
@@ -106,8 +108,10 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
+        let now = clock::now();
         self.state.live.disconnected(&self.hello.proxy);
-        self.state.subscribers.disconnected(&self.hello.proxy, self.hello.epoch, clock::now());
+        self.state.subscribers.disconnected(&self.hello.proxy, self.hello.epoch, now);
+        self.state.diary.note(&self.hello.proxy, What::Disconnected, now.wall);
     }
 }
 

@@ -28,6 +28,8 @@ use crate::{clock, state::State, view, watchers::Woken};
 /// The source of the registry's events; its sequence is the registry's revision. No proxy can have this
 /// name, so that none can say what has been told.
 const REGISTRY: &str = "/registry";
+/// The action of the event that says that others are missing.
+pub(crate) const MISSING: &str = "events_missing";
 /// Changes that are told at once. The largest makes an event of some 2 KiB, and a batch holds 1 MiB.
 const PAGE: usize = 256;
 /// The pause after what was told, so that under load many changes share a batch and its sync. Nobody waits
@@ -92,7 +94,10 @@ pub(crate) async fn catch_up(state: &State) -> Result<(), AcceptError> {
         let reason = format!(
             "the changes of the registry after revision {known}, up to {complete_after}, have no event"
         );
-        tell(&state.events, vec![server("events_missing", reason)], complete_after).await?;
+        let mut event = server(MISSING, reason);
+        let bounds = [("after", known), ("up_to", complete_after)];
+        event.details.extend(bounds.map(|(name, revision)| (name.to_owned(), revision.to_string())));
+        tell(&state.events, vec![event], complete_after).await?;
     }
     let Since::Changes(changes) = since else { return Ok(()) };
     for page in changes.chunks(PAGE) {

@@ -14,6 +14,8 @@ mod budgets;
 mod channel;
 mod chronicle;
 pub mod clock;
+mod diary;
+mod hindsight;
 mod intake;
 pub mod listener;
 mod live;

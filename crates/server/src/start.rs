@@ -29,6 +29,7 @@ use crate::{
     api,
     channel::grpc,
     chronicle, clock,
+    diary::{self, Diary},
     listener::{self, BodyRule, Hosts, Limits, ListenerStats, Tls, TlsFiles},
     live::Live,
     pages, prober, problems, random,
@@ -127,6 +128,7 @@ impl Server {
             spans: stores.spans,
             samples: stores.samples,
             live: Live::default(),
+            diary: Diary::default(),
             subscribers: Subscribers::restored(clock::mono(), proxies),
             access,
             probes: Arc::default(),
@@ -144,6 +146,7 @@ impl Server {
 
         tokio::spawn(retire(state.clone()));
         tokio::spawn(subscribers::tend(state.clone()));
+        tokio::spawn(diary::keep(state.clone()));
         let prober = prober::run(state.roll.clone(), state.probes.clone(), state.stopping.clone());
         let prober = tokio::spawn(prober);
         let listening = listener::Settings {
@@ -194,6 +197,9 @@ impl Server {
         }
         if let Err(problem) = self.state.subscribers.keep(&self.state.roll).await {
             tracing::error!(%problem, "a proxy that came or went was not written down");
+        }
+        if let Err(error) = self.state.diary.write(&self.state).await {
+            tracing::error!(%error, "what proxies acknowledged last was not written down");
         }
         self.state.roll.close();
         for task in [self.prober, self.writer, self.chronicler] {

@@ -12,7 +12,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    access::Access, listener::ListenerStats, live::Live, prober, roll::Roll, subscribers::Subscribers,
+    access::Access, diary::Diary, listener::ListenerStats, live::Live, prober, roll::Roll,
+    subscribers::Subscribers,
 };
 
 /// The stores, the registry and what is live.
@@ -30,6 +31,8 @@ pub(crate) struct State {
     pub(crate) live: Live,
     /// Who may send calls to whom.
     pub(crate) subscribers: Subscribers,
+    /// Which revision each proxy knew, and when.
+    pub(crate) diary: Diary,
     /// Who may do what.
     pub(crate) access: Arc<Access>,
     /// What the prober counts.

@@ -22,7 +22,7 @@ use super::{
     extract::{Answer, Asked, invalid},
     pages, stream,
 };
-use crate::{access::Principal, chronicle, state::State, view};
+use crate::{access::Principal, chronicle, diary, state::State, view};
 
 /// Events that a feed reads at a time.
 const FEED_PAGE: usize = 256;
@@ -144,6 +144,8 @@ fn query(params: &EventQuery, order: Order, limit: usize) -> Result<Query, Probl
     let kind = params.kind.as_deref().map(kind).transpose()?;
     Ok(Query {
         kind,
+        // What proxies follow is much, and of interest to whoever asks for proxies.
+        without: kind.is_none().then_some(diary::ACTION),
         namespace: params.namespace.clone(),
         service: params.service.clone(),
         since: params.since,

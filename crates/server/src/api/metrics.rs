@@ -92,6 +92,8 @@ fn registry(text: &mut Exposition, state: &State) {
     text.family("bellwether_proxies_known", "Proxies whose calls a drain waits for.", Type::Gauge)
         .sample(&[], state.subscribers.known().len() as f64);
     let (safe, others) = state.subscribers.receipts();
+    let help = "Acknowledgements of proxies that are not kept, for want of room.";
+    text.family("bellwether_diary_left_out_total", help, Type::Counter).count(&[], state.diary.left_out());
     let help = "Receipts of drains, by whether they said that it is safe.";
     let mut family = text.family("bellwether_drain_receipts_total", help, Type::Counter);
     family.count(&[("safe", "true")], safe);

@@ -26,7 +26,7 @@ use super::{
     red::{rows, window},
     stream,
 };
-use crate::{access::Principal, chronicle, clock, state::State, view};
+use crate::{access::Principal, chronicle, clock, diary, state::State, view};
 
 /// Traces and events on the page.
 const RECENT: usize = 20;
@@ -174,6 +174,7 @@ async fn recent_events(
     namespace: &Namespace,
 ) -> Result<Vec<api::Event>, Problem> {
     let query = EventQuery {
+        without: Some(diary::ACTION),
         namespace: Some(namespace.clone()),
         limit: RECENT,
         order: Order::NewestFirst,

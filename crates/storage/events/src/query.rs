@@ -25,6 +25,8 @@ pub struct Query {
     pub service: Option<ServiceName>,
     /// Only events of instances with this id.
     pub instance: Option<InstanceId>,
+    /// No events with this action.
+    pub without: Option<&'static str>,
     /// Only events with a higher revision.
     pub since: Option<u64>,
     /// Only events with a lower revision.
@@ -54,5 +56,6 @@ impl Query {
             && (event.namespace.is_none() || fits(&self.namespace, event.namespace.as_ref()))
             && fits(&self.service, event.service.as_ref())
             && fits(&self.instance, event.instance.as_ref())
+            && self.without.is_none_or(|action| event.action != action)
     }
 }

@@ -90,6 +90,7 @@ fn queries_filter_order_and_limit() {
         "action-9 action-3"
     );
     assert_eq!(ask(Query { namespace: Some("other".parse().unwrap()), ..some.clone() }), "");
+    assert_eq!(ask(Query { without: Some("action-9"), ..some.clone() }), "action-11 action-10 action-8");
     assert_eq!(ask(Query { limit: 0, ..some }), "");
 }
 
@@ -395,7 +396,7 @@ proptest! {
         let order = if newest_first { Order::NewestFirst } else { Order::OldestFirst };
         let service = service.map(|name| name.parse().unwrap());
         let instance = instance.map(|id| id.parse().unwrap());
-        let query = Query { kind, namespace: None, service, instance, since, before, limit, order };
+        let query = Query { kind, service, instance, since, before, limit, order, ..Query::default() };
         let mut expected: Vec<Event> = (0..count)
             .map(|number| Event { revision: number + 1, ..event(number) })
             .filter(|event| query.kind.is_none_or(|kind| kind == event.kind))

@@ -34,6 +34,6 @@ pub use registration::{
     Heartbeat, Heartbeats, HeartbeatsTaken, LeaseBody, NamedRegistration, OverrideBody, RefusedHeartbeat,
     Registered, RegisteredAll, RegistrationBody, RegistrationResult, Registrations, ServiceDeleted,
 };
-pub use resilience::{Breaker, BreakerCounts, Breakers, Endpoint, Proxies, Proxy};
+pub use resilience::{Breaker, BreakerCounts, Breakers, Endpoint, Proxies, Proxy, ProxyView, ViewedInstance};
 pub use tokens::{Token, TokenCreated, TokenRequest, Tokens};
 pub use traces::{Operation, Span, SpanCount, SpanEvent, SpanStatus, Trace, TraceSummary, Traces};

@@ -90,3 +90,41 @@ pub struct Proxy {
     /// When its last report came.
     pub reported_at: Option<String>,
 }
+
+/// What a proxy saw of a service at a moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ProxyView {
+    /// The proxy's id.
+    pub proxy: String,
+    /// The service's namespace.
+    pub namespace: String,
+    /// Its name.
+    pub service: String,
+    /// The moment.
+    pub at: String,
+    /// The revision by which it routed; none where it knew nothing.
+    pub revision: Option<u64>,
+    /// Since when it routed by that, as far as is known.
+    pub since: Option<String>,
+    /// Whether it was connected; if not, it went on by what it knew.
+    pub connected: bool,
+    /// The service's instances as of that revision.
+    pub instances: Vec<ViewedInstance>,
+    /// Whether nothing is missing.
+    pub complete: bool,
+    /// What is missing; else what the proxy did, in one sentence.
+    pub reason: String,
+}
+
+/// An instance as it was at a revision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ViewedInstance {
+    /// Its id.
+    pub instance: String,
+    /// Its address and port.
+    pub address: String,
+    /// Its status.
+    pub status: String,
+    /// The revision that made it so.
+    pub revision: u64,
+}
