@@ -131,6 +131,20 @@ impl Condition {
         self.verdicts.iter().all(|verdict| *verdict == Verdict::Passing)
     }
 
+    /// What its checks say together: `passing`, `pending`, `failing`, or `unchecked` where it has none.
+    pub fn health(&self) -> &'static str {
+        let any = |of: fn(&Verdict) -> bool| self.verdicts.iter().any(of);
+        if self.verdicts.is_empty() {
+            "unchecked"
+        } else if any(|verdict| matches!(verdict, Verdict::Failing(_))) {
+            "failing"
+        } else if any(|verdict| *verdict == Verdict::Pending) {
+            "pending"
+        } else {
+            "passing"
+        }
+    }
+
     /// Whether only its warm-up is between it and its full share of calls.
     pub fn is_warming(&self) -> bool {
         self.is_cold

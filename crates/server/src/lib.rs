@@ -15,6 +15,7 @@ mod channel;
 mod chronicle;
 pub mod clock;
 mod diary;
+mod discovery;
 mod hindsight;
 mod intake;
 pub mod listener;

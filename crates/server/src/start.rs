@@ -18,6 +18,7 @@ use storage_samples::Samples;
 use storage_spans::Spans;
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
+use tower::Layer;
 use wire::native::{
     api::TokenRequest,
     problem::{Code, Problem},
@@ -30,6 +31,7 @@ use crate::{
     channel::grpc,
     chronicle, clock,
     diary::{self, Diary},
+    discovery,
     listener::{self, BodyRule, Hosts, Limits, ListenerStats, Tls, TlsFiles},
     live::Live,
     pages, prober, problems, random,
@@ -224,9 +226,11 @@ async fn retire(state: Arc<State>) {
 
 /// Everything on one address.
 fn app(state: &Arc<State>) -> Router {
-    let proxies = grpc::service(Channel(state.clone()));
+    let proxies = BodyRule::stream().layer(grpc::service(Channel(state.clone())));
+    let clients = BodyRule::stream().layer(discovery::service(state.clone()));
     let guarded = api::router(state.clone())
-        .route_service("/bellwether.v1.Proxy/{method}", tower::Layer::layer(&BodyRule::stream(), proxies))
+        .route_service("/bellwether.v1.Proxy/{method}", proxies)
+        .route_service("/bellwether.v1.Discovery/{method}", clients)
         .layer(Guard(state.access.clone()));
     guarded.fallback(pages::serve)
 }

@@ -13,9 +13,7 @@ mod history;
 mod instances;
 
 pub(crate) use history::{recorded, why};
-pub(crate) use instances::{
-    authority, change, counts, health, instance, not_registered, registered, service,
-};
+pub(crate) use instances::{authority, change, counts, instance, not_registered, registered, service};
 
 /// The event of a registry's change.
 pub(crate) fn registry_event(change: &registry::Change) -> Event {

@@ -3,6 +3,7 @@
 pub mod api;
 pub mod channel;
 pub mod decode;
+pub mod discovery;
 mod nearest;
 pub mod problem;
 

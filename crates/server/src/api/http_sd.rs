@@ -98,7 +98,7 @@ fn labels(target: &Target, instance: &Instance) -> BTreeMap<String, String> {
         ("address", host.to_string()),
         ("port", registration.port.to_string()),
         ("status", instance.status.to_string()),
-        ("health", view::health(&instance.condition.verdicts).to_owned()),
+        ("health", instance.condition.health().to_owned()),
         ("zone", text(&registration.zone)),
         ("version", text(&registration.version)),
         ("weight", registration.weight.to_string()),

@@ -141,7 +141,7 @@ fn polled(
 }
 
 /// How a client that follows a service is called among those who may send calls to it.
-fn subscriber(caller: &Principal) -> String {
+pub(crate) fn subscriber(caller: &Principal) -> String {
     match caller.peer {
         Some(peer) => format!("{}@{peer}", caller.name),
         None => caller.name.to_string(),

@@ -82,7 +82,6 @@ impl Watching {
     }
 
     /// The client says that it knows this revision.
-    #[expect(dead_code, reason = "streams of events have no way back; those with acknowledgements do")]
     pub(crate) fn acknowledged(&self, revision: u64) {
         let mut watches = self.state.subscribers.clients.watches();
         if let Some(watch) = self.number.and_then(|number| watches.open.get_mut(&number)) {

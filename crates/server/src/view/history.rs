@@ -5,7 +5,7 @@ use registry::{FactKind, Instance, Registry, Target};
 use storage_events::Event;
 use wire::native::api;
 
-use super::instances::{checks, health};
+use super::instances::checks;
 
 /// Something that happened to an instance.
 pub(crate) fn recorded(event: &Event) -> api::Recorded {
@@ -93,7 +93,7 @@ fn sentence(
                 Some(_) => "its lease holds",
                 None => "it stays until it is removed",
             };
-            let health = match health(&instance.condition.verdicts) {
+            let health = match instance.condition.health() {
                 "unchecked" => "nothing checks it",
                 _ => "every check passes",
             };

@@ -23,7 +23,7 @@ pub(crate) fn instance(
         status: instance.status.to_string(),
         reason: instance.reason.to_string(),
         since: instance.since.to_string(),
-        health: health(&condition.verdicts).to_owned(),
+        health: condition.health().to_owned(),
         checks: checks(instance),
         zone: text(&registration.zone),
         version: text(&registration.version),
@@ -45,20 +45,6 @@ pub(crate) fn authority(host: &Host, port: u16) -> String {
     match host {
         Host::Ip(IpAddr::V6(ip)) => format!("[{ip}]:{port}"),
         host => format!("{host}:{port}"),
-    }
-}
-
-/// What the checks say together.
-pub(crate) fn health(verdicts: &[Verdict]) -> &'static str {
-    let any = |of: fn(&Verdict) -> bool| verdicts.iter().any(of);
-    if verdicts.is_empty() {
-        "unchecked"
-    } else if any(|verdict| matches!(verdict, Verdict::Failing(_))) {
-        "failing"
-    } else if any(|verdict| *verdict == Verdict::Pending) {
-        "pending"
-    } else {
-        "passing"
     }
 }
 

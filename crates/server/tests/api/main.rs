@@ -6,6 +6,7 @@ mod asking;
 mod bad_input;
 mod bulk;
 mod checks;
+mod discovery;
 mod history;
 mod http_sd;
 mod operators;

@@ -742,3 +742,444 @@ pub mod proxy_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DiscoveryRequest {
+    #[prost(oneof = "discovery_request::Message", tags = "1, 2")]
+    pub message: ::core::option::Option<discovery_request::Message>,
+}
+/// Nested message and enum types in `DiscoveryRequest`.
+pub mod discovery_request {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Message {
+        #[prost(message, tag = "1")]
+        Subscribe(super::Subscribe),
+        /// The client acts by this revision now. It says so for what it was sent, and never goes back.
+        #[prost(message, tag = "2")]
+        Ack(super::Ack),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Subscribe {
+    /// What the client calls itself; the receipt of a drain names it so.
+    #[prost(string, tag = "1")]
+    pub subscriber: ::prost::alloc::string::String,
+    /// Empty for `default`.
+    #[prost(string, tag = "2")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Which services, at most 64; none stands for all of the namespace.
+    #[prost(string, repeated, tag = "3")]
+    pub services: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The revision that the client has already; absent for none.
+    #[prost(uint64, optional, tag = "4")]
+    pub since: ::core::option::Option<u64>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DiscoveryResponse {
+    /// What the client knows after it; after a snapshot, once it is complete.
+    #[prost(uint64, tag = "1")]
+    pub revision: u64,
+    #[prost(oneof = "discovery_response::Event", tags = "2, 3, 4")]
+    pub event: ::core::option::Option<discovery_response::Event>,
+}
+/// Nested message and enum types in `DiscoveryResponse`.
+pub mod discovery_response {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Event {
+        /// All that there is, as the first answer.
+        #[prost(message, tag = "2")]
+        Snapshot(super::Snapshot),
+        /// What happened since the answer before.
+        #[prost(message, tag = "3")]
+        Changes(super::Changes),
+        /// All that there is, since what happened meanwhile is no longer known: forget what you knew.
+        #[prost(message, tag = "4")]
+        Resync(super::Snapshot),
+    }
+}
+/// A large one comes in parts, which follow each other.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Snapshot {
+    /// Whether this is the last part. Only then does a service that was not named have no instance.
+    #[prost(bool, tag = "1")]
+    pub complete: bool,
+    /// A service can be in several parts, with other instances in each.
+    #[prost(message, repeated, tag = "2")]
+    pub services: ::prost::alloc::vec::Vec<DiscoveredService>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DiscoveredService {
+    #[prost(string, tag = "1")]
+    pub service: ::prost::alloc::string::String,
+    /// The revision of its last change.
+    #[prost(uint64, tag = "2")]
+    pub revision: u64,
+    /// Whatever their status.
+    #[prost(message, repeated, tag = "3")]
+    pub instances: ::prost::alloc::vec::Vec<Instance>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Changes {
+    #[prost(message, repeated, tag = "1")]
+    pub changes: ::prost::alloc::vec::Vec<Change>,
+}
+/// One change of one instance.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Change {
+    #[prost(uint64, tag = "1")]
+    pub revision: u64,
+    #[prost(fixed64, tag = "2")]
+    pub at_unix_ns: u64,
+    #[prost(string, tag = "3")]
+    pub service: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub instance_id: ::prost::alloc::string::String,
+    /// What happened, such as registered, lapsed or draining.
+    #[prost(string, tag = "5")]
+    pub action: ::prost::alloc::string::String,
+    /// Who did it, where from, and why.
+    #[prost(string, tag = "6")]
+    pub actor: ::prost::alloc::string::String,
+    #[prost(string, tag = "7")]
+    pub from: ::prost::alloc::string::String,
+    #[prost(string, tag = "8")]
+    pub reason: ::prost::alloc::string::String,
+    /// The instance as it is now; absent where it is gone.
+    #[prost(message, optional, tag = "9")]
+    pub instance: ::core::option::Option<Instance>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Instance {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// An IP address or a DNS name.
+    #[prost(string, tag = "2")]
+    pub address: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub port: u32,
+    /// starting, up, draining, maintenance or down. Calls go to those that are up.
+    #[prost(string, tag = "4")]
+    pub status: ::prost::alloc::string::String,
+    /// Why it has that status, and since when.
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(fixed64, tag = "6")]
+    pub since_unix_ns: u64,
+    /// unchecked, pending, passing or failing.
+    #[prost(string, tag = "7")]
+    pub health: ::prost::alloc::string::String,
+    #[prost(string, tag = "8")]
+    pub zone: ::prost::alloc::string::String,
+    #[prost(string, tag = "9")]
+    pub version: ::prost::alloc::string::String,
+    /// Its share of the calls; 100 is a full share.
+    #[prost(uint32, tag = "10")]
+    pub weight: u32,
+    #[prost(map = "string, string", tag = "11")]
+    pub metadata: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// The revision of its last change.
+    #[prost(uint64, tag = "12")]
+    pub revision: u64,
+}
+/// Generated client implementations.
+pub mod discovery_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    #[derive(Debug, Clone)]
+    pub struct DiscoveryClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> DiscoveryClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> DiscoveryClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            DiscoveryClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Follows the services of a namespace. The first request is a Subscribe; every later one acknowledges
+        /// a revision. The first answer is a snapshot, or the changes since the revision that the client
+        /// already has. Nothing is left out and nothing comes twice.
+        pub async fn watch(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::DiscoveryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::DiscoveryResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/bellwether.v1.Discovery/Watch",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("bellwether.v1.Discovery", "Watch"));
+            self.inner.streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod discovery_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with DiscoveryServer.
+    #[async_trait]
+    pub trait Discovery: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the Watch method.
+        type WatchStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::DiscoveryResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Follows the services of a namespace. The first request is a Subscribe; every later one acknowledges
+        /// a revision. The first answer is a snapshot, or the changes since the revision that the client
+        /// already has. Nothing is left out and nothing comes twice.
+        async fn watch(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::DiscoveryRequest>>,
+        ) -> std::result::Result<tonic::Response<Self::WatchStream>, tonic::Status>;
+    }
+    #[derive(Debug)]
+    pub struct DiscoveryServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> DiscoveryServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for DiscoveryServer<T>
+    where
+        T: Discovery,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/bellwether.v1.Discovery/Watch" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchSvc<T: Discovery>(pub Arc<T>);
+                    impl<
+                        T: Discovery,
+                    > tonic::server::StreamingService<super::DiscoveryRequest>
+                    for WatchSvc<T> {
+                        type Response = super::DiscoveryResponse;
+                        type ResponseStream = T::WatchStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::DiscoveryRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Discovery>::watch(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for DiscoveryServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "bellwether.v1.Discovery";
+    impl<T> tonic::server::NamedService for DiscoveryServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}

@@ -42,7 +42,7 @@ pub struct Malformed {
 }
 
 impl Malformed {
-    fn new(field: &'static str, why: impl ToString) -> Self {
+    pub(super) fn new(field: &'static str, why: impl ToString) -> Self {
         Self { field, why: why.to_string() }
     }
 }
