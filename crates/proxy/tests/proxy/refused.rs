@@ -122,7 +122,7 @@ async fn after_a_whole_answer_what_cannot_be_read_is_told_as_well() {
 }
 
 #[tokio::test]
-async fn an_endpoints_answer_is_never_taken_for_the_librarys() {
+async fn an_answer_of_an_endpoint_is_never_taken_for_one_of_the_library() {
     let world = World::new().await;
     let address = raw(|mut stream| async move {
         let mut buffer = [0; 4096];

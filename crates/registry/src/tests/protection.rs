@@ -86,7 +86,7 @@ fn five_of_many_are_no_third_of_their_zone() {
 }
 
 #[test]
-fn a_zone_that_is_cut_off_leaves_anothers_lapses_alone() {
+fn a_zone_that_is_cut_off_leaves_the_lapses_of_others_alone() {
     let mut registry = Registry::default();
     for i in 0..10 {
         registry.apply(second(0), in_zone("a", &format!("a{i}"), [])).unwrap();
