@@ -5,34 +5,20 @@
 //! into a table with a key, etcd's a put through a server that keeps revisions and could have followers.
 //! Only the floor, a write and fdatasync per record, does less than we do.
 
-mod etcd;
 mod floor;
 mod ours;
 mod sqlite;
 
 use std::time::Duration;
 
+use crate::etcd::{self, Etcd};
 use crate::report::{Figure, Report, Row, progress};
+use crate::round::{Round, latency_figures, micros};
 use crate::{Failure, Options};
 
 /// The size of a record: what a registration or a transition takes.
 const RECORD_BYTES: usize = 300;
 const WRITERS: [usize; 2] = [1, 64];
-
-/// What one round of one subject measured.
-#[derive(Debug, Default)]
-struct Round {
-    /// How long each acknowledged record took.
-    latencies: Vec<Duration>,
-    /// How long the round took.
-    wall: Duration,
-    /// Processor time of the subject: of this process with the load, or of the server alone.
-    cpu: Duration,
-    /// Processor time of the load, where it is a process of its own.
-    load_cpu: Option<Duration>,
-    /// Records that were refused.
-    errors: u64,
-}
 
 /// A subject under load for some seconds.
 type Measure<'a> = Box<dyn FnMut(usize, Duration) -> Result<Round, Failure> + 'a>;
@@ -50,13 +36,13 @@ pub(crate) fn run(options: &Options) -> Result<Report, Failure> {
     report.version("bellwether", env!("CARGO_PKG_VERSION"));
     report.version("SQLite", rusqlite::version());
 
-    let etcd = match etcd::Etcd::start(path)? {
+    let etcd = match Etcd::start(path, None)? {
         Some(etcd) => {
             report.version("etcd", etcd.version());
             Some(etcd)
         }
         None => {
-            report.skip("etcd is not installed; `apt-get install etcd-server` brings it");
+            report.skip(etcd::MISSING);
             None
         }
     };
@@ -66,7 +52,7 @@ pub(crate) fn run(options: &Options) -> Result<Report, Failure> {
         ("SQLite, WAL, FULL", Box::new(|writers, time| sqlite::measure(path, writers, time))),
     ];
     if let Some(etcd) = &etcd {
-        subjects.push(("etcd", Box::new(|writers, time| etcd.measure(writers, time))));
+        subjects.push(("etcd", Box::new(|writers, time| etcd.measure(writers, time, record))));
     }
     for writers in WRITERS {
         let mut rounds: Vec<Vec<Round>> = subjects.iter().map(|_| Vec::new()).collect();
@@ -101,22 +87,15 @@ pub(crate) fn run(options: &Options) -> Result<Report, Failure> {
 
 fn row(subject: &'static str, writers: usize, rounds: &[Round]) -> Row {
     let records = |round: &Round| round.latencies.len().max(1) as f64;
-    let micros = |time: Duration| time.as_secs_f64() * 1e6;
-    let quantile = |round: &Round, part: f64| {
-        let mut sorted = round.latencies.clone();
-        sorted.sort_unstable();
-        let index = (sorted.len() as f64 * part) as usize;
-        sorted.get(index.min(sorted.len().saturating_sub(1))).map_or(0.0, |time| time.as_secs_f64() * 1e3)
-    };
     let load = |round: &Round| round.load_cpu.map(|cpu| micros(cpu) / records(round));
-    let figures = [
+    let costs = [
         Figure::of("records/s", rounds.iter().map(|round| records(round) / round.wall.as_secs_f64())),
         Figure::of("CPU µs/record", rounds.iter().map(|round| micros(round.cpu) / records(round))),
-        Figure::of("p50 ms", rounds.iter().map(|round| quantile(round, 0.5))),
-        Figure::of("p99 ms", rounds.iter().map(|round| quantile(round, 0.99))),
         Figure::of("load CPU µs/record", rounds.iter().filter_map(load)),
     ];
-    let figures: Vec<Figure> = figures.into_iter().flatten().collect();
+    let [rate, cpu, load] = costs;
+    let figures: Vec<Figure> =
+        rate.into_iter().chain(cpu).chain(latency_figures(rounds)).chain(load).collect();
     let rate = figures.first().map_or(0.0, Figure::median);
     progress(&format!("{subject}, {writers} writers: {rate:.0} records/s"));
     Row { subject, load: format!("{writers} writers"), figures }

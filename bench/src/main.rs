@@ -1,19 +1,27 @@
 //! Side by side with others: `cargo xtask bench NAME [--json FILE] [--quick]`.
 //!
-//! One file per benchmark; [`report`] prints and writes what they measured, [`process`] accounts for the
+//! One module per benchmark; [`report`] prints and writes what they measured, [`process`] accounts for the
 //! processor time of this process and of others. Rounds are interleaved, so that whatever else the
 //! machine does hits all subjects alike, and figures are medians with the range of all rounds.
 
 mod clock;
+mod cores;
+mod etcd;
 mod hash_ring;
 mod journal;
 mod process;
+mod registry;
 mod report;
+mod round;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+
+/// The product's, since parts of it are measured within this process.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Benchmarks of Bellwether beside its peers.
 #[derive(Debug, Parser)]
@@ -29,6 +37,8 @@ enum Bench {
     HashRing(Options),
     /// Acknowledged records a second, and the processor time each costs, beside SQLite and etcd.
     Journal(Options),
+    /// Registrations, heartbeats, watchers, memory and start-up of the server, beside etcd.
+    Registry(registry::Arguments),
 }
 
 /// What all benchmarks take.
@@ -64,6 +74,7 @@ fn main() -> ExitCode {
     let (report, options) = match Cli::parse().bench {
         Bench::HashRing(options) => (hash_ring::run(&options), options),
         Bench::Journal(options) => (journal::run(&options), options),
+        Bench::Registry(arguments) => (registry::run(&arguments), arguments.options),
     };
     match report.and_then(|report| report.publish(options.json.as_deref())) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! Processor time, of this process and of others.
+//! Processor time and memory, of this process and of others.
 
 use std::fs;
 use std::time::Duration;
@@ -23,4 +23,11 @@ pub(crate) fn cpu_of(pid: u32) -> Result<Duration, Failure> {
         fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
     let per_second = rustix::param::clock_ticks_per_second();
     Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))
+}
+
+/// The memory of a process that is in use now: its resident pages.
+pub(crate) fn resident_bytes(pid: u32) -> Result<u64, Failure> {
+    let statm = fs::read_to_string(format!("/proc/{pid}/statm"))?;
+    let pages: u64 = statm.split_whitespace().nth(1).ok_or("statm has no resident pages")?.parse()?;
+    Ok(pages * rustix::param::page_size() as u64)
 }

@@ -21,6 +21,8 @@ pub(crate) struct Report {
     /// How it was measured.
     settings: Vec<(&'static str, String)>,
     rows: Vec<Row>,
+    /// What was to be reached, and whether it was.
+    goals: Vec<Goal>,
     /// What is to be known when reading the figures.
     notes: Vec<String>,
     /// Peers that were not there, and how to get them.
@@ -48,6 +50,28 @@ pub(crate) struct Row {
     pub(crate) figures: Vec<Figure>,
 }
 
+/// A figure and what it was meant to be.
+#[derive(Debug, Serialize)]
+struct Goal {
+    /// What was measured, with its unit.
+    what: String,
+    measured: f64,
+    /// What it should be: at most this, or at least.
+    bound: f64,
+    kind: Bound,
+    is_reached: bool,
+}
+
+/// On which side of its bound a figure should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Bound {
+    /// It or less.
+    AtMost,
+    /// It or more.
+    AtLeast,
+}
+
 /// A figure over all rounds.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Figure {
@@ -72,20 +96,25 @@ impl Figure {
     }
 
     fn cell(&self) -> String {
-        let number = |value: f64| match value.abs() {
-            large if large >= 100.0 => format!("{value:.0}"),
-            middle if middle >= 10.0 => format!("{value:.1}"),
-            _ => format!("{value:.2}"),
-        };
         format!("{} [{}–{}]", number(self.median), number(self.min), number(self.max))
+    }
+}
+
+/// With as many digits as say something.
+fn number(value: f64) -> String {
+    match value.abs() {
+        large if large >= 100.0 => format!("{value:.0}"),
+        middle if middle >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
     }
 }
 
 impl Report {
     pub(crate) fn new(bench: &'static str, about: &'static str) -> Report {
         let (versions, settings) = (Vec::new(), Vec::new());
-        let (rows, notes, skipped) = (Vec::new(), Vec::new(), Vec::new());
-        Report { bench, about, machine: Machine::this(), versions, settings, rows, notes, skipped }
+        let (rows, goals) = (Vec::new(), Vec::new());
+        let (notes, skipped) = (Vec::new(), Vec::new());
+        Report { bench, about, machine: Machine::this(), versions, settings, rows, goals, notes, skipped }
     }
 
     pub(crate) fn version(&mut self, subject: &str, version: impl Into<String>) {
@@ -98,6 +127,15 @@ impl Report {
 
     pub(crate) fn row(&mut self, row: Row) {
         self.rows.push(row);
+    }
+
+    /// What `measured` should be, on this side of `bound`.
+    pub(crate) fn goal(&mut self, what: impl Into<String>, measured: f64, kind: Bound, bound: f64) {
+        let is_reached = match kind {
+            Bound::AtMost => measured <= bound,
+            Bound::AtLeast => measured >= bound,
+        };
+        self.goals.push(Goal { what: what.into(), measured, bound, kind, is_reached });
     }
 
     pub(crate) fn note(&mut self, note: impl Into<String>) {
@@ -120,8 +158,15 @@ impl Report {
         let settings: Vec<(String, String)> =
             self.settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         println!("{}\n", pairs(&settings));
-        self.rows_as_table().iter().for_each(|line| println!("{line}"));
-        println!();
+        for table in tables(&self.rows) {
+            as_table(table).iter().for_each(|line| println!("{line}"));
+            println!();
+        }
+        for Goal { what, measured, bound, kind, is_reached } in &self.goals {
+            let side = if *kind == Bound::AtMost { "at most" } else { "at least" };
+            let word = if *is_reached { "reached" } else { "MISSED" };
+            println!("{word}: {what} {}, should be {side} {}", number(*measured), number(*bound));
+        }
         self.notes.iter().for_each(|note| println!("note: {note}"));
         self.skipped.iter().for_each(|why| println!("skipped: {why}"));
         if let Some(path) = json {
@@ -130,27 +175,33 @@ impl Report {
         }
         Ok(())
     }
+}
 
-    fn rows_as_table(&self) -> Vec<String> {
-        let mut lines = vec![vec!["subject".to_owned(), "load".to_owned()]];
-        if let Some(widest) = self.rows.iter().max_by_key(|row| row.figures.len()) {
-            lines[0].extend(widest.figures.iter().map(|figure| figure.name.to_owned()));
-        }
-        for row in &self.rows {
-            let mut line = vec![row.subject.to_owned(), row.load.clone()];
-            for name in &lines[0][2..] {
-                let figure = row.figures.iter().find(|figure| figure.name == name);
-                line.push(figure.map_or("–".to_owned(), Figure::cell));
-            }
-            lines.push(line);
-        }
-        let columns = lines[0].len();
-        let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..columns).map(width).collect();
-        let pad =
-            |(cell, width): (&String, &usize)| format!("{cell}{}", " ".repeat(width - cell.chars().count()));
-        lines.iter().map(|line| line.iter().zip(&widths).map(pad).collect::<Vec<_>>().join("  ")).collect()
+/// Rows that follow each other and begin with the same figure stand in one table.
+fn tables(rows: &[Row]) -> impl Iterator<Item = &[Row]> {
+    let first = |row: &Row| row.figures.first().map(|figure| figure.name);
+    rows.chunk_by(move |one, next| first(one) == first(next))
+}
+
+fn as_table(rows: &[Row]) -> Vec<String> {
+    let mut lines = vec![vec!["subject".to_owned(), "load".to_owned()]];
+    if let Some(widest) = rows.iter().max_by_key(|row| row.figures.len()) {
+        lines[0].extend(widest.figures.iter().map(|figure| figure.name.to_owned()));
     }
+    for row in rows {
+        let mut line = vec![row.subject.to_owned(), row.load.clone()];
+        for name in &lines[0][2..] {
+            let figure = row.figures.iter().find(|figure| figure.name == name);
+            line.push(figure.map_or("–".to_owned(), Figure::cell));
+        }
+        lines.push(line);
+    }
+    let columns = lines[0].len();
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let pad =
+        |(cell, width): (&String, &usize)| format!("{cell}{}", " ".repeat(width - cell.chars().count()));
+    lines.iter().map(|line| line.iter().zip(&widths).map(pad).collect::<Vec<_>>().join("  ")).collect()
 }
 
 impl Machine {

@@ -5,7 +5,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Round, record};
+use super::record;
+use crate::round::Round;
 use crate::{Failure, clock, process};
 
 pub(super) fn measure(folder: &Path, _writers: usize, time: Duration) -> Result<Round, Failure> {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use storage_disk::RealDisk;
 use storage_journal::{Journal, Settings};
 
-use super::{Round, record};
+use super::record;
+use crate::round::Round;
 use crate::{Failure, clock, process};
 
 pub(super) fn measure(folder: &Path, writers: usize, time: Duration) -> Result<Round, Failure> {

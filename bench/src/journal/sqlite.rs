@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::{Round, record};
+use super::record;
+use crate::round::Round;
 use crate::{Failure, clock, process};
 
 pub(super) fn measure(folder: &Path, writers: usize, time: Duration) -> Result<Round, Failure> {

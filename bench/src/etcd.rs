@@ -12,8 +12,12 @@ use tonic::client::Grpc;
 use tonic::transport::{Channel, Endpoint};
 use tonic_prost::ProstCodec;
 
-use super::{Round, record};
+use crate::cores::Cores;
+use crate::round::Round;
 use crate::{Failure, clock, process};
+
+/// What to say where it is not installed.
+pub(crate) const MISSING: &str = "etcd is not installed; `apt-get install etcd-server` brings it";
 
 /// Writers that share a connection.
 const WRITERS_A_CONNECTION: usize = 8;
@@ -36,9 +40,12 @@ struct PutRequest {
 #[derive(Clone, PartialEq, prost::Message)]
 struct PutResponse {}
 
+/// The value that a writer puts as its nth.
+pub(crate) type Value = fn(usize, u64) -> Vec<u8>;
+
 /// A server that runs until this is dropped.
 #[derive(Debug)]
-pub(super) struct Etcd {
+pub(crate) struct Etcd {
     child: Child,
     version: String,
     address: String,
@@ -46,8 +53,9 @@ pub(super) struct Etcd {
 }
 
 impl Etcd {
-    /// Starts the server and waits until it serves; `None` where it is not installed.
-    pub(super) fn start(folder: &Path) -> Result<Option<Etcd>, Failure> {
+    /// Starts the server, in the servers' place where there is one, and waits until it serves; `None`
+    /// where it is not installed.
+    pub(crate) fn start(folder: &Path, cores: Option<&Cores>) -> Result<Option<Etcd>, Failure> {
         let Ok(version) = Command::new("etcd").arg("--version").output() else { return Ok(None) };
         let version = String::from_utf8_lossy(&version.stdout).into_owned();
         let version =
@@ -57,7 +65,8 @@ impl Etcd {
         let address = format!("http://{}", client.local_addr()?);
         let peers = format!("http://{}", peer.local_addr()?);
         drop((client, peer));
-        let child = Command::new("etcd")
+        let mut command = Command::new("etcd");
+        command
             .args(["--name", "bench", "--initial-cluster", &format!("bench={peers}")])
             .args(["--listen-client-urls", &address, "--advertise-client-urls", &address])
             .args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers])
@@ -65,8 +74,11 @@ impl Etcd {
             .arg(folder.join("etcd"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()?;
+            .stderr(Stdio::piped());
+        let child = match cores {
+            Some(cores) => cores.on_servers(|| command.spawn())??,
+            None => command.spawn()?,
+        };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let mut etcd = Etcd { child, version: version.to_owned(), address, runtime };
         etcd.await_ready()?;
@@ -90,11 +102,12 @@ impl Etcd {
             .map_err(|_| format!("etcd did not serve within {} s", START.as_secs()).into())
     }
 
-    pub(super) fn version(&self) -> &str {
+    pub(crate) fn version(&self) -> &str {
         &self.version
     }
 
-    pub(super) fn measure(&self, writers: usize, time: Duration) -> Result<Round, Failure> {
+    /// Writers that put `value` under a new key, wait for the answer, and put the next.
+    pub(crate) fn measure(&self, writers: usize, time: Duration, value: Value) -> Result<Round, Failure> {
         let endpoint = Endpoint::from_shared(self.address.clone())?;
         let channels: Vec<Channel> = self.runtime.block_on(async {
             let mut channels = Vec::new();
@@ -107,7 +120,7 @@ impl Etcd {
         let tasks: Vec<_> = (0..writers)
             .map(|writer| {
                 let channel = channels[writer / WRITERS_A_CONNECTION].clone();
-                self.runtime.spawn(put(channel, writer, begin, time))
+                self.runtime.spawn(put(channel, writer, value, begin, time))
             })
             .collect();
         let mut round = Round::default();
@@ -124,6 +137,7 @@ impl Etcd {
 async fn put(
     channel: Channel,
     writer: usize,
+    value: Value,
     begin: Instant,
     time: Duration,
 ) -> Result<Vec<Duration>, tonic::Status> {
@@ -132,7 +146,7 @@ async fn put(
     while begin.elapsed() < time {
         let sequence = latencies.len();
         let key = format!("bench/{writer}/{sequence}").into_bytes();
-        let request = PutRequest { key, value: record(writer, sequence as u64) };
+        let request = PutRequest { key, value: value(writer, sequence as u64) };
         let start = clock::now();
         client.ready().await.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
         let codec: ProstCodec<PutRequest, PutResponse> = ProstCodec::default();
