@@ -144,26 +144,29 @@ pub(crate) fn check_text(what: &'static str, value: &str, max: usize) -> Result<
     }
 }
 
-/// Names and their texts, by name. A sorted run rather than a map: most instances have a handful, and
-/// an entry costs its text and 32 bytes.
+/// Names and their texts, by name. They stand in one text, one behind the other: most instances have a
+/// handful, and an entry costs its letters and 8 bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Metadata(Box<[(Box<str>, Box<str>)]>);
+pub struct Metadata {
+    letters: Box<str>,
+    /// Where the name of an entry ends, and where its text does.
+    ends: Box<[[u32; 2]]>,
+}
 
 impl Metadata {
     /// How many entries there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.ends.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.ends.is_empty()
     }
 
     /// The text under a name.
     pub fn get(&self, name: &str) -> Option<&str> {
-        let at = self.0.binary_search_by(|(of, _)| (**of).cmp(name)).ok()?;
-        self.0.get(at).map(|(_, text)| &**text)
+        self.iter().find(|(of, _)| *of == name).map(|(_, text)| text)
     }
 
     /// Checks the bounds of each name and text.
@@ -180,18 +183,38 @@ impl Metadata {
 
     /// Every name with its text, by name.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, text)| (&**name, &**text))
+        let mut from = 0;
+        self.ends.iter().map(move |[name, text]| {
+            let begin = std::mem::replace(&mut from, *text);
+            (self.letters(begin, *name), self.letters(*name, *text))
+        })
+    }
+
+    fn letters(&self, from: u32, to: u32) -> &str {
+        // The ends are where texts were put together.
+        self.letters.get(from as usize..to as usize).unwrap_or_default()
     }
 }
 
-impl<N: Into<Box<str>>, T: Into<Box<str>>> FromIterator<(N, T)> for Metadata {
-    /// Of a name that is given more than once, the last text holds.
+impl<N: AsRef<str>, T: AsRef<str>> FromIterator<(N, T)> for Metadata {
+    /// Of a name that is given more than once, the last text holds. What does not fit into 4 GiB, which
+    /// no registration may be near, is left out.
     fn from_iter<I: IntoIterator<Item = (N, T)>>(entries: I) -> Self {
-        let mut entries: Vec<(Box<str>, Box<str>)> =
-            entries.into_iter().map(|(name, text)| (name.into(), text.into())).collect();
+        let mut entries: Vec<(N, T)> = entries.into_iter().collect();
         entries.reverse();
-        entries.sort_by(|a, b| a.0.cmp(&b.0));
-        entries.dedup_by(|later, first| later.0 == first.0);
-        Self(entries.into())
+        entries.sort_by(|a, b| a.0.as_ref().cmp(b.0.as_ref()));
+        entries.dedup_by(|later, first| later.0.as_ref() == first.0.as_ref());
+        let letters = entries.iter().map(|(name, text)| name.as_ref().len() + text.as_ref().len()).sum();
+        let (mut letters, mut ends) = (String::with_capacity(letters), Vec::with_capacity(entries.len()));
+        for (name, text) in &entries {
+            let (name, text) = (name.as_ref(), text.as_ref());
+            let end_of_name = letters.len() + name.len();
+            let both = (u32::try_from(end_of_name), u32::try_from(end_of_name + text.len()));
+            let (Ok(end_of_name), Ok(end_of_text)) = both else { break };
+            letters.push_str(name);
+            letters.push_str(text);
+            ends.push([end_of_name, end_of_text]);
+        }
+        Self { letters: letters.into(), ends: ends.into() }
     }
 }

@@ -1,5 +1,9 @@
 //! What is said of an instance, and what it changes.
 
+use std::collections::BTreeMap;
+
+use proptest::{collection::vec, prelude::*};
+
 use super::*;
 
 #[test]
@@ -106,4 +110,19 @@ fn facts_tell_what_decides_and_what_would_without_it() {
         starting[1],
     ];
     assert_eq!(facts(&registry), all);
+}
+
+proptest! {
+    #[test]
+    fn metadata_says_what_a_map_says(entries in vec(("[a-c]{0,2}|é", "[a-z]{0,3}|ü"), 0..12)) {
+        let map: BTreeMap<String, String> = entries.iter().cloned().collect();
+        let metadata: Metadata = entries.into_iter().collect();
+        let said: Vec<(&str, &str)> = metadata.iter().collect();
+        let meant: Vec<(&str, &str)> = map.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        prop_assert_eq!(said, meant);
+        prop_assert_eq!(metadata.len(), map.len());
+        for name in ["", "a", "bc", "é", "nobody"] {
+            prop_assert_eq!(metadata.get(name), map.get(name).map(String::as_str));
+        }
+    }
 }
