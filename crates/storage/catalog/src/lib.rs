@@ -26,8 +26,16 @@ pub use proxy::{KnownProxy, ProxyChange};
 use record::{ChangeRecord, InstanceRecord, ProxyGone, ProxyRecord, SnapshotHead, TokenRecord, TokenRevoked};
 pub use token::{Scope, Token};
 
-/// A snapshot is worth its writing when this much has to be replayed without it: well under a second.
+/// A snapshot is never worth its writing before this much has to be replayed without it: well under a
+/// second.
 const SNAPSHOT_AFTER_BYTES: u64 = 32 << 20;
+
+/// Whether a snapshot is worth its writing. It writes all that there is, so a large registry waits until as
+/// much has been written as the last one took: that bounds both what is written for each change and what is
+/// replayed at a start to twice the least.
+fn is_worth_writing(written: u64, last_snapshot: u64) -> bool {
+    written > last_snapshot.max(SNAPSHOT_AFTER_BYTES)
+}
 
 /// The journal of the catalog.
 #[derive(Debug)]
@@ -111,7 +119,8 @@ impl Catalog {
 
     /// Whether so much has been written since the last snapshot that another one is worth it.
     pub fn wants_snapshot(&self) -> bool {
-        self.journal.segments().iter().map(|segment| segment.bytes).sum::<u64>() > SNAPSHOT_AFTER_BYTES
+        let written = self.journal.segments().iter().map(|segment| segment.bytes).sum();
+        is_worth_writing(written, self.journal.snapshot_bytes())
     }
 
     /// Writes a snapshot and drops what it swallows. Nothing may be committed meanwhile that is not in

@@ -174,3 +174,13 @@ async fn everything_that_is_known_of_an_instance_survives() {
     drop(catalog);
     same(&open(&disk.crash()).1.registry, &registry);
 }
+
+#[test]
+fn a_snapshot_waits_until_as_much_was_written_as_the_last_one_took() {
+    let small = SNAPSHOT_AFTER_BYTES;
+    assert!(!is_worth_writing(small, 0));
+    assert!(is_worth_writing(small + 1, 0));
+    assert!(is_worth_writing(small + 1, small));
+    assert!(!is_worth_writing(10 * small, 10 * small));
+    assert!(is_worth_writing(10 * small + 1, 10 * small));
+}

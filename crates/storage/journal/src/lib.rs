@@ -332,6 +332,11 @@ impl Journal {
         inner.snapshot_bytes + inner.segments.values().map(|info| info.bytes).sum::<u64>()
     }
 
+    /// What the snapshot takes on the disk; 0 where there is none.
+    pub fn snapshot_bytes(&self) -> u64 {
+        self.shared.lock().snapshot_bytes
+    }
+
     /// Counters and state.
     pub fn stats(&self) -> Stats {
         let inner = self.shared.lock();
