@@ -10,7 +10,7 @@ use std::{
 
 use identity::{Namespace, ServiceName};
 
-use crate::Change;
+use crate::{Change, Target};
 
 /// How many changes are kept for watchers that were away. Worst case about 70 MiB, if every one of
 /// them carries the largest metadata; ordinarily a twentieth of that.
@@ -37,9 +37,9 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// The watchers that a change concerns, the widest first.
-    pub fn of(change: &Change) -> [Scope; 3] {
-        let (namespace, service) = (&change.target.namespace, &change.target.service);
+    /// The scopes in which an instance is, the widest first.
+    pub fn of(target: &Target) -> [Scope; 3] {
+        let (namespace, service) = (&target.namespace, &target.service);
         [Scope::All, Scope::Namespace(namespace.clone()), Scope::Service(namespace.clone(), service.clone())]
     }
 }

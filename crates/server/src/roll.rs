@@ -11,7 +11,7 @@ use std::{
 };
 
 use identity::Now;
-use registry::{Actor, Ask, Change, Command, LeaseId, Notice, Outcome, Registry, Scope, Target};
+use registry::{Actor, Ask, Command, LeaseId, Notice, Outcome, Registry, Scope, Target};
 use storage_catalog::{Catalog, KnownProxy, ProxyChange, Token};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,9 @@ use crate::{
     clock, problems,
     watchers::{Watchers, Woken},
 };
+
+#[cfg(test)]
+mod tests;
 
 /// Commands that wait for the writer. A client beyond that is told to come back.
 const QUEUE: usize = 8_192;
@@ -373,10 +376,11 @@ impl Writer {
             }
             return Err(());
         }
-        let changes: Vec<Change> = batch.changes.clone();
+        let visible = batch.changes.iter().filter(|change| change.is_visible());
+        let changed: Vec<Target> = visible.map(|change| change.target.clone()).collect();
         write(&self.registry).commit(now, batch);
         answers.into_iter().for_each(Answer::send);
-        self.watchers.publish(&changes);
+        self.watchers.publish(&changed);
         Ok(())
     }
 

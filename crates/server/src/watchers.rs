@@ -10,7 +10,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use registry::{Change, Scope};
+use registry::{Scope, Target};
 use tokio::sync::watch;
 
 /// As many channels are kept without a look at who listens.
@@ -50,15 +50,12 @@ impl Watchers {
         channels.of.entry(scope).or_insert_with(|| watch::channel(0).0).subscribe()
     }
 
-    /// Wakes those whom these changes concern.
-    pub(crate) fn publish<'a>(&self, changes: impl IntoIterator<Item = &'a Change>) {
+    /// Wakes those who watch what has changed.
+    pub(crate) fn publish<'a>(&self, changed: impl IntoIterator<Item = &'a Target>) {
         let mut channels = self.lock();
-        if channels.of.is_empty() {
-            return;
-        }
         // A batch may change a service a thousand times; its watchers are woken once.
-        let visible = changes.into_iter().filter(|change| change.is_visible());
-        let scopes: HashSet<Scope> = visible.flat_map(Scope::of).collect();
+        let scopes = changed.into_iter().flat_map(Scope::of);
+        let scopes: HashSet<Scope> = scopes.filter(|scope| channels.of.contains_key(scope)).collect();
         for scope in scopes {
             let Some(channel) = channels.of.get(&scope) else { continue };
             if channel.receiver_count() == 0 {

@@ -122,6 +122,17 @@ async fn a_head_that_trickles_is_ended_however_often_bytes_come() {
 }
 
 #[tokio::test]
+async fn a_head_that_begins_after_a_response_has_no_more_time_than_the_first() {
+    let server = Server::start(app(), |settings| settings.limits.head = SHORT).await;
+    let mut stream = server.connect().await;
+    stream.write_all(GET.as_bytes()).await.unwrap();
+    read_until(&mut stream, "hello").await;
+    stream.write_all(b"GET / HT").await.unwrap();
+    assert_problem(&read_all(&mut stream).await, 408, "BW-1013");
+    assert_eq!(server.stats.refused(Reason::HeadTimeout), 1);
+}
+
+#[tokio::test]
 async fn a_connection_that_waits_for_its_next_request_is_kept_longer_than_a_head_may_take() {
     let server = Server::start(app(), |settings| settings.limits.head = SHORT).await;
     let mut waiting = server.connect().await;
