@@ -24,7 +24,14 @@ const TEST_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// Finds or installs everything at once, so that it is known at the beginning what will be skipped.
 fn find_tools(context: &mut Context) -> Verdict {
-    let wanted = [tools::SCHEMATHESIS, tools::GRPC_HEALTH, tools::NODE, tools::NPM, tools::CHROMIUM];
+    let wanted = [
+        tools::SCHEMATHESIS,
+        tools::GRPC_HEALTH,
+        tools::GRPC_TOOLS,
+        tools::NODE,
+        tools::NPM,
+        tools::CHROMIUM,
+    ];
     let missing: Vec<String> = wanted.iter().filter_map(|tool| context.tools.need(tool).err()).collect();
     // The steps that need them will be skipped by name.
     Verdict::passed(missing.join("; "))

@@ -69,6 +69,14 @@ pub(crate) const GRPC_HEALTH: Tool = Tool {
     source: Source::PyPi("grpcio-health-checking", "1.85.1"),
 };
 
+/// A package of Python's, with which a test follows services as a client from the definitions alone.
+pub(crate) const GRPC_TOOLS: Tool = Tool {
+    name: "grpc-tools",
+    probe: &["python3", "-c", "import grpc, grpc_tools; print(grpc.__version__)"],
+    oldest: (1, 60),
+    source: Source::PyPi("grpcio-tools", "1.85.1"),
+};
+
 /// A download may hang where there is no network.
 const INSTALL_LIMIT: Duration = Duration::from_secs(600);
 

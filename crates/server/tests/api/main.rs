@@ -7,6 +7,7 @@ mod bad_input;
 mod bulk;
 mod checks;
 mod discovery;
+mod discovery_by_others;
 mod history;
 mod http_sd;
 mod operators;
