@@ -59,6 +59,10 @@ impl EndQuery {
 }
 
 /// Registers an instance, or says something else of it. The same again changes nothing but the lease.
+///
+/// With a `ttl`, it counts as down when no heartbeat came for that long. A service outside that sends none
+/// is registered without: by its DNS name, which is resolved at each call, and with `checks`. It is up while
+/// these pass, and stays until it is deleted.
 #[utoipa::path(
     put, path = "/bellwether/v1/namespaces/{namespace}/services/{service}/instances/{instance}", tag = "registration",
     params(("namespace" = String, Path), ("service" = String, Path), ("instance" = String, Path), WriteQuery,
