@@ -34,7 +34,10 @@ enum Command {
     #[command(subcommand)]
     Instance(commands::Instance),
     Owner(commands::Owner),
+    Ring(commands::Ring),
     Watch(commands::Watch),
+    #[command(subcommand)]
+    Why(commands::Why),
     #[command(subcommand)]
     Trace(commands::Trace),
     #[command(subcommand)]
@@ -66,7 +69,9 @@ impl Cli {
             Command::Service(command) => command.run(),
             Command::Instance(command) => command.run(),
             Command::Owner(command) => command.run(),
+            Command::Ring(command) => command.run(),
             Command::Watch(command) => command.run(),
+            Command::Why(command) => command.run(),
             Command::Trace(command) => command.run(),
             Command::Event(command) => command.run(),
             Command::Breaker(command) => command.run(),

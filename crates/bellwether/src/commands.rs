@@ -21,16 +21,19 @@ mod event;
 mod explain;
 mod figures;
 mod follow;
+mod history;
 mod instance;
 mod ledger;
 mod owner;
 mod proxy;
+mod ring;
 mod service;
 mod status;
 mod token;
 mod trace;
 mod watch;
 mod waterfall;
+mod why;
 
 pub(crate) use backup::{Backup, Restore};
 pub(crate) use breaker::Breaker;
@@ -42,11 +45,13 @@ pub(crate) use instance::Instance;
 pub(crate) use ledger::Ledger;
 pub(crate) use owner::Owner;
 pub(crate) use proxy::Proxy;
+pub(crate) use ring::Ring;
 pub(crate) use service::Service;
 pub(crate) use status::Status;
 pub(crate) use token::Token;
 pub(crate) use trace::Trace;
 pub(crate) use watch::Watch;
+pub(crate) use why::Why;
 
 /// What every command that asks has: whom to ask, and the form of the answer.
 #[derive(Debug, Clone, Args)]

@@ -139,17 +139,24 @@ fn every_command_has_an_example_in_its_help() {
         "status",
         "service list",
         "service show",
+        "service delete",
         "instance register",
         "instance heartbeat",
         "instance deregister",
         "instance drain",
+        "instance undrain",
+        "instance override",
+        "instance history",
         "owner",
+        "ring",
+        "why instance",
         "watch",
         "trace search",
         "trace show",
         "event list",
         "breaker list",
         "proxy list",
+        "proxy view",
         "proxy forget",
         "ledger",
         "backup",
@@ -370,4 +377,93 @@ fn a_drain_tells_what_it_waits_for_and_exits_with_0_only_if_it_is_safe() {
     assert_eq!(ask(&["service", "show", "billing"]).status.code(), Some(4));
     let nobody = ask(&["proxy", "forget", "gateway@gone:1"]);
     assert_eq!(nobody.status.code(), Some(4));
+}
+
+#[test]
+fn an_operator_drains_overrides_asks_why_and_deletes_by_commands() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let up =
+        Process::start(&["up", "--data", text(&data), "--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0"]);
+    let url = format!("http://{}", up.address("listen"));
+    let ask = |args: &[&str]| finish(bellwether(args).env("BELLWETHER_SERVER", &url));
+    let good = |args: &[&str]| {
+        let output = ask(args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", stderr(&output));
+        stdout(&output)
+    };
+    let greeter = Greeter::start();
+    let port = greeter.address.port().to_string();
+    for id in ["p-1", "p-2"] {
+        let place = ["instance", "register", "payments", id, "--address", "127.0.0.1", "--port", &port];
+        good(&[&place[..], &["--warm-up", "1s", "--check", "tcp,interval=1s"]].concat());
+    }
+    let wrong =
+        ask(&["instance", "register", "payments", "p-3", "--address", "a", "--port", "1", "--check", "ping"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(stderr(&wrong).contains("http:/PATH"), "{}", stderr(&wrong));
+    until("both have warmed up", || {
+        (good(&["service", "show", "payments", "--status", "up"]).matches("p-").count() == 2).then_some(())
+    });
+
+    // The gateway proves that it sends nothing there.
+    let receipt = good(&["instance", "drain", "payments", "p-1", "--reason", "new kernel", "-o", "json"]);
+    let receipt: Json = serde_json::from_str(&receipt).unwrap();
+    assert_eq!(
+        (&receipt["safe"], &receipt["subscribers"][0]["kind"]),
+        (&true.into(), &"proxy".into()),
+        "{receipt}"
+    );
+    let why = good(&["why", "instance", "payments", "p-1"]);
+    assert!(why.contains("p-1 of payments is draining") && why.contains("new kernel"), "{why}");
+    good(&["instance", "undrain", "payments", "p-1"]);
+    let taken = good(&[
+        "instance",
+        "override",
+        "payments",
+        "p-1",
+        "maintenance",
+        "--reason",
+        "new disk",
+        "--for",
+        "30m",
+    ]);
+    assert!(taken.contains("maintenance") && taken.contains("new disk"), "{taken}");
+    let unsaid = ask(&["instance", "override", "payments", "p-1", "down"]);
+    assert_eq!(unsaid.status.code(), Some(2), "a reason is needed");
+    good(&["instance", "override", "payments", "p-1", "--clear"]);
+    let history = good(&["instance", "history", "payments", "p-1"]);
+    for action in [
+        "registered",
+        "check_passed",
+        "warmed_up",
+        "draining",
+        "receipt",
+        "undrained",
+        "overridden",
+        "released",
+    ] {
+        assert!(history.contains(action), "{action} is not in {history}");
+    }
+    assert!(good(&["instance", "history", "payments", "--limit", "2"]).contains("older ones with --before"));
+
+    let ring = good(&["ring", "payments"]);
+    assert!(ring.contains("p-1") && ring.contains('%'), "{ring}");
+    for more in [&[][..], &["--algorithm", "maglev"], &["--bounded", "1.25"]] {
+        assert!(good(&[&["owner", "payments", "k"], more].concat()).contains("p-"), "{more:?}");
+    }
+    assert_eq!(ask(&["ring", "payments", "--algorithm", "dice"]).status.code(), Some(2));
+
+    let seen = good(&["proxy", "view", "gateway", "payments", "-o", "json"]);
+    let seen: Json = serde_json::from_str(&seen).unwrap();
+    assert_eq!((&seen["complete"], seen["instances"].as_array().unwrap().len()), (&true.into(), 2), "{seen}");
+    assert!(good(&["proxy", "view", "gateway", "payments"]).contains("routed by revision"));
+    assert_eq!(ask(&["proxy", "view", "nobody", "payments"]).status.code(), Some(4));
+    assert_eq!(ask(&["proxy", "view", "gateway", "payments", "--at", "noon"]).status.code(), Some(2));
+
+    let refused = ask(&["service", "delete", "payments"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", stderr(&refused));
+    assert!(good(&["service", "delete", "payments", "--force", "--dry-run"]).contains("would be removed"));
+    assert!(good(&["service", "delete", "payments", "--force", "--reason", "moved"]).contains("p-2"));
+    assert_eq!(ask(&["service", "show", "payments"]).status.code(), Some(4));
 }

@@ -1,20 +1,24 @@
 //! `proxy`: the data planes that are known.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 use http::Method;
-use identity::ProxyId;
+use identity::{ProxyId, ServiceName, Wall, duration};
 use wire::native::{api, problem::Problem};
 
 use super::{Asking, Page, Reading, figures};
 use crate::{
     client::Path,
-    output::{self, Table},
+    clock,
+    output::{self, Table, strip},
 };
 
 /// Gateways and other data planes
 #[derive(Debug, Subcommand)]
 pub(crate) enum Proxy {
     List(List),
+    View(View),
     Forget(Forget),
 }
 
@@ -24,6 +28,50 @@ pub(crate) enum Proxy {
 pub(crate) struct List {
     #[command(flatten)]
     reading: Reading,
+}
+
+/// Show what a proxy saw of a service at a moment
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  bellwether proxy view gateway payments --at 14:03\n  bellwether proxy view gateway@host:8000 payments --at 2026-01-31T14:03:00Z"
+)]
+pub(crate) struct View {
+    /// The proxy's id
+    proxy: ProxyId,
+    /// The service
+    service: ServiceName,
+    /// When: a timestamp, the last time that it was so late in UTC (14:03 or 14:03:20), or how long ago
+    /// (10m); now where it is not given
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    at: Option<Wall>,
+    #[command(flatten)]
+    reading: Reading,
+}
+
+/// A moment as people write it.
+fn moment(text: &str) -> Result<Wall, String> {
+    moment_before(text, clock::wall())
+}
+
+fn moment_before(text: &str, now: Wall) -> Result<Wall, String> {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    if let Ok(at) = text.parse::<Wall>() {
+        return Ok(at);
+    }
+    if let Ok(ago) = duration::parse(text) {
+        return Ok(now - ago);
+    }
+    let today = now.to_string();
+    let date = today.split('T').next().unwrap_or_default();
+    let at = match text.matches(':').count() {
+        1 => format!("{date}T{text}:00Z").parse().ok(),
+        2 => format!("{date}T{text}Z").parse().ok(),
+        _ => None,
+    };
+    let rule =
+        "a timestamp such as 2026-01-31T14:03:00Z, a time of day such as 14:03, or how long ago, such as 10m";
+    let at: Wall = at.ok_or(rule)?;
+    Ok(if at > now { at - DAY } else { at })
 }
 
 /// Forget a proxy that will not come back, so that drains do not wait for it; one that stops in an orderly
@@ -41,6 +89,7 @@ impl Proxy {
     pub(crate) fn run(self) -> Result<(), Problem> {
         match self {
             Self::List(command) => command.run(),
+            Self::View(command) => command.run(),
             Self::Forget(command) => command.run(),
         }
     }
@@ -69,6 +118,29 @@ impl List {
     }
 }
 
+impl View {
+    fn run(self) -> Result<(), Problem> {
+        self.reading.run(async |client| {
+            let path = Path::v1().segment("proxies").segment(self.proxy.as_str()).segment("view");
+            let path = path.query("service", self.service.as_str());
+            let path = path.query("namespace", client.namespace().as_str()).maybe("at", self.at);
+            let answer = client.get(path).await?;
+            Ok(Page::new(answer, "/instances", |view: api::ProxyView| {
+                let mut table = Table::new(&["instance", "address", "status", "revision"]);
+                for seen in view.instances {
+                    table.row([seen.instance, seen.address, seen.status, seen.revision.to_string()]);
+                }
+                let since =
+                    view.since.map(|since| format!(" since {}", figures::time(&since))).unwrap_or_default();
+                let complete = if view.complete { "" } else { "not complete: " };
+                let head =
+                    strip(&format!("at {}: {complete}{}{since}", figures::time(&view.at), view.reason));
+                format!("{head}\n{}", table.text("no instances"))
+            }))
+        })
+    }
+}
+
 impl Forget {
     fn run(self) -> Result<(), Problem> {
         let Self { proxy, asking } = self;
@@ -78,5 +150,28 @@ impl Forget {
             output::tell(&format!("{proxy} is forgotten"));
             Ok(())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_read_as_people_write_it() {
+        let wall = |text: &str| text.parse::<Wall>().unwrap();
+        let now = wall("2026-01-31T14:30:00Z");
+        for (text, at) in [
+            ("2026-01-30T10:00:00Z", "2026-01-30T10:00:00Z"),
+            ("14:03", "2026-01-31T14:03:00Z"),
+            ("14:03:20", "2026-01-31T14:03:20Z"),
+            ("23:00", "2026-01-30T23:00:00Z"),
+            ("10m", "2026-01-31T14:20:00Z"),
+        ] {
+            assert_eq!(moment_before(text, now), Ok(wall(at)), "{text}");
+        }
+        for bad in ["noon", "25:00", "", "14"] {
+            assert!(moment_before(bad, now).is_err(), "{bad}");
+        }
     }
 }

@@ -1,17 +1,22 @@
 //! `service`: what there is.
 
 use clap::{Args, Subcommand};
+use http::Method;
 use identity::ServiceName;
 use wire::native::{api, problem::Problem};
 
-use super::{Page, Reading};
-use crate::output::Table;
+use super::{Asking, Page, Reading};
+use crate::{
+    client,
+    output::{self, Table},
+};
 
 /// Services and their instances
 #[derive(Debug, Subcommand)]
 pub(crate) enum Service {
     List(List),
     Show(Show),
+    Delete(Delete),
 }
 
 /// List the services of a namespace
@@ -35,11 +40,31 @@ pub(crate) struct Show {
     reading: Reading,
 }
 
+/// Remove all instances of a service
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  bellwether service delete payments --dry-run")]
+pub(crate) struct Delete {
+    /// The service
+    service: ServiceName,
+    /// Also while instances of it are up
+    #[arg(long)]
+    force: bool,
+    /// Why
+    #[arg(long)]
+    reason: Option<String>,
+    /// Only say what would happen
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    asking: Asking,
+}
+
 impl Service {
     pub(crate) fn run(self) -> Result<(), Problem> {
         match self {
             Self::List(command) => command.run(),
             Self::Show(command) => command.run(),
+            Self::Delete(command) => command.run(),
         }
     }
 }
@@ -100,6 +125,31 @@ impl Show {
                 }
                 table.text(&format!("{} has no such instance", service.service))
             }))
+        })
+    }
+}
+
+impl Delete {
+    fn run(self) -> Result<(), Problem> {
+        let Self { service, force, reason, dry_run, asking } = self;
+        asking.run(async |client, format| {
+            let path = client.in_namespace().segment("services").segment(service.as_str());
+            let path = path
+                .maybe("force", force.then_some("true"))
+                .maybe("dry_run", dry_run.then_some("true"))
+                .maybe("reason", reason.as_deref());
+            let (_, answer) = client.send(Method::DELETE, path, None, None).await?;
+            let page = Page::new(client::understood(&answer)?, "", |deleted: api::ServiceDeleted| {
+                let mut table = Table::new(&["instance", "is"]);
+                let word = if dry_run { "would be removed" } else { "removed" };
+                let removed = deleted.removed.into_iter().map(|id| [id, word.to_owned()]);
+                let kept = deleted.kept.into_iter().map(|id| [id, "there again".to_owned()]);
+                removed.chain(kept).for_each(|row| table.row(row));
+                table.text("no instances")
+            });
+            page.print(format)?;
+            output::tell(if dry_run { "nothing was changed" } else { "deleted" });
+            Ok(())
         })
     }
 }

@@ -69,6 +69,36 @@ impl Drain {
     }
 }
 
+/// End a drain, so that calls go to the instance again
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  bellwether instance undrain payments payments-1 --reason 'the kernel can wait'"
+)]
+pub(crate) struct Undrain {
+    #[command(flatten)]
+    which: Which,
+    /// Why
+    #[arg(long)]
+    reason: Option<String>,
+    /// The lease that the registration answered; without it the scope admin is needed
+    #[arg(long, value_name = "LEASE")]
+    lease: Option<String>,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+impl Undrain {
+    pub(super) fn run(self) -> Result<(), Problem> {
+        let Self { which, reason, lease, asking } = self;
+        asking.run(async |client, _| {
+            let path = which.path(&client).segment("drain").maybe("reason", reason.as_deref());
+            client.send(Method::DELETE, path, None, lease.as_deref()).await?;
+            output::tell(&format!("{} of {} drains no more", which.id, which.service));
+            Ok(())
+        })
+    }
+}
+
 /// Drains, tells of the progress, and gives the receipt as it came.
 async fn receipt(
     client: &Client,
