@@ -16,6 +16,9 @@ use crate::tools;
 
 const DESCRIPTION: &str = "bellwether/v1/openapi.json";
 
+/// Tells Schemathesis how bodies of lines of JSON are written; without it, it refuses to ask what takes them.
+const SERIALIZERS: &str = "xtask/src/generated_requests/serializers.py";
+
 /// Draws the same requests every time.
 const SEED: &str = "1";
 
@@ -77,6 +80,7 @@ fn run(context: &mut Context, demo: &Demo, part: &Part) -> Verdict {
     command.args([part.filter, STREAMS, "--phases", part.phases, "--max-examples", part.examples]);
     command.args(["--seed", SEED, "--generation-database", "none", "--request-timeout", part.timeout]);
     command.args(["--warnings", "off", "--no-color"]);
+    command.env("SCHEMATHESIS_HOOKS", context.root.join(SERIALIZERS));
     // Where it would leave its caches.
     command.current_dir(context.target.join("tmp"));
     let finished = command::run(command, LIMIT);

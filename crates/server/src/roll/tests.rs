@@ -1,12 +1,7 @@
-use std::{sync::Arc, time::Duration};
-
 use registry::{Command, Host, LeaseId, Registration, Target};
-use storage_catalog::{Catalog, Loaded};
-use storage_disk::RealDisk;
-use tokio::task::JoinSet;
+use tokio::sync::{mpsc, oneshot};
 
-use super::Roll;
-use crate::clock;
+use super::{QUEUE, Request, gather};
 
 fn registration(nth: u64) -> Command {
     let target = Target {
@@ -18,29 +13,25 @@ fn registration(nth: u64) -> Command {
     Command::register(target, registration, LeaseId(nth), "test")
 }
 
+fn request(nth: u64) -> Request {
+    Request::Command(registration(nth), oneshot::channel().0)
+}
+
 #[tokio::test]
 async fn those_who_are_about_to_ask_share_the_sync_of_those_who_have() {
     const CLIENTS: u64 = 64;
-    let folder = tempfile::tempdir().unwrap();
-    let (catalog, loaded) = Catalog::open(Arc::new(RealDisk), folder.path(), clock::now()).unwrap();
-    let Loaded { registry, tokens, proxies, .. } = loaded;
-    let (roll, _notices, writer) = Roll::start(registry, catalog, tokens, proxies);
-    let before = roll.journal().groups;
-    let mut clients = JoinSet::new();
-    for nth in 0..CLIENTS {
-        let roll = roll.clone();
-        clients.spawn(async move {
+    let (queue, mut requests) = mpsc::channel(QUEUE);
+    for nth in 1..CLIENTS {
+        let queue = queue.clone();
+        tokio::spawn(async move {
             // Some ask a few turns after the others, as if their requests had been read by then.
             for _ in 0..nth % 4 {
                 tokio::task::yield_now().await;
             }
-            roll.apply(registration(nth)).await.unwrap();
+            queue.try_send(request(nth)).unwrap();
         });
     }
-    let all = tokio::time::timeout(Duration::from_secs(20), clients.join_all());
-    assert_eq!(all.await.unwrap().len() as u64, CLIENTS);
-    assert_eq!(roll.read().revision(), CLIENTS);
-    assert_eq!(roll.journal().groups - before, 1);
-    roll.close();
-    writer.await.unwrap();
+    let mut waiting = vec![request(0)];
+    gather(&mut requests, &mut waiting).await;
+    assert_eq!(waiting.len() as u64, CLIENTS);
 }
