@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use resilience::{Backoff, RetryDecision};
+use resilience::{Backoff, Ending, RetryDecision};
 use tokio::time::sleep;
 
 use crate::{connect::Failure, gateway::Gateway, outbound::Outbound, routing::Service};
@@ -24,7 +24,8 @@ pub(crate) async fn after(
     }
     let guard = &service.guard;
     let now = gateway.clock.mono();
-    let decision = RetryDecision::after(&guard.policy.retry, &guard.budget, failure.fault, number, now);
+    let ending = Ending::Failed(failure.fault);
+    let decision = RetryDecision::after(&guard.policy.retry, &guard.budget, ending, number, now);
     if decision == RetryDecision::Again && alone {
         sleep(SAME_AGAIN.delay(number - 1, gateway.random.ratio())).await;
     }

@@ -27,9 +27,9 @@ impl ConcurrencyPolicy {
     /// # Errors
     /// The first field that breaks its rule, by its path.
     pub fn check(&self) -> Result<(), Invalid> {
-        check_number("concurrency_limit.limit", self.limit, 1..=1_000_000, "1 to 1000000")?;
-        check_number("concurrency_limit.queue", self.queue, 0..=1_000_000, "0 to 1000000")?;
-        check_duration("concurrency_limit.wait", self.wait)
+        check_number("concurrency.limit", self.limit, 1..=1_000_000, "1 to 1000000")?;
+        check_number("concurrency.queue", self.queue, 0..=1_000_000, "0 to 1000000")?;
+        check_duration("concurrency.wait", self.wait)
     }
 }
 

@@ -25,9 +25,11 @@
 //! # Ok::<(), resilience::Refused>(())
 //! ```
 
+mod balancing;
 mod breaker;
 mod concurrency;
 mod deadline;
+mod fallback;
 mod open_for;
 mod outcome;
 mod outlier;
@@ -41,15 +43,19 @@ mod verdict;
 mod window;
 mod word;
 
+pub use balancing::{Algorithm, BOUNDED_MAX, HashKey, KEY_NAME_MAX, LoadBalancing};
 pub use breaker::{Breaker, Force, Snapshot};
 pub use concurrency::{ConcurrencyLimit, ConcurrencyPolicy, Entry, Waiter};
 pub use deadline::{Deadline, GRPC_TIMEOUT_HEADER, TIMEOUT_HEADER, format_grpc_timeout, grpc_timeout};
+pub use fallback::{CONTENT_TYPE_MAX, FALLBACK_BODY_MAX, Fallback};
 pub use open_for::OpenFor;
 pub use outcome::{Ending, Fault, Outcome, classify};
 pub use outlier::{Deviation, Ejections, Outlier, OutlierPolicy, Record};
 pub use permit::{Permit, Refused};
-pub use policy::{BreakerPolicy, CallPolicy, HalfOpen, Mode, PROBES_MAX, Parts, Rate, RetryPolicy, Timeouts};
-pub use rate::{KeyedRateLimit, RateLimit, RatePolicy};
+pub use policy::{
+    BreakerPolicy, CallPolicy, HalfOpen, Mode, PROBES_MAX, Parts, RETRY_ON_MAX, Rate, RetryPolicy, Timeouts,
+};
+pub use rate::{KeyedRateLimit, LimitKey, RATE_LIMITS_MAX, RateLimit, RateLimitPolicy, RatePolicy};
 pub use retry::{Backoff, BudgetPolicy, RetryBudget, RetryDecision, RetryOn};
 pub use state::{Counts, State};
 pub use transition::{Reason, Transition};

@@ -12,7 +12,7 @@ use identity::Invalid;
 
 use crate::{
     BreakerPolicy,
-    policy::{check_number, check_ratio},
+    policy::{Place, check_number, check_ratio},
 };
 
 /// When an endpoint is taken out.
@@ -60,7 +60,7 @@ impl OutlierPolicy {
     /// # Errors
     /// The first field that breaks its rule, by its path.
     pub fn check(&self) -> Result<(), Invalid> {
-        self.rules.check()?;
+        self.rules.check(Place::Outliers)?;
         check_ratio("outlier_detection.max_ejection", self.max_ejection)?;
         check_ratio("outlier_detection.panic_below", self.panic_below)?;
         let Some(deviation) = self.deviation else { return Ok(()) };

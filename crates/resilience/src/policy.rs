@@ -8,10 +8,16 @@ use std::{ops::Deref, time::Duration};
 
 use identity::{Invalid, duration};
 
-use crate::{BudgetPolicy, OpenFor, RetryOn, WINDOW_CALLS_MAX, Window};
+use crate::{
+    Backoff, BudgetPolicy, ConcurrencyPolicy, Fallback, LoadBalancing, OpenFor, OutlierPolicy,
+    RATE_LIMITS_MAX, RateLimitPolicy, RetryOn, WINDOW_CALLS_MAX, Window,
+};
 
 /// The most probes that a half-open breaker can have under way: it has a slot for each.
 pub const PROBES_MAX: usize = 16;
+
+/// The most conditions for a retry.
+pub const RETRY_ON_MAX: usize = 32;
 
 /// A policy for calls, validated.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +32,16 @@ pub struct Parts {
     pub retry: RetryPolicy,
     /// When to refuse; `None` for never.
     pub circuit_breaker: Option<BreakerPolicy>,
+    /// When to take a single endpoint out; `None` for never.
+    pub outlier_detection: Option<OutlierPolicy>,
+    /// Which endpoint to choose.
+    pub load_balancing: LoadBalancing,
+    /// How many calls in how much time; a call has to be within each of them.
+    pub rate_limits: Vec<RateLimitPolicy>,
+    /// How many calls at once; `None` for any number.
+    pub concurrency: Option<ConcurrencyPolicy>,
+    /// What to answer instead of an error; `None` for the error.
+    pub fallback: Option<Fallback>,
 }
 
 /// How long things may take.
@@ -48,6 +64,11 @@ pub struct RetryPolicy {
     pub max_retries: u32,
     /// After what.
     pub on: Vec<RetryOn>,
+    /// Whether a call may be repeated that the service may have processed and whose method is not
+    /// idempotent, such as POST.
+    pub non_idempotent: bool,
+    /// How long to wait before.
+    pub backoff: Backoff,
     /// How many at most over all calls.
     pub budget: BudgetPolicy,
 }
@@ -131,11 +152,19 @@ impl Default for BudgetPolicy {
     }
 }
 
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { base: Duration::from_millis(25), max: Duration::from_millis(250) }
+    }
+}
+
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             max_retries: 1,
             on: vec![RetryOn::ConnectFailure, RetryOn::RefusedStream],
+            non_idempotent: false,
+            backoff: Backoff::default(),
             budget: BudgetPolicy::default(),
         }
     }
@@ -172,7 +201,11 @@ impl Default for BreakerPolicy {
 impl Default for CallPolicy {
     /// What holds without any policy document.
     fn default() -> Self {
-        Self(Parts { circuit_breaker: Some(BreakerPolicy::default()), ..Parts::default() })
+        Self(Parts {
+            circuit_breaker: Some(BreakerPolicy::default()),
+            outlier_detection: Some(OutlierPolicy::default()),
+            ..Parts::default()
+        })
     }
 }
 
@@ -192,7 +225,14 @@ impl CallPolicy {
     pub fn new(parts: Parts) -> Result<Self, Invalid> {
         parts.timeouts.check()?;
         parts.retry.check()?;
-        parts.circuit_breaker.as_ref().map_or(Ok(()), BreakerPolicy::check)?;
+        parts.circuit_breaker.as_ref().map_or(Ok(()), |breaker| breaker.check(Place::Breaker))?;
+        parts.outlier_detection.as_ref().map_or(Ok(()), OutlierPolicy::check)?;
+        parts.load_balancing.check()?;
+        let limits = u32::try_from(parts.rate_limits.len()).unwrap_or(u32::MAX);
+        check_number("rate_limits", limits, 0..=RATE_LIMITS_MAX as u32, "at most 8 limits")?;
+        parts.rate_limits.iter().try_for_each(RateLimitPolicy::check)?;
+        parts.concurrency.as_ref().map_or(Ok(()), ConcurrencyPolicy::check)?;
+        parts.fallback.as_ref().map_or(Ok(()), Fallback::check)?;
         Ok(Self(parts))
     }
 }
@@ -243,25 +283,53 @@ impl Timeouts {
 impl RetryPolicy {
     fn check(&self) -> Result<(), Invalid> {
         check_number("retry.max_retries", self.max_retries, 0..=10, "0 to 10")?;
+        let conditions = u32::try_from(self.on.len()).unwrap_or(u32::MAX);
+        check_number("retry.on", conditions, 0..=RETRY_ON_MAX as u32, "at most 32 conditions")?;
+        for on in &self.on {
+            let RetryOn::Status(status) = on else { continue };
+            check_number("retry.on", (*status).into(), 400..=599, "a status from 400 to 599")?;
+        }
+        check_duration("retry.backoff.base", self.backoff.base)?;
+        check_duration("retry.backoff.max", self.backoff.max)?;
+        if self.backoff.max < self.backoff.base {
+            let given = duration::format(self.backoff.max);
+            return Err(Invalid::new("retry.backoff.max", &given, "at least retry.backoff.base"));
+        }
         check_ratio("retry.budget.ratio", self.budget.ratio)?;
         check_number("retry.budget.min_per_second", self.budget.min_per_second, 0..=1000, "0 to 1000")
     }
 }
 
+/// Whose rules are checked, so that an error names the field that was written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place {
+    Breaker,
+    Outliers,
+}
+
+macro_rules! field {
+    ($place:expr, $name:literal) => {
+        match $place {
+            Place::Breaker => concat!("circuit_breaker.", $name),
+            Place::Outliers => concat!("outlier_detection.", $name),
+        }
+    };
+}
+
 impl BreakerPolicy {
-    pub(crate) fn check(&self) -> Result<(), Invalid> {
+    pub(crate) fn check(&self, place: Place) -> Result<(), Invalid> {
         if let Some(failures) = self.consecutive_failures {
-            let threshold = "circuit_breaker.consecutive_failures.threshold";
+            let threshold = field!(place, "consecutive_failures.threshold");
             check_number(threshold, failures, 1..=100_000, "1 to 100000")?;
         }
         for (rate, [threshold, min_calls]) in [
             (
                 self.failure_rate,
-                ["circuit_breaker.failure_rate.threshold", "circuit_breaker.failure_rate.min_calls"],
+                [field!(place, "failure_rate.threshold"), field!(place, "failure_rate.min_calls")],
             ),
             (
                 self.slow_call_rate,
-                ["circuit_breaker.slow_call_rate.threshold", "circuit_breaker.slow_call_rate.min_calls"],
+                [field!(place, "slow_call_rate.threshold"), field!(place, "slow_call_rate.min_calls")],
             ),
         ] {
             let Some(rate) = rate else { continue };
@@ -270,18 +338,18 @@ impl BreakerPolicy {
         }
         if self.slow_call_rate.is_some() && self.slow_after.is_none() {
             let rule = "together with the duration beyond which a call is slow";
-            return Err(Invalid::new("circuit_breaker.slow_call_rate", "", rule));
+            return Err(Invalid::new(field!(place, "slow_call_rate"), "", rule));
         }
         match self.window {
-            Window::Time(length) => check_duration("circuit_breaker.window", length)?,
+            Window::Time(length) => check_duration(field!(place, "window"), length)?,
             Window::Calls(calls) => {
-                check_number("circuit_breaker.window", calls, 1..=WINDOW_CALLS_MAX, "1 to 1024 calls")?;
+                check_number(field!(place, "window"), calls, 1..=WINDOW_CALLS_MAX, "1 to 1024 calls")?;
             }
         }
-        self.open_for.check()?;
-        self.half_open.check()?;
-        self.ramp.map_or(Ok(()), |ramp| check_duration("circuit_breaker.ramp", ramp))?;
-        self.slow_after.map_or(Ok(()), |slow| check_duration("circuit_breaker.slow_after", slow))
+        self.open_for.check(place)?;
+        self.half_open.check(place)?;
+        self.ramp.map_or(Ok(()), |ramp| check_duration(field!(place, "ramp"), ramp))?;
+        self.slow_after.map_or(Ok(()), |slow| check_duration(field!(place, "slow_after"), slow))
     }
 
     /// Whether anything is asked of the window.
@@ -291,23 +359,23 @@ impl BreakerPolicy {
 }
 
 impl OpenFor {
-    fn check(&self) -> Result<(), Invalid> {
-        check_duration("circuit_breaker.open_for", self.base)?;
-        check_duration("circuit_breaker.open_for.max", self.max)?;
-        check_ratio("circuit_breaker.open_for.jitter", self.jitter)?;
+    fn check(&self, place: Place) -> Result<(), Invalid> {
+        check_duration(field!(place, "open_for"), self.base)?;
+        check_duration(field!(place, "open_for.max"), self.max)?;
+        check_ratio(field!(place, "open_for.jitter"), self.jitter)?;
         if (1.0..=10.0).contains(&self.multiplier) {
             return Ok(());
         }
-        Err(Invalid::new("circuit_breaker.open_for.multiplier", &self.multiplier.to_string(), "1 to 10"))
+        Err(Invalid::new(field!(place, "open_for.multiplier"), &self.multiplier.to_string(), "1 to 10"))
     }
 }
 
 impl HalfOpen {
-    fn check(&self) -> Result<(), Invalid> {
-        check_number("circuit_breaker.half_open.probes", self.probes, 1..=PROBES_MAX as u32, "1 to 16")?;
-        check_number("circuit_breaker.half_open.successes", self.successes, 1..=255, "1 to 255")?;
-        self.close_at.map_or(Ok(()), |share| check_share("circuit_breaker.half_open.close_at", share))?;
-        self.max.map_or(Ok(()), |max| check_duration("circuit_breaker.half_open.max", max))?;
-        check_duration("circuit_breaker.half_open.lease", self.lease)
+    fn check(&self, place: Place) -> Result<(), Invalid> {
+        check_number(field!(place, "half_open.probes"), self.probes, 1..=PROBES_MAX as u32, "1 to 16")?;
+        check_number(field!(place, "half_open.successes"), self.successes, 1..=255, "1 to 255")?;
+        self.close_at.map_or(Ok(()), |share| check_share(field!(place, "half_open.close_at"), share))?;
+        self.max.map_or(Ok(()), |max| check_duration(field!(place, "half_open.max"), max))?;
+        check_duration(field!(place, "half_open.lease"), self.lease)
     }
 }

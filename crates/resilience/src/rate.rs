@@ -15,7 +15,45 @@ use std::{
 
 use identity::{Invalid, Mono};
 
-use crate::policy::{check_duration, check_number};
+use crate::{
+    HashKey,
+    policy::{check_duration, check_number},
+};
+
+/// A limit, and what it is counted by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateLimitPolicy {
+    /// How many in how much time.
+    pub rate: RatePolicy,
+    /// Each of these has the rate for itself; `None` for all calls together. Each proxy counts for itself.
+    pub by: Option<LimitKey>,
+}
+
+/// What a limit is counted by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LimitKey {
+    /// The calling service.
+    Caller,
+    /// A part of the request. Calls without it have one rate in common.
+    Request(HashKey),
+}
+
+/// The most rate limits of one policy: a call asks each of them.
+pub const RATE_LIMITS_MAX: usize = 8;
+
+impl RateLimitPolicy {
+    /// Checks every part.
+    ///
+    /// # Errors
+    /// The first field that breaks its rule, by its path.
+    pub fn check(&self) -> Result<(), Invalid> {
+        self.rate.check()?;
+        match &self.by {
+            Some(LimitKey::Request(key)) => key.check(),
+            Some(LimitKey::Caller) | None => Ok(()),
+        }
+    }
+}
 
 /// So many calls in so much time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,9 +72,9 @@ impl RatePolicy {
     /// # Errors
     /// The first field that breaks its rule, by its path.
     pub fn check(&self) -> Result<(), Invalid> {
-        check_number("rate_limit.calls", self.calls, 1..=1_000_000_000, "1 to 1000000000")?;
-        check_number("rate_limit.burst", self.burst, 1..=1_000_000, "1 to 1000000")?;
-        check_duration("rate_limit.per", self.per)
+        check_number("rate_limits.calls", self.calls, 1..=1_000_000_000, "1 to 1000000000")?;
+        check_number("rate_limits.burst", self.burst, 1..=1_000_000, "1 to 1000000")?;
+        check_duration("rate_limits.per", self.per)
     }
 
     /// From one call to the next, in nanoseconds.

@@ -6,13 +6,15 @@
 
 use std::{
     cmp::Ordering,
+    fmt,
+    str::FromStr,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
-use identity::Mono;
+use identity::{Invalid, Mono};
 
-use crate::{Fault, RetryPolicy};
+use crate::{Ending, Fault, RetryPolicy};
 
 /// How many retries a stream of calls may cause.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -128,38 +130,76 @@ impl Backoff {
     }
 }
 
-/// The faults after which an attempt may be repeated.
+/// The endings of an attempt after which it may be repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RetryOn {
     /// There was no connection.
     ConnectFailure,
     /// The endpoint refused the stream before it processed anything.
     RefusedStream,
+    /// The connection ended before the answer did.
+    Reset,
+    /// There was no answer within the time for one attempt.
+    AttemptTimeout,
+    /// An answer of any status from 500 to 599.
+    ServerError,
+    /// An answer of this status, 400 to 599.
+    Status(u16),
 }
 
 impl RetryOn {
-    /// The condition's name in policies.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            RetryOn::ConnectFailure => "connect_failure",
-            RetryOn::RefusedStream => "refused_stream",
-        }
-    }
+    /// The conditions with a name; any status from 400 to 599 is one as well.
+    pub const NAMED: [(&'static str, RetryOn); 5] = [
+        ("connect_failure", RetryOn::ConnectFailure),
+        ("refused_stream", RetryOn::RefusedStream),
+        ("reset", RetryOn::Reset),
+        ("attempt_timeout", RetryOn::AttemptTimeout),
+        ("5xx", RetryOn::ServerError),
+    ];
 
-    const fn covers(self, fault: Fault) -> bool {
-        match self {
-            RetryOn::ConnectFailure => matches!(fault, Fault::Connect | Fault::ConnectTimeout),
-            RetryOn::RefusedStream => matches!(fault, Fault::RefusedStream),
+    /// Whether an attempt that ended like this may be repeated.
+    pub const fn covers(self, ending: Ending) -> bool {
+        match (self, ending) {
+            (RetryOn::ConnectFailure, Ending::Failed(Fault::Connect | Fault::ConnectTimeout))
+            | (RetryOn::RefusedStream, Ending::Failed(Fault::RefusedStream))
+            | (RetryOn::Reset, Ending::Failed(Fault::Reset))
+            | (RetryOn::AttemptTimeout, Ending::Failed(Fault::AttemptTimeout))
+            | (RetryOn::ServerError, Ending::Answered(500..=599)) => true,
+            (RetryOn::Status(status), Ending::Answered(answered)) => status == answered,
+            _ => false,
         }
     }
 }
+
+impl fmt::Display for RetryOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self, Self::NAMED.iter().find(|(_, on)| on == self)) {
+            (_, Some((name, _))) => f.pad(name),
+            (RetryOn::Status(status), None) => write!(f, "{status}"),
+            (_, None) => Ok(()),
+        }
+    }
+}
+
+impl FromStr for RetryOn {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let named = Self::NAMED.iter().find(|(name, _)| *name == text).map(|(_, on)| *on);
+        let status = || text.parse().ok().filter(|status| (400..=599).contains(status)).map(RetryOn::Status);
+        named.or_else(status).ok_or_else(|| Invalid::new("retry.on", text, RETRY_ON_RULE))
+    }
+}
+
+const RETRY_ON_RULE: &str =
+    "connect_failure, refused_stream, reset, attempt_timeout, 5xx, or a status from 400 to 599";
 
 /// What to do after an attempt that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryDecision {
     /// Try again.
     Again,
-    /// Not a fault after which this policy tries again.
+    /// Not an ending after which this policy tries again.
     NotRetryable,
     /// All tries are used up.
     Exhausted,
@@ -168,16 +208,16 @@ pub enum RetryDecision {
 }
 
 impl RetryDecision {
-    /// Decides after attempt number `attempt` (the first is 1) failed. Only [`RetryDecision::Again`]
+    /// Decides after attempt number `attempt` (the first is 1) ended like this. Only [`RetryDecision::Again`]
     /// takes something out of the budget.
     pub fn after(
         policy: &RetryPolicy,
         budget: &RetryBudget,
-        fault: Fault,
+        ending: Ending,
         attempt: u32,
         now: Mono,
     ) -> RetryDecision {
-        if !policy.on.iter().any(|on| on.covers(fault)) {
+        if !policy.on.iter().any(|on| on.covers(ending)) {
             RetryDecision::NotRetryable
         } else if attempt > policy.max_retries {
             RetryDecision::Exhausted

@@ -100,7 +100,12 @@ impl Subscription {
                 touched.dedup();
                 let services =
                     touched.into_iter().map(|(namespace, name)| service(&registry, namespace, name, now));
-                Some(Update { revision: registry.revision(), snapshot: false, services: services.collect() })
+                Some(Update {
+                    revision: registry.revision(),
+                    snapshot: false,
+                    services: services.collect(),
+                    policies: Vec::new(),
+                })
             }
         }
     }
@@ -119,7 +124,12 @@ fn snapshot(registry: &Registry, now: Now) -> Update {
     let services = registry.namespaces().flat_map(|namespace| {
         registry.services(namespace).map(move |name| service(registry, namespace, name, now))
     });
-    Update { revision: registry.revision(), snapshot: true, services: services.collect() }
+    Update {
+        revision: registry.revision(),
+        snapshot: true,
+        services: services.collect(),
+        policies: Vec::new(),
+    }
 }
 
 fn service(registry: &Registry, namespace: &Namespace, name: &ServiceName, now: Now) -> ServiceUpdate {

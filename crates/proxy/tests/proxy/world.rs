@@ -130,7 +130,12 @@ impl Subscription for Watcher {
             }
         }
         self.since = Some(now);
-        Ok(Update { revision: now, snapshot: since.is_none(), services: latest.into_values().collect() })
+        Ok(Update {
+            revision: now,
+            snapshot: since.is_none(),
+            services: latest.into_values().collect(),
+            policies: Vec::new(),
+        })
     }
 
     async fn acknowledge(&mut self, revision: u64) -> Result<(), Unavailable> {

@@ -10,6 +10,10 @@ fn without_any_document_the_built_in_policy_holds_and_is_valid() {
     assert_eq!(policy.timeouts.call, Duration::from_secs(15));
     assert_eq!(policy.retry.max_retries, 1);
     let breaker = policy.circuit_breaker.as_ref().expect("the breaker is on");
+    let outliers = policy.outlier_detection.as_ref().expect("outlier detection is on");
+    assert_eq!(outliers.rules.consecutive_failures, Some(5));
+    assert_eq!(policy.load_balancing, LoadBalancing { algorithm: Algorithm::P2c, ..Default::default() });
+    assert!(policy.rate_limits.is_empty() && policy.concurrency.is_none() && policy.fallback.is_none());
     assert_eq!((breaker.consecutive_failures, breaker.open_for.base), (Some(5), Duration::from_secs(5)));
 }
 
@@ -42,6 +46,63 @@ fn a_broken_rule_is_named_by_its_field() {
     check(|p| breaker(p).open_for.multiplier = 0.5, "circuit_breaker.open_for.multiplier");
     check(|p| breaker(p).half_open.probes = 17, "circuit_breaker.half_open.probes");
     check(|p| breaker(p).half_open.lease = Duration::ZERO, "circuit_breaker.half_open.lease");
+    check(|p| p.retry.on = vec![RetryOn::Status(200)], "retry.on");
+    check(|p| p.retry.on = vec![RetryOn::Reset; 33], "retry.on");
+    check(|p| p.retry.backoff.max = Duration::from_millis(1), "retry.backoff.max");
+    fn outlier(parts: &mut Parts) -> &mut OutlierPolicy {
+        parts.outlier_detection.get_or_insert_default()
+    }
+    check(|p| outlier(p).max_ejection = 1.1, "outlier_detection.max_ejection");
+    check(
+        |p| outlier(p).rules.consecutive_failures = Some(0),
+        "outlier_detection.consecutive_failures.threshold",
+    );
+    check(|p| outlier(p).rules.half_open.probes = 0, "outlier_detection.half_open.probes");
+    check(|p| p.load_balancing.algorithm = Algorithm::Ring, "load_balancing.algorithm");
+    check(|p| p.load_balancing.hash_key = Some(HashKey::Path), "load_balancing.algorithm");
+    check(|p| p.load_balancing.bounded = Some(1.25), "load_balancing.bounded");
+    fn ring(key: HashKey, bounded: f64) -> LoadBalancing {
+        LoadBalancing { algorithm: Algorithm::Ring, hash_key: Some(key), bounded: Some(bounded) }
+    }
+    check(|p| p.load_balancing = ring(HashKey::Source, 0.9), "load_balancing.bounded");
+    check(|p| p.load_balancing = ring(HashKey::Header("X-User".into()), 1.25), "header");
+    check(|p| p.load_balancing = ring(HashKey::Cookie("a=b".into()), 1.25), "cookie");
+    check(|p| p.load_balancing = ring(HashKey::Query("".into()), 1.25), "query");
+    fn limit(calls: u32, by: Option<LimitKey>) -> RateLimitPolicy {
+        RateLimitPolicy { rate: RatePolicy { calls, per: Duration::from_secs(1), burst: 1 }, by }
+    }
+    check(|p| p.rate_limits = vec![limit(0, None)], "rate_limits.calls");
+    check(|p| p.rate_limits = vec![limit(1, None); 9], "rate_limits");
+    let by_nothing = |p: &mut Parts| {
+        p.rate_limits = vec![limit(1, Some(LimitKey::Request(HashKey::Header("".into()))))];
+    };
+    check(by_nothing, "header");
+    fn inside(limit: u32) -> Option<ConcurrencyPolicy> {
+        Some(ConcurrencyPolicy { limit, queue: 0, wait: Duration::from_secs(1) })
+    }
+    check(|p| p.concurrency = inside(0), "concurrency.limit");
+    fn fallback(status: u16, body: &str) -> Option<Fallback> {
+        Some(Fallback { status, body: body.into(), ..Fallback::default() })
+    }
+    check(|p| p.fallback = fallback(199, ""), "fallback.status");
+    check(|p| p.fallback = fallback(204, "x"), "fallback.body");
+    check(|p| p.fallback = fallback(200, &"x".repeat(FALLBACK_BODY_MAX + 1)), "fallback.body");
+    let split = |p: &mut Parts| {
+        p.fallback = Some(Fallback { content_type: "a\r\nb".into(), ..Fallback::default() });
+    };
+    check(split, "fallback.content_type");
+}
+
+#[test]
+fn calls_with_the_same_key_and_a_bound_are_a_policy() {
+    let mut parts = (*CallPolicy::default()).clone();
+    parts.load_balancing = LoadBalancing {
+        algorithm: Algorithm::Maglev,
+        hash_key: Some(HashKey::Header("x-user-id".into())),
+        bounded: Some(1.25),
+    };
+    parts.fallback = Some(Fallback { status: 200, body: "[]".into(), ..Fallback::default() });
+    CallPolicy::new(parts).unwrap();
 }
 
 #[test]

@@ -17,15 +17,51 @@ fn only_faults_before_anything_was_processed_are_tried_again() {
         (Fault::Forbidden, RetryDecision::NotRetryable),
     ] {
         let budget = RetryBudget::new();
-        assert_eq!(RetryDecision::after(&policy, &budget, fault, 1, at(0)), decision, "{fault}");
+        assert_eq!(
+            RetryDecision::after(&policy, &budget, Ending::Failed(fault), 1, at(0)),
+            decision,
+            "{fault}"
+        );
         assert!(decision != RetryDecision::Again || fault.nothing_was_processed());
     }
     let budget = RetryBudget::new();
     assert_eq!(
-        RetryDecision::after(&policy, &budget, Fault::Connect, 2, at(0)),
+        RetryDecision::after(&policy, &budget, Ending::Failed(Fault::Connect), 2, at(0)),
         RetryDecision::Exhausted,
         "one retry beside the first attempt"
     );
+}
+
+#[test]
+fn an_attempt_is_repeated_after_what_the_policy_names_and_nothing_else() {
+    let endings = [
+        Ending::Failed(Fault::Connect),
+        Ending::Failed(Fault::RefusedStream),
+        Ending::Failed(Fault::Reset),
+        Ending::Failed(Fault::AttemptTimeout),
+        Ending::Answered(500),
+        Ending::Answered(503),
+        Ending::Answered(429),
+        Ending::Answered(200),
+        Ending::Cancelled,
+    ];
+    for (word, covered) in [
+        ("connect_failure", vec![0]),
+        ("refused_stream", vec![1]),
+        ("reset", vec![2]),
+        ("attempt_timeout", vec![3]),
+        ("5xx", vec![4, 5]),
+        ("503", vec![5]),
+        ("429", vec![6]),
+    ] {
+        let on: RetryOn = word.parse().unwrap();
+        assert_eq!(on.to_string(), word);
+        let found: Vec<_> = (0..endings.len()).filter(|at| on.covers(endings[*at])).collect();
+        assert_eq!(found, covered, "{word}");
+    }
+    for word in ["", "200", "600", "4xx", "Reset", "0503x"] {
+        word.parse::<RetryOn>().expect_err(word);
+    }
 }
 
 #[test]
@@ -33,8 +69,10 @@ fn a_quiet_service_may_retry_its_floor_and_a_busy_one_its_ratio() {
     let policy = RetryPolicy::default();
     let budget = RetryBudget::new();
     let granted = |now: Mono| {
-        let again =
-            |_: &u32| RetryDecision::after(&policy, &budget, Fault::Connect, 1, now) == RetryDecision::Again;
+        let again = |_: &u32| {
+            RetryDecision::after(&policy, &budget, Ending::Failed(Fault::Connect), 1, now)
+                == RetryDecision::Again
+        };
         (0..10_000).filter(again).count()
     };
     assert_eq!(granted(at(0)), 30, "three a second over ten seconds");

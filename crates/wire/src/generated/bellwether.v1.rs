@@ -42,6 +42,232 @@ pub struct WatchResponse {
     pub snapshot: bool,
     #[prost(message, repeated, tag = "3")]
     pub services: ::prost::alloc::vec::Vec<Service>,
+    /// The policies that changed; in a snapshot all that there are, so that one that it does not name is gone.
+    #[prost(message, repeated, tag = "4")]
+    pub policies: ::prost::alloc::vec::Vec<PolicyUpdate>,
+}
+/// What holds for calls, already merged from all documents that have a say.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PolicyUpdate {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Empty: for every service of the namespace that has no policy of its own.
+    #[prost(string, tag = "2")]
+    pub service: ::prost::alloc::string::String,
+    /// The revision of the latest document that went into it.
+    #[prost(uint64, tag = "3")]
+    pub policy_revision: u64,
+    /// Absent: there is no document any more, and what holds is what would without this update.
+    #[prost(message, optional, tag = "4")]
+    pub policy: ::core::option::Option<Policy>,
+}
+/// Durations are in nanoseconds; shares are from 0 to 1. What is absent is off, and not at its default:
+/// a proxy needs no defaults.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Policy {
+    #[prost(message, optional, tag = "1")]
+    pub timeouts: ::core::option::Option<Timeouts>,
+    #[prost(message, optional, tag = "2")]
+    pub retry: ::core::option::Option<RetryPolicy>,
+    #[prost(message, optional, tag = "3")]
+    pub circuit_breaker: ::core::option::Option<BreakerPolicy>,
+    #[prost(message, optional, tag = "4")]
+    pub outlier_detection: ::core::option::Option<OutlierPolicy>,
+    #[prost(message, optional, tag = "5")]
+    pub load_balancing: ::core::option::Option<LoadBalancing>,
+    #[prost(message, repeated, tag = "6")]
+    pub rate_limits: ::prost::alloc::vec::Vec<RateLimit>,
+    #[prost(message, optional, tag = "7")]
+    pub concurrency: ::core::option::Option<ConcurrencyLimit>,
+    #[prost(message, optional, tag = "8")]
+    pub fallback: ::core::option::Option<Fallback>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Timeouts {
+    #[prost(uint64, tag = "1")]
+    pub connect_ns: u64,
+    #[prost(uint64, optional, tag = "2")]
+    pub attempt_ns: ::core::option::Option<u64>,
+    #[prost(uint64, tag = "3")]
+    pub call_ns: u64,
+    #[prost(uint64, tag = "4")]
+    pub idle_ns: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RetryPolicy {
+    #[prost(uint32, tag = "1")]
+    pub max_retries: u32,
+    /// As in documents: connect_failure, 503.
+    #[prost(string, repeated, tag = "2")]
+    pub on: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(bool, tag = "3")]
+    pub non_idempotent: bool,
+    #[prost(uint64, tag = "4")]
+    pub backoff_base_ns: u64,
+    #[prost(uint64, tag = "5")]
+    pub backoff_max_ns: u64,
+    #[prost(double, tag = "6")]
+    pub budget_ratio: f64,
+    #[prost(uint32, tag = "7")]
+    pub budget_min_per_second: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct BreakerPolicy {
+    /// enforce, shadow or disabled.
+    #[prost(string, tag = "1")]
+    pub mode: ::prost::alloc::string::String,
+    #[prost(uint32, optional, tag = "2")]
+    pub consecutive_failures: ::core::option::Option<u32>,
+    #[prost(message, optional, tag = "3")]
+    pub failure_rate: ::core::option::Option<Rate>,
+    #[prost(message, optional, tag = "4")]
+    pub slow_call_rate: ::core::option::Option<Rate>,
+    #[prost(uint64, optional, tag = "5")]
+    pub slow_after_ns: ::core::option::Option<u64>,
+    #[prost(message, optional, tag = "8")]
+    pub open_for: ::core::option::Option<OpenFor>,
+    #[prost(message, optional, tag = "9")]
+    pub half_open: ::core::option::Option<HalfOpen>,
+    #[prost(uint64, optional, tag = "10")]
+    pub ramp_ns: ::core::option::Option<u64>,
+    #[prost(oneof = "breaker_policy::Window", tags = "6, 7")]
+    pub window: ::core::option::Option<breaker_policy::Window>,
+}
+/// Nested message and enum types in `BreakerPolicy`.
+pub mod breaker_policy {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Window {
+        #[prost(uint64, tag = "6")]
+        WindowNs(u64),
+        #[prost(uint32, tag = "7")]
+        WindowCalls(u32),
+    }
+}
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct Rate {
+    #[prost(double, tag = "1")]
+    pub threshold: f64,
+    #[prost(uint32, tag = "2")]
+    pub min_calls: u32,
+}
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct OpenFor {
+    #[prost(uint64, tag = "1")]
+    pub base_ns: u64,
+    #[prost(double, tag = "2")]
+    pub multiplier: f64,
+    #[prost(uint64, tag = "3")]
+    pub max_ns: u64,
+    #[prost(double, tag = "4")]
+    pub jitter: f64,
+}
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct HalfOpen {
+    #[prost(uint32, tag = "1")]
+    pub probes: u32,
+    #[prost(uint32, tag = "2")]
+    pub successes: u32,
+    #[prost(double, optional, tag = "3")]
+    pub close_at: ::core::option::Option<f64>,
+    #[prost(uint64, tag = "4")]
+    pub lease_ns: u64,
+    #[prost(uint64, optional, tag = "5")]
+    pub max_ns: ::core::option::Option<u64>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct OutlierPolicy {
+    #[prost(message, optional, tag = "1")]
+    pub rules: ::core::option::Option<BreakerPolicy>,
+    #[prost(double, tag = "2")]
+    pub max_ejection: f64,
+    #[prost(uint32, tag = "3")]
+    pub keep: u32,
+    #[prost(double, tag = "4")]
+    pub panic_below: f64,
+    #[prost(message, optional, tag = "5")]
+    pub deviation: ::core::option::Option<Deviation>,
+}
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct Deviation {
+    #[prost(double, tag = "1")]
+    pub factor: f64,
+    #[prost(uint32, tag = "2")]
+    pub min_calls: u32,
+    #[prost(uint32, tag = "3")]
+    pub min_endpoints: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LoadBalancing {
+    /// As in documents: p2c, ring.
+    #[prost(string, tag = "1")]
+    pub algorithm: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub hash_key: ::core::option::Option<HashKey>,
+    #[prost(double, optional, tag = "3")]
+    pub bounded: ::core::option::Option<f64>,
+}
+/// A part of a request.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HashKey {
+    #[prost(oneof = "hash_key::Key", tags = "1, 2, 3, 4, 5")]
+    pub key: ::core::option::Option<hash_key::Key>,
+}
+/// Nested message and enum types in `HashKey`.
+pub mod hash_key {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Key {
+        #[prost(string, tag = "1")]
+        Header(::prost::alloc::string::String),
+        #[prost(string, tag = "2")]
+        Cookie(::prost::alloc::string::String),
+        #[prost(string, tag = "3")]
+        Query(::prost::alloc::string::String),
+        #[prost(bool, tag = "4")]
+        Path(bool),
+        #[prost(bool, tag = "5")]
+        Source(bool),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RateLimit {
+    #[prost(uint32, tag = "1")]
+    pub calls: u32,
+    #[prost(uint64, tag = "2")]
+    pub per_ns: u64,
+    #[prost(uint32, tag = "3")]
+    pub burst: u32,
+    /// Absent: all calls together.
+    #[prost(oneof = "rate_limit::By", tags = "4, 5")]
+    pub by: ::core::option::Option<rate_limit::By>,
+}
+/// Nested message and enum types in `RateLimit`.
+pub mod rate_limit {
+    /// Absent: all calls together.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum By {
+        #[prost(bool, tag = "4")]
+        Caller(bool),
+        #[prost(message, tag = "5")]
+        Request(super::HashKey),
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConcurrencyLimit {
+    #[prost(uint32, tag = "1")]
+    pub limit: u32,
+    #[prost(uint32, tag = "2")]
+    pub queue: u32,
+    #[prost(uint64, tag = "3")]
+    pub wait_ns: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Fallback {
+    #[prost(uint32, tag = "1")]
+    pub status: u32,
+    #[prost(string, tag = "2")]
+    pub content_type: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub body: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Service {

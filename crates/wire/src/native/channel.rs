@@ -9,10 +9,11 @@ use std::time::Duration;
 use identity::{InstanceId, Namespace, ProxyId, RouteName, ServiceName, TraceId, Wall};
 use monitoring::{CallKey, ExponentialHistogram};
 use registry::{Host, Status};
-use resilience::{Counts, State};
+use resilience::{CallPolicy, Counts, State};
 use traces::Span;
 
 mod down;
+mod policy;
 #[cfg(test)]
 mod tests;
 mod up;
@@ -61,7 +62,7 @@ pub struct Hello {
 }
 
 /// What a proxy has to know that it did not know before.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Update {
     /// What holds after it.
     pub revision: u64,
@@ -69,6 +70,23 @@ pub struct Update {
     pub snapshot: bool,
     /// The services that changed (in a snapshot: all).
     pub services: Vec<ServiceUpdate>,
+    /// The policies that changed (in a snapshot: all). A policy that a snapshot does not name is gone.
+    pub policies: Vec<PolicyUpdate>,
+}
+
+/// What holds for calls, already merged from every document that has a say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PolicyUpdate {
+    /// Its namespace.
+    pub namespace: Namespace,
+    /// Which service's calls it is for; `None`: those of every service in the namespace that has none
+    /// of its own.
+    pub service: Option<ServiceName>,
+    /// The revision of the latest document that went into it; 0 where there is none.
+    pub policy_revision: u64,
+    /// The policy. `None`: there is no document any more, so what holds is what would without this: for
+    /// a service the namespace's, for a namespace the built-in one.
+    pub policy: Option<CallPolicy>,
 }
 
 /// A service as it is now.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use registry::Host;
 
+use super::policy::{policy_update_from_proto, policy_update_to_proto};
 use super::{Endpoint, Hello, Malformed, ServiceUpdate, Update, WarmUp, proto};
 
 /// A hello as a message.
@@ -53,6 +54,7 @@ pub fn update_to_proto(update: &Update) -> proto::WatchResponse {
         revision: update.revision,
         snapshot: update.snapshot,
         services: update.services.iter().map(service).collect(),
+        policies: update.policies.iter().map(policy_update_to_proto).collect(),
     }
 }
 
@@ -62,7 +64,8 @@ pub fn update_to_proto(update: &Update) -> proto::WatchResponse {
 /// The field that breaks its rule. An update is taken whole or not at all.
 pub fn update_from_proto(update: proto::WatchResponse) -> Result<Update, Malformed> {
     let services = update.services.into_iter().map(service_from_proto).collect::<Result<_, _>>()?;
-    Ok(Update { revision: update.revision, snapshot: update.snapshot, services })
+    let policies = update.policies.into_iter().map(policy_update_from_proto).collect::<Result<_, _>>()?;
+    Ok(Update { revision: update.revision, snapshot: update.snapshot, services, policies })
 }
 
 fn service_from_proto(service: proto::Service) -> Result<ServiceUpdate, Malformed> {
@@ -95,7 +98,7 @@ fn warm_up_from_proto(warm_up: proto::WarmUp) -> Result<WarmUp, Malformed> {
     Ok(WarmUp { elapsed: Duration::from_nanos(elapsed_ns), over: Duration::from_nanos(over_ns) })
 }
 
-fn nanos(duration: Duration) -> u64 {
+pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 

@@ -5,6 +5,11 @@ use std::sync::Arc;
 use identity::{SpanId, Wall};
 use monitoring::{Outcome, Reporter, StatusClass};
 use prost::Message;
+use resilience::{
+    Algorithm, Backoff, BreakerPolicy, BudgetPolicy, ConcurrencyPolicy, Deviation, Fallback, HalfOpen,
+    HashKey, LimitKey, LoadBalancing, Mode, OpenFor, OutlierPolicy, Parts, Rate, RateLimitPolicy, RatePolicy,
+    RetryOn, RetryPolicy, Timeouts, Window,
+};
 use traces::{Attributes, Kind, Resource, Status as SpanStatus, Value};
 
 use super::*;
@@ -140,15 +145,114 @@ fn an_update_means_the_same_over_grpc_as_in_process() {
         service: "cart".parse().unwrap(),
         endpoints: vec![endpoint, warming],
     };
-    let update = Update { revision: 4, snapshot: true, services: vec![service] };
+    let policies = vec![
+        PolicyUpdate {
+            namespace: Namespace::default(),
+            service: Some("cart".parse().unwrap()),
+            policy_revision: 3,
+            policy: Some(policy()),
+        },
+        PolicyUpdate {
+            namespace: Namespace::default(),
+            service: None,
+            policy_revision: 2,
+            policy: Some(CallPolicy::default()),
+        },
+        PolicyUpdate { namespace: "other".parse().unwrap(), service: None, policy_revision: 0, policy: None },
+    ];
+    let update = Update { revision: 4, snapshot: true, services: vec![service], policies };
     assert_eq!(update_from_proto(update_to_proto(&update)), Ok(update.clone()));
     for (elapsed_ns, over_ns) in [(0, 0), (2, 1)] {
         let mut bad = update_to_proto(&update);
         bad.services[0].endpoints[1].warm_up = Some(proto::WarmUp { elapsed_ns, over_ns });
         assert_eq!(update_from_proto(bad).unwrap_err().field, "warm_up");
     }
+    type Break = fn(&mut proto::Policy);
+    let cases: [(&str, Break); 9] = [
+        ("timeouts", |p| p.timeouts = None),
+        ("policy", |p| p.timeouts.as_mut().unwrap().call_ns = 0),
+        ("retry.on", |p| p.retry.as_mut().unwrap().on.push("sometimes".into())),
+        ("mode", |p| p.circuit_breaker.as_mut().unwrap().mode.clear()),
+        ("window", |p| p.circuit_breaker.as_mut().unwrap().window = None),
+        ("rules", |p| p.outlier_detection.as_mut().unwrap().rules = None),
+        ("algorithm", |p| p.load_balancing.as_mut().unwrap().algorithm = "best".into()),
+        ("hash_key", |p| p.load_balancing.as_mut().unwrap().hash_key.as_mut().unwrap().key = None),
+        ("fallback.status", |p| p.fallback.as_mut().unwrap().status = 1 << 16),
+    ];
+    for (field, break_it) in cases {
+        let mut bad = update_to_proto(&update);
+        break_it(bad.policies[0].policy.as_mut().unwrap());
+        assert_eq!(update_from_proto(bad).unwrap_err().field, field);
+    }
     let hello = Hello { proxy: "g".parse().unwrap(), epoch: 5, version: "0.1".into(), since: Some(0) };
     assert_eq!(hello_from_proto(hello_to_proto(&hello)), Ok(hello));
+}
+
+/// A policy in which nothing is as it is by default.
+fn policy() -> CallPolicy {
+    let rate = |threshold| Some(Rate { threshold, min_calls: 20 });
+    let seconds = Duration::from_secs;
+    let breaker = BreakerPolicy {
+        mode: Mode::Shadow,
+        consecutive_failures: None,
+        failure_rate: rate(0.5),
+        slow_call_rate: rate(0.75),
+        slow_after: Some(seconds(1)),
+        window: Window::Calls(100),
+        open_for: OpenFor { base: seconds(2), multiplier: 2.0, max: seconds(50), jitter: 0.1 },
+        half_open: HalfOpen {
+            probes: 2,
+            successes: 4,
+            close_at: Some(0.8),
+            lease: seconds(3),
+            max: Some(seconds(9)),
+        },
+        ramp: Some(seconds(30)),
+    };
+    let key = HashKey::Header("x-user-id".into());
+    let limit = |by| RateLimitPolicy { rate: RatePolicy { calls: 10, per: seconds(1), burst: 5 }, by };
+    let parts = Parts {
+        timeouts: Timeouts {
+            connect: seconds(2),
+            attempt: Some(seconds(3)),
+            call: seconds(4),
+            idle: seconds(5),
+        },
+        retry: RetryPolicy {
+            max_retries: 3,
+            on: vec![RetryOn::ServerError, RetryOn::Status(429)],
+            non_idempotent: true,
+            backoff: Backoff { base: seconds(1), max: seconds(2) },
+            budget: BudgetPolicy { ratio: 0.1, min_per_second: 1 },
+        },
+        outlier_detection: Some(OutlierPolicy {
+            rules: BreakerPolicy { window: Window::Time(seconds(7)), ..breaker.clone() },
+            max_ejection: 0.25,
+            keep: 2,
+            panic_below: 0.4,
+            deviation: Some(Deviation { factor: 1.9, min_calls: 50, min_endpoints: 5 }),
+        }),
+        circuit_breaker: Some(breaker),
+        load_balancing: LoadBalancing {
+            algorithm: Algorithm::Ring,
+            hash_key: Some(key.clone()),
+            bounded: Some(1.25),
+        },
+        rate_limits: [
+            None,
+            Some(LimitKey::Caller),
+            Some(LimitKey::Request(key)),
+            Some(LimitKey::Request(HashKey::Cookie("session".into()))),
+            Some(LimitKey::Request(HashKey::Query("user".into()))),
+            Some(LimitKey::Request(HashKey::Path)),
+            Some(LimitKey::Request(HashKey::Source)),
+        ]
+        .map(limit)
+        .into(),
+        concurrency: Some(ConcurrencyPolicy { limit: 100, queue: 10, wait: seconds(1) }),
+        fallback: Some(Fallback { status: 200, content_type: "text/plain".into(), body: "soon".into() }),
+    };
+    CallPolicy::new(parts).unwrap()
 }
 
 #[test]
