@@ -7,77 +7,177 @@
 //! One that warms up is drawn like the others, and then takes the call with the probability of its ramp:
 //! its share is the ramp's part of what it will be. Where nothing else is up there is nothing to spare
 //! it for, and it takes all.
+//!
+//! Endpoints that are out (see [`crate::outlier`]) are passed over, unless too few are left without them.
+//! When one of them is due to be tried, the next call that comes is its probe: were it left to chance,
+//! the failures that it is remembered for would keep calls away from it for long.
 
 use std::{sync::Arc, time::Duration};
 
-use identity::Mono;
+use identity::Now;
+use resilience::{OutlierPolicy, Transition};
 
 use crate::{
     endpoint::{Endpoint, Occupied},
     random::Random,
     refusal::{Reason, Refusal},
     routing::{Seat, Service},
+    watched::CallPermit,
 };
+
+/// A place at an endpoint for one attempt.
+#[derive(Debug)]
+pub(crate) struct Chosen {
+    pub(crate) occupied: Occupied,
+    /// The endpoint's own permit, where its attempts are watched.
+    pub(crate) permit: Option<CallPermit>,
+    /// What asking for it made of the endpoint's breaker.
+    pub(crate) transition: Option<Transition>,
+}
+
+/// What all choices of one moment have in common.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Draw<'a> {
+    pub(crate) random: &'a Random,
+    pub(crate) now: Now,
+    /// Calls that one endpoint takes at once.
+    pub(crate) most: u32,
+}
 
 /// Takes a place at an endpoint that has a seat; at another one than `tried`, if there is another.
 pub(crate) fn choose(
     service: &Service,
     tried: Option<&Arc<Endpoint>>,
-    random: &Random,
-    now: Mono,
-    most: u32,
-) -> Result<Occupied, Refusal> {
-    let seats = service.seats.as_slice();
-    if seats.is_empty() {
+    draw: Draw<'_>,
+) -> Result<Chosen, Refusal> {
+    if service.seats.is_empty() {
         let known = service.endpoints.len();
         let detail = format!("none of the {known} instances of service {:?} is up", service.name.as_str());
         return Err(Refusal::new(Reason::NoEndpoint, detail));
     }
-    let up = &seats[..service.up];
-    let mut chosen = better_of_two(seats, tried, random, now);
-    let ramp = chosen.and_then(|seat| seat.ramp);
-    if ramp.is_some_and(|ramp| !up.is_empty() && random.ratio() >= ramp.at(now)) {
-        chosen = better_of_two(up, tried, random, now);
+    let field = Field::new(service, tried, draw);
+    if let Some(chosen) = field.probe() {
+        return Ok(chosen);
     }
-    if let Some(occupied) = chosen.and_then(|seat| seat.endpoint.occupy(most)) {
-        return Ok(occupied);
-    }
-    // It was full. Any other will do before a call is refused.
-    match seats.iter().find_map(|seat| seat.endpoint.occupy(most)) {
-        Some(occupied) => Ok(occupied),
-        None => Err(Refusal::new(
-            Reason::TooManyCalls,
-            format!("each instance of service {:?} has {most} calls in flight", service.name.as_str()),
-        )
-        .retry_after(Duration::from_secs(1))),
-    }
+    let chosen = field.pick().and_then(|seat| field.take(seat));
+    // It was full, or has just gone out. Any other will do before a call is refused.
+    let chosen = chosen.or_else(|| service.seats.iter().find_map(|seat| field.take(seat)));
+    chosen.ok_or_else(|| field.refusal())
 }
 
-fn better_of_two<'a>(
-    seats: &'a [Seat],
-    tried: Option<&Arc<Endpoint>>,
-    random: &Random,
-    now: Mono,
-) -> Option<&'a Seat> {
-    let was_tried = |endpoint: &Arc<Endpoint>| tried.is_some_and(|tried| Arc::ptr_eq(tried, endpoint));
-    match seats {
-        [] => None,
-        [only] => Some(only),
-        // With so few, drawing would only find them again.
-        [a, b] if was_tried(&a.endpoint) => Some(b),
-        [a, b] if was_tried(&b.endpoint) => Some(a),
-        [..] => {
-            let numbers = random.number();
-            let first = draw(seats, numbers as u32);
-            let second = draw(seats, (numbers >> 32) as u32);
-            // Drawn twice, or tried before: its neighbour instead.
-            let next = |at: usize| (at + 1) % seats.len();
-            let first = if was_tried(&seats[first].endpoint) { next(first) } else { first };
-            let second = if second == first { next(first) } else { second };
-            let (first, second) = (&seats[first], &seats[second]);
-            let is_better = first.endpoint.load(now) <= second.endpoint.load(now);
-            if was_tried(&second.endpoint) || is_better { Some(first) } else { Some(second) }
+/// The endpoints of a service, as one call finds them.
+struct Field<'a> {
+    service: &'a Service,
+    tried: Option<&'a Arc<Endpoint>>,
+    draw: Draw<'a>,
+    /// What endpoints are taken out by, where some are and their siblings are enough.
+    passing_over: Option<&'a OutlierPolicy>,
+}
+
+/// Draws until the seats are gone through one by one.
+const DRAWS: usize = 4;
+
+impl<'a> Field<'a> {
+    fn new(service: &'a Service, tried: Option<&'a Arc<Endpoint>>, draw: Draw<'a>) -> Self {
+        let policy = service.policy.outlier_detection.as_ref();
+        // With nobody out, which is nearly always, this is one load.
+        let passing_over = policy.filter(|_| service.guard.ejections.count() > 0).filter(|policy| {
+            let out = service.seats.iter().filter(|seat| seat.endpoint.outlier.is_out()).count();
+            let count = |seats: usize| u32::try_from(seats).unwrap_or(u32::MAX);
+            !policy.panics(count(service.seats.len() - out), count(service.seats.len()))
+        });
+        Self { service, tried, draw, passing_over }
+    }
+
+    /// An endpoint that is out and is due to be tried. A call that was tried elsewhere before is not risked
+    /// again.
+    fn probe(&self) -> Option<Chosen> {
+        let policy = self.passing_over.filter(|_| self.tried.is_none())?;
+        let due = |seat: &&Seat| seat.endpoint.outlier.is_due(policy, self.draw.now);
+        self.service.seats.iter().filter(due).find_map(|seat| {
+            let (permit, transition) = seat.endpoint.outlier.permit(policy, self.draw.now).ok()?;
+            let occupied = seat.endpoint.occupy(self.draw.most)?;
+            Some(Chosen { occupied, permit: Some(permit), transition })
+        })
+    }
+
+    /// The endpoint that the call should go to.
+    fn pick(&self) -> Option<&'a Seat> {
+        let seats = self.service.seats.as_slice();
+        let up = &seats[..self.service.up];
+        let chosen = self.better_of_two(seats);
+        let ramp = chosen.and_then(|seat| seat.ramp);
+        let Draw { random, now, .. } = self.draw;
+        if ramp.is_some_and(|ramp| !up.is_empty() && random.ratio() >= ramp.at(now.mono)) {
+            return self.better_of_two(up);
         }
+        chosen
+    }
+
+    /// Takes a place there; `None` where it is full, or passed over.
+    fn take(&self, seat: &Seat) -> Option<Chosen> {
+        if self.is_passed_over(seat) {
+            return None;
+        }
+        let occupied = seat.endpoint.occupy(self.draw.most)?;
+        let policy = self.service.policy.outlier_detection.as_ref();
+        let asked = policy.map(|policy| seat.endpoint.outlier.permit(policy, self.draw.now));
+        let (permit, transition) = match asked {
+            Some(Ok((permit, transition))) => (Some(permit), transition),
+            // Its breaker is open and it may not go, or everybody is needed.
+            Some(Err(refused)) => (None, refused.transition.map(|transition| *transition)),
+            None => (None, None),
+        };
+        Some(Chosen { occupied, permit, transition })
+    }
+
+    fn is_passed_over(&self, seat: &Seat) -> bool {
+        self.passing_over.is_some() && seat.endpoint.outlier.is_out()
+    }
+
+    fn was_tried(&self, seat: &Seat) -> bool {
+        self.tried.is_some_and(|tried| Arc::ptr_eq(tried, &seat.endpoint))
+    }
+
+    fn better_of_two(&self, seats: &'a [Seat]) -> Option<&'a Seat> {
+        if let [only] = seats {
+            return Some(only);
+        }
+        let fresh = |seat: &Seat| !self.is_passed_over(seat) && !self.was_tried(seat);
+        let numbers = self.draw.random.number();
+        let Some(first) = self.drawn(seats, numbers as u32, fresh) else {
+            // All the others are out; better the same again than none.
+            return self.drawn(seats, numbers as u32, |seat| !self.is_passed_over(seat));
+        };
+        let other = |seat: &Seat| fresh(seat) && !Arc::ptr_eq(&seat.endpoint, &first.endpoint);
+        let Some(second) = self.drawn(seats, (numbers >> 32) as u32, other) else { return Some(first) };
+        let now = self.draw.now.mono;
+        Some(if first.endpoint.load(now) <= second.endpoint.load(now) { first } else { second })
+    }
+
+    /// A seat at random among those that will do.
+    fn drawn(&self, seats: &'a [Seat], random: u32, will_do: impl Fn(&Seat) -> bool) -> Option<&'a Seat> {
+        let mut at = draw(seats, random);
+        for _ in 1..DRAWS {
+            match seats.get(at)? {
+                seat if will_do(seat) => return Some(seat),
+                _ => at = draw(seats, self.draw.random.number() as u32),
+            }
+        }
+        let (before, from) = seats.split_at(at);
+        from.iter().chain(before).find(|seat| will_do(seat))
+    }
+
+    /// Why nobody takes the call.
+    fn refusal(&self) -> Refusal {
+        let (name, most) = (self.service.name.as_str(), self.draw.most);
+        if self.service.seats.iter().all(|seat| self.is_passed_over(seat)) {
+            let detail =
+                format!("each instance of service {name:?} that is up has been ejected for its failures");
+            return Refusal::new(Reason::NoEndpoint, detail).retry_after(Duration::from_secs(1));
+        }
+        let detail = format!("each instance of service {name:?} has {most} calls in flight");
+        Refusal::new(Reason::TooManyCalls, detail).retry_after(Duration::from_secs(1))
     }
 }
 
@@ -90,6 +190,7 @@ fn draw(seats: &[Seat], random: u32) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use identity::{Mono, Wall};
     use registry::{Host, Status};
     use wire::native::channel::{self, ServiceUpdate, Update, WarmUp};
 
@@ -97,6 +198,7 @@ mod tests {
     use crate::{
         clock::Clock,
         meter::Book,
+        policy::Policy,
         routing::{Builder, Routing, Step},
         settings::Limits,
     };
@@ -122,7 +224,7 @@ mod tests {
         let builder = Builder {
             limits: Limits::default(),
             caller: "gateway".parse().unwrap(),
-            policy: resilience::CallPolicy::default(),
+            policy: Arc::new(Policy::new(0, resilience::CallPolicy::default())),
             book: Arc::new(Book::new(100)),
             random: Arc::new(Random::new(1)),
             clock: Clock::start(),
@@ -141,8 +243,9 @@ mod tests {
         let mut calls = vec![0; service.endpoints.len()];
         let tried = tried.map(|tried| &service.endpoints[tried]);
         for _ in 0..20_000 {
-            let occupied = choose(service, tried, &random, Mono(1), 10).unwrap();
-            let taken = |endpoint| Arc::ptr_eq(endpoint, occupied.endpoint());
+            let draw = Draw { random: &random, now: Now { mono: Mono(1), wall: Wall(1) }, most: 10 };
+            let chosen = choose(service, tried, draw).unwrap();
+            let taken = |endpoint| Arc::ptr_eq(endpoint, chosen.occupied.endpoint());
             calls[service.endpoints.iter().position(taken).unwrap()] += 1;
         }
         calls

@@ -9,11 +9,11 @@ use tokio::{sync::oneshot, time::timeout_at};
 
 use crate::{
     attempt::{self, Answer},
-    balance,
+    balance::{self, Chosen},
     body::Body,
     clock,
     connect::Failure,
-    endpoint::{Endpoint, Occupied},
+    endpoint::Endpoint,
     gateway::Gateway,
     hop,
     listener::Client,
@@ -58,15 +58,14 @@ async fn carry(
         let table = gateway.routing.load();
         let service = route::find(&table, &gateway.namespace, &parts)?;
         record.routed(service.clone());
-        let outbound = Outbound::new(parts, incoming, client, service.guard.policy.timeouts.idle)?;
+        let outbound = Outbound::new(parts, incoming, client, service.policy.timeouts.idle)?;
         record.ask_permit(&service)?;
-        let now = gateway.clock.mono();
-        service.guard.budget.call(now);
-        let most = gateway.limits.calls_per_endpoint;
-        let first = balance::choose(&service, None, &gateway.random, now, most)?;
+        let now = gateway.clock.now();
+        service.guard.budget.call(now.mono);
+        let first = balance::choose(&service, None, gateway.draw(now))?;
         (service, outbound, first)
     };
-    let timeouts = service.guard.policy.timeouts;
+    let timeouts = service.policy.timeouts;
     let deadline = clock::deadline(timeouts.call);
     match timeout_at(deadline, attempts(gateway, record, &service, &mut outbound, first)).await {
         Ok(answer) => answer.map(|answer| (answer, outbound)),
@@ -84,12 +83,12 @@ async fn attempts(
     record: &mut Record,
     service: &Service,
     outbound: &mut Outbound,
-    mut occupied: Occupied,
+    mut chosen: Chosen,
 ) -> Result<Answer, Refusal> {
-    let policy = &service.guard.policy;
+    let policy = &service.policy;
     loop {
-        let endpoint = occupied.endpoint().clone();
-        let (context, number) = record.begin_attempt(occupied);
+        let endpoint = chosen.occupied.endpoint().clone();
+        let (context, number) = record.begin_attempt(chosen);
         outbound.mark(&context, number);
         let run = attempt::run(&endpoint, outbound, &policy.timeouts, &gateway.limits, &gateway.clock);
         let failure = match run.await {
@@ -107,7 +106,7 @@ async fn attempts(
             _ => None,
         };
         match next {
-            Some(next) => occupied = next,
+            Some(next) => chosen = next,
             None => return Err(refusal(&endpoint, failure, number, decision)),
         }
     }
@@ -115,12 +114,11 @@ async fn attempts(
 
 /// A place for another try, by what is known now: since the call began, an instance may have been told
 /// to drain. `None` where there is nowhere to go any more.
-fn again(gateway: &Gateway, service: &Service, tried: &Arc<Endpoint>) -> Result<Option<Occupied>, Refusal> {
+fn again(gateway: &Gateway, service: &Service, tried: &Arc<Endpoint>) -> Result<Option<Chosen>, Refusal> {
     let table = gateway.routing.load();
     let newest = table.find(service.namespace.as_str(), service.name.as_str());
     let Some(newest) = newest.filter(|newest| !newest.seats.is_empty()) else { return Ok(None) };
-    let (now, most) = (gateway.clock.mono(), gateway.limits.calls_per_endpoint);
-    balance::choose(newest, Some(tried), &gateway.random, now, most).map(Some)
+    balance::choose(newest, Some(tried), gateway.draw(gateway.clock.now())).map(Some)
 }
 
 /// What the client is told when the last attempt has failed.

@@ -15,7 +15,7 @@ use identity::{InstanceId, Mono};
 use registry::Host;
 use tokio::sync::Notify;
 
-use crate::{meter::Meter, pool::Pool};
+use crate::{meter::Meter, outlier::Outlier, pool::Pool};
 
 /// An endpoint. It stays the same value as long as the instance keeps its address, through changes of
 /// its status and of its neighbours.
@@ -26,6 +26,7 @@ pub(crate) struct Endpoint {
     pub(crate) port: u16,
     pub(crate) pool: Pool,
     pub(crate) meter: Meter,
+    pub(crate) outlier: Outlier,
     in_flight: AtomicU32,
     was_called: AtomicBool,
     /// Whether calls are sent here.
@@ -42,6 +43,7 @@ impl Endpoint {
         port: u16,
         pool: Pool,
         meter: Meter,
+        outlier: Outlier,
         bell: Arc<Notify>,
     ) -> Self {
         Self {
@@ -50,6 +52,7 @@ impl Endpoint {
             port,
             pool,
             meter,
+            outlier,
             in_flight: AtomicU32::new(0),
             was_called: AtomicBool::new(false),
             seated: AtomicBool::new(true),
@@ -92,6 +95,11 @@ impl Endpoint {
         self.penalty.learn(failed, now);
     }
 
+    /// It has shown that it is well again: what it did before is not held against it.
+    pub(crate) fn forgive(&self) {
+        self.penalty.word.store(0, Relaxed);
+    }
+
     /// How much there is against sending a call here: what is under way, made heavier by failures.
     pub(crate) fn load(&self, now: Mono) -> f64 {
         (f64::from(self.in_flight()) + 1.0) * (1.0 + self.penalty.at(now))
@@ -119,8 +127,9 @@ impl Drop for Occupied {
 /// What the failures of late weigh.
 ///
 /// An instance that answers errors at once always has the fewest calls under way, and would draw all
-/// traffic to itself. Each failure weighs as much as ten calls in flight; it is forgotten with time, so
-/// that an instance is tried again, and faster with successes.
+/// traffic to itself. Each failure weighs as much as ten calls in flight, and is forgotten in a fraction of
+/// a second: long enough not to draw more than a few calls, and no longer, because what takes an endpoint
+/// out for good is [`Outlier`], and it has to see the next failure to know.
 #[derive(Debug, Default)]
 struct Penalty {
     /// Milliseconds of the monotonic clock (high 32 bits) and an `f32` (low).
@@ -132,9 +141,9 @@ const HEAVIEST: f32 = 100.0;
 /// How much of it a success leaves.
 const SUCCESS_LEAVES: f32 = 0.8;
 /// In this time without calls it falls to 37 %.
-const MEMORY: Duration = Duration::from_secs(5);
-/// Below this it is nothing.
-const NOTHING: f32 = 0.01;
+const MEMORY: Duration = Duration::from_millis(50);
+/// Below this it is nothing, so that an idle endpoint is drawn again.
+const NOTHING: f32 = 0.2;
 
 impl Penalty {
     fn at(&self, now: Mono) -> f64 {
@@ -149,7 +158,6 @@ impl Penalty {
         let _ = self.word.fetch_update(Relaxed, Relaxed, |word| {
             let before = decayed(word, now);
             let after = if failed { (before + WEIGHT).min(HEAVIEST) } else { before * SUCCESS_LEAVES };
-            let after = if after < NOTHING { 0.0 } else { after };
             Some(millis(now) << 32 | u64::from(after.to_bits()))
         });
     }
@@ -166,7 +174,8 @@ fn decayed(word: u64, now: Mono) -> f32 {
     }
     // A word from the future was written by a thread that read the clock a moment later.
     let age = millis(now).saturating_sub(word >> 32) as f32;
-    value * (-age / MEMORY.as_millis() as f32).exp()
+    let left = value * (-age / MEMORY.as_millis() as f32).exp();
+    if left < NOTHING { 0.0 } else { left }
 }
 
 #[cfg(test)]
@@ -175,22 +184,23 @@ mod tests {
 
     #[test]
     fn failures_weigh_successes_and_time_heal() {
-        let second = |s: u64| Mono(s * 1_000_000_000);
+        let at = |millis: u64| Mono(millis * 1_000_000);
         let penalty = Penalty::default();
-        penalty.learn(false, second(1));
-        assert_eq!(penalty.at(second(1)), 0.0);
-        penalty.learn(true, second(1));
-        assert_eq!(penalty.at(second(1)), 10.0);
-        assert!((3.6..3.8).contains(&penalty.at(second(6))));
-        penalty.learn(false, second(1));
-        assert!((penalty.at(second(1)) - 8.0).abs() < 1e-5);
+        penalty.learn(false, at(1_000));
+        assert_eq!(penalty.at(at(1_000)), 0.0);
+        penalty.learn(true, at(1_000));
+        assert_eq!(penalty.at(at(1_000)), 10.0);
+        assert!((3.6..3.8).contains(&penalty.at(at(1_050))));
+        assert_eq!(penalty.at(at(1_200)), 0.0, "it is drawn again like the others");
+        penalty.learn(false, at(1_000));
+        assert!((penalty.at(at(1_000)) - 8.0).abs() < 1e-5);
         for _ in 0..1_000 {
-            penalty.learn(true, second(2));
+            penalty.learn(true, at(2_000));
         }
-        assert_eq!(penalty.at(second(2)), 100.0);
+        assert_eq!(penalty.at(at(2_000)), 100.0);
         for _ in 0..100 {
-            penalty.learn(false, second(2));
+            penalty.learn(false, at(2_000));
         }
-        assert_eq!(penalty.at(second(2)), 0.0);
+        assert_eq!(penalty.at(at(2_000)), 0.0);
     }
 }

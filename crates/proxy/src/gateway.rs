@@ -3,21 +3,26 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use identity::{Namespace, Now, ServiceName};
+use identity::{Namespace, Now, RouteName, ServiceName};
 use resilience::Transition;
 use tokio_util::sync::CancellationToken;
 use traces::sampling::Budget;
+use wire::native::channel;
 
 use crate::{
+    balance::Draw,
     clock::Clock,
+    endpoint::Endpoint,
     install::Installed,
     meter::Book,
     outbox::Outbox,
+    policy::Policy,
     random::Random,
     refusals::Refusals,
     routing::{Builder, Routing, Service},
     settings::{Limits, Settings},
     spans::Identity,
+    watched::Told,
 };
 
 /// What every call shares.
@@ -52,7 +57,7 @@ impl Gateway {
         let builder = Builder {
             limits,
             caller: settings.caller.clone(),
-            policy: settings.policy.clone(),
+            policy: Arc::new(Policy::new(0, settings.policy.clone())),
             book: book.clone(),
             random: random.clone(),
             clock,
@@ -80,13 +85,42 @@ impl Gateway {
         }
     }
 
-    /// Reports what a breaker did.
-    pub(crate) fn tell(&self, service: &Service, transition: Transition, now: Now) {
-        let told = service.guard.tell(transition, service, &self.caller, now);
-        tracing::info!(
-            namespace = %told.namespace, service = %told.service, from = %told.from, to = %told.to,
-            reason = told.reason, "circuit breaker"
-        );
-        self.outbox.push_transition(told);
+    /// What endpoints are chosen by at this moment.
+    pub(crate) fn draw(&self, now: Now) -> Draw<'_> {
+        Draw { random: &self.random, now, most: self.limits.calls_per_endpoint }
+    }
+
+    /// Reports what the breaker of a service did, or that of one of its endpoints.
+    pub(crate) fn tell(
+        &self,
+        service: &Service,
+        endpoint: Option<&Endpoint>,
+        transition: Transition,
+        now: Now,
+    ) {
+        let watched = endpoint.map_or(&service.guard.watched, |endpoint| &endpoint.outlier.watched);
+        let Told { transition, reason, exemplars } = watched.tell(transition, now);
+        let (namespace, name) = (&service.namespace, &service.name);
+        let (from, to) = (transition.from, transition.to);
+        match endpoint.map(|endpoint| &endpoint.instance) {
+            Some(instance) => {
+                tracing::info!(%namespace, service = %name, %instance, %from, %to, reason, "outlier detection");
+            }
+            None => tracing::info!(%namespace, service = %name, %from, %to, reason, "circuit breaker"),
+        }
+        self.outbox.push_transition(channel::Transition {
+            namespace: namespace.clone(),
+            service: name.clone(),
+            instance: endpoint.map(|endpoint| endpoint.instance.clone()),
+            caller: self.caller.clone(),
+            route: RouteName::default(),
+            from,
+            to,
+            at: now.wall,
+            reason,
+            counts: transition.counts,
+            exemplar_trace_ids: exemplars,
+            policy_revision: service.policy.revision,
+        });
     }
 }

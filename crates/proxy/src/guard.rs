@@ -1,63 +1,66 @@
-//! What stands before a service as a whole: its policy, its breaker, its retry budget.
+//! What stands before a service as a whole: its breaker, its retry budget, what its endpoints share.
+//!
+//! It holds state and no policy: the policy is an argument, and belongs to the service at one revision.
+//! So a changed policy finds everything as it was.
 
 use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
-use identity::{Now, RouteName, ServiceName, TraceId, Wall};
-use resilience::{Breaker, CallPolicy, Counts, Outcome, Permit, Refused, RetryBudget, Transition};
+use identity::{Mono, Now, RouteName, ServiceName, TraceId};
+use resilience::{Counts, Ejections, Outcome, Refused, RetryBudget, State, Transition};
 use wire::native::channel;
 
-use crate::{meter::Meter, routing::Service};
+use crate::{
+    meter::Meter,
+    policy::Policy,
+    routing::Service,
+    watched::{CallPermit, Watched},
+};
 
 /// Lasts as long as the service is known.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    pub(crate) policy: CallPolicy,
     pub(crate) budget: RetryBudget,
     pub(crate) meter: Meter,
-    breaker: Arc<Breaker>,
-    story: Mutex<Story>,
+    /// How many of its endpoints are out.
+    pub(crate) ejections: Arc<Ejections>,
+    pub(crate) watched: Watched,
+    /// When its endpoints were compared with each other the last time.
+    compared: AtomicU64,
 }
-
-/// What only failures and transitions write.
-#[derive(Debug)]
-struct Story {
-    /// The traces of the latest failures.
-    failed: VecDeque<TraceId>,
-    epoch: u32,
-    since: Wall,
-    reason: String,
-}
-
-/// How many traces a transition names: enough for the failures that open by the built-in policy.
-const EXEMPLARS: usize = 8;
-
-/// Leave to make a call; it holds its breaker.
-pub(crate) type CallPermit = Permit<Arc<Breaker>>;
 
 impl Guard {
-    pub(crate) fn new(policy: CallPolicy, meter: Meter, seed: u64, now: Now) -> Self {
-        let story = Story { failed: VecDeque::new(), epoch: 0, since: now.wall, reason: String::new() };
+    pub(crate) fn new(meter: Meter, seed: u64, now: Now) -> Self {
         Self {
-            policy,
             budget: RetryBudget::new(),
             meter,
-            breaker: Arc::new(Breaker::new(seed, now.mono)),
-            story: Mutex::new(story),
+            ejections: Arc::default(),
+            watched: Watched::new(seed, now),
+            compared: AtomicU64::new(now.mono.0),
         }
     }
 
-    pub(crate) fn state(&self) -> resilience::State {
-        self.breaker.state()
+    /// What the breaker does with calls, in the policy's words where it has one for it.
+    pub(crate) fn state(&self, policy: &Policy) -> State {
+        policy
+            .circuit_breaker
+            .as_ref()
+            .map_or(State::Disabled, |rules| self.watched.breaker().state_under(rules))
     }
 
     /// Asks the breaker; `None` where the policy has none.
-    pub(crate) fn permit(&self, now: Now) -> Result<(Option<CallPermit>, Option<Transition>), Refused> {
-        let Some(policy) = &self.policy.circuit_breaker else { return Ok((None, None)) };
-        let (permit, transition) = Permit::acquire(self.breaker.clone(), policy, now.mono)?;
+    pub(crate) fn permit(
+        &self,
+        policy: &Policy,
+        now: Now,
+    ) -> Result<(Option<CallPermit>, Option<Transition>), Refused> {
+        let Some(rules) = &policy.circuit_breaker else { return Ok((None, None)) };
+        let (permit, transition) = self.watched.permit(rules, now)?;
         Ok((Some(permit), transition))
     }
 
@@ -65,80 +68,45 @@ impl Guard {
     pub(crate) fn end(
         &self,
         permit: CallPermit,
+        policy: &Policy,
         outcome: Outcome,
         trace: TraceId,
         now: Now,
     ) -> Option<Transition> {
-        if outcome == Outcome::Failure {
-            // Before the breaker knows, so that a transition that this one causes can name it.
-            let mut story = self.lock();
-            if story.failed.len() == EXEMPLARS {
-                story.failed.pop_front();
-            }
-            story.failed.push_back(trace);
-        }
-        permit.end(self.policy.circuit_breaker.as_ref()?, outcome, now.mono)
+        let rules = policy.circuit_breaker.as_ref()?;
+        self.watched.end(permit, rules, outcome, trace, now, || true)
     }
 
     /// How long until another call may pass.
-    pub(crate) fn wait(&self, refused: Refused, now: Now) -> Duration {
+    pub(crate) fn wait(&self, refused: &Refused, now: Now) -> Duration {
         refused.until.since(now.mono)
     }
 
-    /// The transition as it is reported.
-    pub(crate) fn tell(
-        &self,
-        transition: Transition,
-        service: &Service,
-        caller: &ServiceName,
-        now: Now,
-    ) -> channel::Transition {
-        let reason = transition.reason.to_string();
-        let mut story = self.lock();
-        let opened = transition.to == resilience::State::Open;
-        // Failures that led to an opening are told once.
-        let exemplar_trace_ids = if opened { story.failed.drain(..).collect() } else { Vec::new() };
-        // Two transitions may come here in the other order.
-        if transition.epoch.wrapping_sub(story.epoch) < u32::MAX / 2 {
-            story.epoch = transition.epoch;
-            story.since = now.wall;
-            story.reason.clone_from(&reason);
+    /// Whether a window over which endpoints are compared is over; then another one begins.
+    pub(crate) fn begins_window(&self, window: Duration, now: Mono) -> bool {
+        let is_over = now.since(Mono(self.compared.load(Relaxed))) >= window;
+        if is_over {
+            self.compared.store(now.0, Relaxed);
         }
-        channel::Transition {
-            namespace: service.namespace.clone(),
-            service: service.name.clone(),
-            caller: caller.clone(),
-            route: RouteName::default(),
-            from: transition.from,
-            to: transition.to,
-            at: now.wall,
-            reason,
-            counts: transition.counts,
-            exemplar_trace_ids,
-            policy_revision: 0,
-        }
+        is_over
     }
 
     /// The breaker as it is reported; `None` as long as it has seen nothing.
     pub(crate) fn row(&self, service: &Service, caller: &ServiceName) -> Option<channel::BreakerRow> {
-        let snapshot = self.breaker.snapshot();
+        let snapshot = self.watched.breaker().snapshot();
         if snapshot.counts == Counts::default() && snapshot.epoch == 0 {
             return None;
         }
-        let story = self.lock();
+        let (since, reason) = self.watched.since();
         Some(channel::BreakerRow {
             namespace: service.namespace.clone(),
             service: service.name.clone(),
             caller: caller.clone(),
             route: RouteName::default(),
-            state: snapshot.state,
-            since: story.since,
-            reason: story.reason.clone(),
+            state: self.state(&service.policy),
+            since,
+            reason,
             counts: snapshot.counts,
         })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Story> {
-        self.story.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

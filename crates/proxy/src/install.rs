@@ -68,7 +68,10 @@ pub(crate) async fn install(gateway: &Gateway, next: Routing) {
     for service in changed(&next, &gateway.routing.load()) {
         // Before the first call comes, so that its connection is kept.
         for seat in &service.seats {
-            seat.endpoint.seat(true);
+            if seat.endpoint.seat(true) {
+                let policy = service.policy.outlier_detection.as_ref();
+                seat.endpoint.outlier.seat(true, policy, service.seats.len());
+            }
         }
     }
     let old = gateway.routing.swap(next.clone());
@@ -104,7 +107,10 @@ fn leave(gateway: &Gateway, old: &Service, new: Option<&Arc<Service>>) -> bool {
     let known: HashSet<_> = known.iter().map(Arc::as_ptr).collect();
     let mut news = false;
     for endpoint in old.endpoints.iter().filter(|endpoint| !seats.contains(&Arc::as_ptr(endpoint))) {
-        news |= endpoint.seat(false);
+        if endpoint.seat(false) {
+            news = true;
+            endpoint.outlier.seat(false, None, 0);
+        }
         if !known.contains(&Arc::as_ptr(endpoint)) && endpoint.in_flight() > 0 {
             gateway.installed.departed().push(Departed {
                 namespace: old.namespace.clone(),

@@ -15,14 +15,15 @@ use traces::{
 };
 
 use crate::{
+    balance::Chosen,
     body::Body,
     endpoint::{Endpoint, Occupied},
     gateway::Gateway,
-    guard::CallPermit,
     refusal::{Reason, Refusal},
     request_body::{Progress, RequestBody},
     routing::Service,
     spans,
+    watched::CallPermit,
 };
 
 /// A call under way.
@@ -32,6 +33,8 @@ pub(crate) struct Record {
     story: Story,
     permit: Option<CallPermit>,
     occupied: Option<Occupied>,
+    /// The leave of the attempt under way, by its endpoint.
+    attempting: Option<CallPermit>,
     ended: bool,
 }
 
@@ -84,58 +87,80 @@ impl Record {
             refused: None,
             detail: String::new(),
         };
-        Self { gateway, story, permit: None, occupied: None, ended: false }
+        Self { gateway, story, permit: None, occupied: None, attempting: None, ended: false }
     }
 
     /// The call has found its service.
     pub(crate) fn routed(&mut self, service: Arc<Service>) {
-        self.story.breaker = service.guard.state();
+        self.story.breaker = service.guard.state(&service.policy);
         self.story.service = Some(service);
     }
 
     /// Asks the service's breaker.
     pub(crate) fn ask_permit(&mut self, service: &Service) -> Result<(), Refusal> {
         let now = self.story.begun;
-        match service.guard.permit(now) {
+        match service.guard.permit(&service.policy, now) {
             Ok((permit, transition)) => {
                 self.permit = permit;
                 if let Some(transition) = transition {
                     self.story.breaker = transition.to;
-                    self.gateway.tell(service, transition, now);
+                    self.gateway.tell(service, None, transition, now);
                 }
                 Ok(())
             }
             Err(refused) => {
                 self.story.breaker = refused.state;
+                if let Some(transition) = &refused.transition {
+                    self.gateway.tell(service, None, **transition, now);
+                }
                 let detail = format!(
                     "the circuit breaker of service {:?} is {}",
                     service.name.as_str(),
                     refused.state
                 );
-                Err(Refusal::new(Reason::BreakerOpen, detail).retry_after(service.guard.wait(refused, now)))
+                Err(Refusal::new(Reason::BreakerOpen, detail).retry_after(service.guard.wait(&refused, now)))
             }
         }
     }
 
     /// Begins an attempt and answers with its place in the trace, and its number.
-    pub(crate) fn begin_attempt(&mut self, occupied: Occupied) -> (TraceContext, u32) {
+    pub(crate) fn begin_attempt(&mut self, chosen: Chosen) -> (TraceContext, u32) {
+        let Chosen { occupied, permit, transition } = chosen;
         let (span, begun) = (self.gateway.random.span_id(), self.gateway.clock.now());
         let endpoint = occupied.endpoint().clone();
+        if let Some((service, transition)) = self.story.service.as_deref().zip(transition) {
+            self.gateway.tell(service, Some(&endpoint), transition, begun);
+        }
         self.story.attempts.push(Attempt { span, endpoint, begun, end: None });
-        self.occupied = Some(occupied);
+        (self.occupied, self.attempting) = (Some(occupied), permit);
         (self.story.trace.with_span(span), self.story.attempts.len() as u32)
     }
 
     /// The attempt under way has failed; the call may go on.
     pub(crate) fn end_attempt(&mut self, ending: Ending) {
-        let now = self.gateway.clock.mono();
+        let now = self.gateway.clock.now();
+        self.end_attempt_at(ending, now);
+    }
+
+    fn end_attempt_at(&mut self, ending: Ending, now: Now) {
         self.occupied = None;
-        if let Some(attempt) = self.story.attempts.last_mut().filter(|attempt| attempt.end.is_none()) {
-            attempt.end = Some((now, ending));
-            let outcome = classify(ending);
-            if matches!(outcome, Outcome::Success | Outcome::Failure) {
-                attempt.endpoint.learn(outcome == Outcome::Failure, now);
+        let permit = self.attempting.take();
+        let Some(attempt) = self.story.attempts.last_mut().filter(|attempt| attempt.end.is_none()) else {
+            return;
+        };
+        attempt.end = Some((now.mono, ending));
+        let (endpoint, outcome) = (&attempt.endpoint, classify(ending));
+        if matches!(outcome, Outcome::Success | Outcome::Failure) {
+            endpoint.learn(outcome == Outcome::Failure, now.mono);
+        }
+        let (Some(permit), Some(service)) = (permit, &self.story.service) else { return };
+        let Some(policy) = &service.policy.outlier_detection else { return };
+        let (siblings, trace) = (service.seats.len(), self.story.trace.trace_id);
+        if let Some(turn) = endpoint.outlier.end(permit, policy, siblings, outcome, trace, now) {
+            if matches!(turn.to, State::Closed | State::Ramp) {
+                endpoint.forgive();
             }
+            self.gateway.tell(service, Some(endpoint), turn, now);
         }
     }
 
@@ -145,7 +170,7 @@ impl Record {
     }
 
     pub(crate) fn idle_timeout(&self) -> Duration {
-        let policy = self.story.service.as_ref().map(|service| &service.guard.policy);
+        let policy = self.story.service.as_ref().map(|service| &service.policy);
         policy.map_or(resilience::Timeouts::default().idle, |policy| policy.timeouts.idle)
     }
 
@@ -188,15 +213,17 @@ impl Record {
     /// Tells everyone. No ending means that we refused before anything was tried.
     fn close(&mut self, ending: Option<Ending>, status: u16) {
         self.ended = true;
-        self.end_attempt(ending.unwrap_or(Ending::CallerFault));
         let now = self.gateway.clock.now();
+        self.end_attempt_at(ending.unwrap_or(Ending::CallerFault), now);
         let outcome = measured(ending);
         if let Some(service) = self.story.service.clone() {
             self.measure(&service, outcome, status, now);
             if let Some(permit) = self.permit.take() {
                 let verdict = ending.map_or(Outcome::Ignored, classify);
-                if let Some(transition) = service.guard.end(permit, verdict, self.story.trace.trace_id, now) {
-                    self.gateway.tell(&service, transition, now);
+                if let Some(transition) =
+                    service.guard.end(permit, &service.policy, verdict, self.story.trace.trace_id, now)
+                {
+                    self.gateway.tell(&service, None, transition, now);
                 }
             }
         }

@@ -8,7 +8,7 @@
 use std::{sync::Arc, time::Duration};
 
 use identity::{Namespace, ProxyId, ServiceName};
-use resilience::Backoff;
+use resilience::{Backoff, OutlierPolicy, State};
 use tokio::{
     select,
     time::{MissedTickBehavior, interval, sleep, timeout},
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use wire::native::channel::{BreakerRow, EndpointRow, Intake, Report};
 
 use crate::{
-    Sink, SinkError,
+    Sink, SinkError, deviation,
     endpoint::Endpoint,
     gateway::Gateway,
     install::Departed,
@@ -206,7 +206,9 @@ impl<S: Sink> Reporter<S> {
         for service in routing.services() {
             view.breakers.extend(service.guard.row(service, &self.gateway.caller));
             let called = service.endpoints.iter().filter(|endpoint| endpoint.was_called());
-            view.endpoints.extend(called.map(|endpoint| row(&service.namespace, &service.name, endpoint)));
+            let policy = service.policy.outlier_detection.as_ref();
+            let row = |endpoint: &Arc<Endpoint>| row(&service.namespace, &service.name, endpoint, policy);
+            view.endpoints.extend(called.map(row));
         }
         drop(routing);
         for Departed { namespace, service, endpoint } in self.gateway.installed.departed().iter() {
@@ -218,27 +220,37 @@ impl<S: Sink> Reporter<S> {
             match view.endpoints.iter_mut().find(same) {
                 // Registered again under another address: the instance has the calls of both.
                 Some(known) => known.in_flight += endpoint.in_flight(),
-                None => view.endpoints.push(row(namespace, service, endpoint)),
+                None => view.endpoints.push(row(namespace, service, endpoint, None)),
             }
         }
         view
     }
 
-    /// Closes connections that nobody has needed for long.
+    /// What is due from time to time: endpoints are compared, and connections closed that nobody has needed
+    /// for long.
     fn sweep(&self) {
-        let now = self.gateway.clock.mono();
+        let now = self.gateway.clock.now();
+        deviation::judge_all(&self.gateway, now);
         for endpoint in self.gateway.routing.load().services().flat_map(|service| &service.endpoints) {
-            endpoint.pool.sweep(now);
+            endpoint.pool.sweep(now.mono);
         }
     }
 }
 
-fn row(namespace: &Namespace, service: &ServiceName, endpoint: &Endpoint) -> EndpointRow {
+fn row(
+    namespace: &Namespace,
+    service: &ServiceName,
+    endpoint: &Endpoint,
+    policy: Option<&OutlierPolicy>,
+) -> EndpointRow {
+    let outlier = &endpoint.outlier;
     EndpointRow {
         namespace: namespace.clone(),
         service: service.clone(),
         instance: endpoint.instance.clone(),
         in_flight: endpoint.in_flight(),
-        ejected: String::new(),
+        state: policy.map_or(State::Disabled, |of| outlier.watched.breaker().state_under(&of.rules)),
+        ejected: outlier.ejected(policy),
+        counts: outlier.counts(),
     }
 }

@@ -25,7 +25,7 @@ pub(crate) async fn after(
     let guard = &service.guard;
     let now = gateway.clock.mono();
     let ending = Ending::Failed(failure.fault);
-    let decision = RetryDecision::after(&guard.policy.retry, &guard.budget, ending, number, now);
+    let decision = RetryDecision::after(&service.policy.retry, &guard.budget, ending, number, now);
     if decision == RetryDecision::Again && alone {
         sleep(SAME_AGAIN.delay(number - 1, gateway.random.ratio())).await;
     }

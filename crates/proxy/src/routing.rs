@@ -16,6 +16,8 @@ use crate::{
     endpoint::Endpoint,
     guard::Guard,
     meter::{Book, Meter},
+    outlier::Outlier,
+    policy::Policy,
     pool::Pool,
     random::Random,
     settings::Limits,
@@ -35,6 +37,8 @@ pub(crate) struct Routing {
 pub(crate) struct Service {
     pub(crate) namespace: Namespace,
     pub(crate) name: ServiceName,
+    /// What its calls follow.
+    pub(crate) policy: Arc<Policy>,
     pub(crate) guard: Arc<Guard>,
     /// All of its endpoints, whatever their status.
     pub(crate) endpoints: Vec<Arc<Endpoint>>,
@@ -70,7 +74,8 @@ pub(crate) enum Step {
 pub(crate) struct Builder {
     pub(crate) limits: Limits,
     pub(crate) caller: ServiceName,
-    pub(crate) policy: resilience::CallPolicy,
+    /// Of services that have no other.
+    pub(crate) policy: Arc<Policy>,
     pub(crate) book: Arc<Book>,
     pub(crate) random: Arc<Random>,
     pub(crate) clock: crate::clock::Clock,
@@ -124,16 +129,11 @@ impl Builder {
     fn service(&self, change: &ServiceUpdate, before: Option<&Arc<Service>>) -> Service {
         let guard = match before {
             Some(service) => service.guard.clone(),
-            None => Arc::new(Guard::new(
-                self.policy.clone(),
-                self.meter(change, None),
-                self.random.number(),
-                self.clock.now(),
-            )),
+            None => Arc::new(Guard::new(self.meter(change, None), self.random.number(), self.clock.now())),
         };
         let known = before.map(|service| service.endpoints.as_slice()).unwrap_or_default();
         let endpoints: Vec<_> =
-            change.endpoints.iter().map(|row| self.endpoint(change, row, known)).collect();
+            change.endpoints.iter().map(|row| self.endpoint(change, row, &guard, known)).collect();
         let mono = self.clock.mono();
         let rows = || change.endpoints.iter().zip(&endpoints).filter(|(row, _)| row.weight > 0);
         let up = rows().filter(|(row, _)| row.status == Status::Up).map(|(row, of)| (row, of, None));
@@ -149,7 +149,8 @@ impl Builder {
         let seats: Vec<_> = up.chain(warming).map(seat).collect();
         let up = seats.iter().take_while(|seat| seat.ramp.is_none()).count();
         let (namespace, name) = (change.namespace.clone(), change.service.clone());
-        Service { namespace, name, guard, endpoints, seats, up }
+        let policy = self.policy.clone();
+        Service { namespace, name, policy, guard, endpoints, seats, up }
     }
 
     /// The endpoint as it was, or a new one where it is another address.
@@ -157,6 +158,7 @@ impl Builder {
         &self,
         change: &ServiceUpdate,
         row: &channel::Endpoint,
+        guard: &Guard,
         known: &[Arc<Endpoint>],
     ) -> Arc<Endpoint> {
         let same = |known: &&Arc<Endpoint>| {
@@ -167,8 +169,9 @@ impl Builder {
         }
         let pool = Pool::new(self.limits.idle_per_endpoint, self.limits.idle_timeout);
         let meter = self.meter(change, Some(row.instance.clone()));
+        let outlier = Outlier::new(guard.ejections.clone(), self.random.number(), self.clock.now());
         let (instance, host) = (row.instance.clone(), row.host.clone());
-        Arc::new(Endpoint::new(instance, host, row.port, pool, meter, self.bell.clone()))
+        Arc::new(Endpoint::new(instance, host, row.port, pool, meter, outlier, self.bell.clone()))
     }
 
     fn meter(&self, change: &ServiceUpdate, instance: Option<InstanceId>) -> Meter {

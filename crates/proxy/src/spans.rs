@@ -114,7 +114,9 @@ fn one_attempt(
     now: Mono,
 ) -> Span {
     let (ended, ending) = attempt.end.unwrap_or((now, Ending::Cancelled));
-    let mut span = start(story, identity, name, attempt.span, attempt.begun.wall);
+    // By the call's clock: two readings of the wall clock would not agree with the monotonic one.
+    let since = nanos(attempt.begun.mono.since(story.begun.mono));
+    let mut span = start(story, identity, name, attempt.span, Wall(story.begun.wall.0 + since));
     span.kind = Kind::Client;
     span.parent_span_id = Some(story.trace.span_id);
     span.duration_ns = nanos(ended.since(attempt.begun.mono));

@@ -122,6 +122,22 @@ impl<H: Deref<Target = Breaker>> Drop for Permit<H> {
 }
 
 impl Breaker {
+    /// Whether a permit can be had now. Nothing is asked for, counted or changed by it, so that whoever has
+    /// a choice of breakers can look before asking one of them.
+    pub fn admits(&self, policy: &BreakerPolicy, now: Mono) -> bool {
+        if policy.mode != Mode::Enforce {
+            return true;
+        }
+        match self.word().state {
+            State::Open | State::ForcedOpen => now >= self.until(),
+            State::HalfOpen => {
+                let mut slots = self.probes.iter().take(policy.half_open.probes as usize);
+                now < self.until() && slots.any(|ends| ends.load(Relaxed) <= now.0)
+            }
+            _ => true,
+        }
+    }
+
     /// Decides about one call: the epoch to remember, the probe's slot, and the transition it caused.
     #[inline]
     fn admit(&self, policy: &BreakerPolicy, now: Mono) -> Result<Admitted, Refused> {

@@ -186,14 +186,20 @@ fn breaker(report: &Report, transition: &Transition) -> Event {
         ("consecutive_failures", counts.consecutive_failures.to_string()),
         ("policy_revision", transition.policy_revision.to_string()),
     ];
+    // The breaker of an endpoint takes it out and lets it back in; that of a service refuses calls.
+    let action = match (&transition.instance, transition.to) {
+        (Some(_), resilience::State::Open) => "ejected".to_owned(),
+        (Some(_), resilience::State::Closed | resilience::State::Ramp) => "readmitted".to_owned(),
+        (_, to) => to.to_string(),
+    };
     Event {
         revision: 0,
         at: transition.at,
         kind: Kind::Breaker,
-        action: transition.to.to_string(),
+        action,
         namespace: Some(transition.namespace.clone()),
         service: Some(transition.service.clone()),
-        instance: None,
+        instance: transition.instance.clone(),
         actor: report.proxy.to_string(),
         reason: transition.reason.clone(),
         details: details.map(|(name, value)| (name.to_owned(), value)).into(),

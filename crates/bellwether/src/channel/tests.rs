@@ -106,6 +106,7 @@ fn report(sequence: u64, revision: u64) -> Report {
         transitions: vec![Transition {
             namespace,
             service,
+            instance: None,
             caller,
             route,
             from: State::Closed,

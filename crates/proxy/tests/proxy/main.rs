@@ -7,6 +7,7 @@ mod breaker;
 mod calls;
 mod drains;
 mod outage;
+mod outliers;
 mod published;
 mod refused;
 mod reports;

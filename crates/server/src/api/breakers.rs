@@ -2,6 +2,7 @@
 
 use axum::{Extension, Json, extract::State as Of};
 use identity::{Namespace, ProxyId, ServiceName};
+use resilience::Counts;
 use serde::Deserialize;
 use storage_catalog::Scope;
 use utoipa::IntoParams;
@@ -60,7 +61,6 @@ async fn breakers(
 }
 
 fn breaker(proxy: &ProxyId, row: &BreakerRow) -> api::Breaker {
-    let counts = &row.counts;
     api::Breaker {
         namespace: row.namespace.to_string(),
         service: row.service.to_string(),
@@ -70,13 +70,17 @@ fn breaker(proxy: &ProxyId, row: &BreakerRow) -> api::Breaker {
         state: row.state.to_string(),
         reason: row.reason.clone(),
         since: row.since.to_string(),
-        counts: api::BreakerCounts {
-            successes: counts.successes,
-            failures: counts.failures,
-            slow: counts.slow,
-            refused: counts.refused,
-            consecutive_failures: counts.consecutive_failures,
-        },
+        counts: counts(&row.counts),
+    }
+}
+
+fn counts(counts: &Counts) -> api::BreakerCounts {
+    api::BreakerCounts {
+        successes: counts.successes,
+        failures: counts.failures,
+        slow: counts.slow,
+        refused: counts.refused,
+        consecutive_failures: counts.consecutive_failures,
     }
 }
 
@@ -87,7 +91,9 @@ fn endpoint(proxy: &ProxyId, row: &EndpointRow) -> api::Endpoint {
         instance: row.instance.to_string(),
         proxy: proxy.to_string(),
         in_flight: row.in_flight,
+        state: row.state.to_string(),
         ejected: row.ejected.clone(),
+        counts: counts(&row.counts),
     }
 }
 

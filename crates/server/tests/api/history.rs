@@ -91,7 +91,9 @@ async fn why_tells_what_decides_what_would_without_it_and_what_led_there() {
         service: "hello".parse().unwrap(),
         instance: "hello-1".parse().unwrap(),
         in_flight: 3,
+        state: resilience::State::Open,
         ejected: "5 failures in a row".to_owned(),
+        counts: Default::default(),
     }];
     server.channel().report(seen).await.unwrap();
     let body = r#"{"address":"127.0.0.1","port":1,"ttl":"1s","deregister_after":"1h","weight":0}"#;

@@ -61,6 +61,7 @@ fn report(sequence: u64) -> Report {
         transitions: vec![Transition {
             namespace: "default".parse().unwrap(),
             service: "hello".parse().unwrap(),
+            instance: None,
             caller: "gateway".parse().unwrap(),
             route: Default::default(),
             from: State::Closed,

@@ -59,7 +59,9 @@ async fn a_bound_passes_over_who_has_enough_by_the_calls_that_proxies_report() {
         service: "hello".parse().unwrap(),
         instance: instance.parse().unwrap(),
         in_flight,
+        state: Default::default(),
         ejected: String::new(),
+        counts: Default::default(),
     };
     busy.endpoints = vec![row(&home, 90), row("e", 1)];
     server.channel().report(busy.clone()).await.unwrap();

@@ -585,6 +585,9 @@ pub struct Transition {
     pub exemplar_trace_ids: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
     #[prost(uint64, tag = "11")]
     pub policy_revision: u64,
+    /// The instance, where it is the breaker of a single endpoint.
+    #[prost(string, tag = "12")]
+    pub instance: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EndpointState {
@@ -600,6 +603,12 @@ pub struct EndpointState {
     /// Why no call is sent there; empty while calls are.
     #[prost(string, tag = "5")]
     pub ejected: ::prost::alloc::string::String,
+    /// What its own breaker does with attempts.
+    #[prost(string, tag = "6")]
+    pub state: ::prost::alloc::string::String,
+    /// What its breaker has counted.
+    #[prost(message, optional, tag = "7")]
+    pub counts: ::core::option::Option<Counts>,
 }
 /// Generated client implementations.
 pub mod proxy_client {

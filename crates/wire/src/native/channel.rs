@@ -208,6 +208,8 @@ pub struct Transition {
     pub namespace: Namespace,
     /// The service that it guards.
     pub service: ServiceName,
+    /// The instance, where it is the breaker of a single endpoint: `open` is ejected then.
+    pub instance: Option<InstanceId>,
     /// Whose calls it sees.
     pub caller: ServiceName,
     /// The route whose calls it sees.
@@ -239,6 +241,10 @@ pub struct EndpointRow {
     pub instance: InstanceId,
     /// Calls under way, with those whose answers are still coming, and upgraded connections.
     pub in_flight: u32,
+    /// What its own breaker does with attempts; `open` is ejected, where the guards of the service allow it.
+    pub state: State,
     /// Why no call is sent there; empty while calls are.
     pub ejected: String,
+    /// What its breaker has counted.
+    pub counts: Counts,
 }

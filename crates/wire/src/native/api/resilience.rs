@@ -63,8 +63,13 @@ pub struct Endpoint {
     pub proxy: String,
     /// Calls under way.
     pub in_flight: u32,
+    /// What the endpoint's own breaker does with attempts: `closed` (it takes them), `open` (it is out),
+    /// `half_open` (a few probes pass), …
+    pub state: String,
     /// Why no call is sent there; empty while calls are.
     pub ejected: String,
+    /// What its breaker has counted.
+    pub counts: BreakerCounts,
 }
 
 /// The data planes that are known.

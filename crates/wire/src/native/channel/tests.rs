@@ -87,6 +87,7 @@ fn report() -> Report {
         transitions: vec![Transition {
             namespace: namespace.clone(),
             service: service.clone(),
+            instance: Some("cart-1".parse().unwrap()),
             caller,
             route: RouteName::default(),
             from: State::Closed,
@@ -102,7 +103,9 @@ fn report() -> Report {
             service,
             instance: "cart-1".parse().unwrap(),
             in_flight: 2,
-            ejected: String::new(),
+            state: State::HalfOpen,
+            ejected: "6 failures in a row".into(),
+            counts,
         }],
         refused: vec![("malformed".into(), 3), ("no_route".into(), 1)],
         settled_revision: 6,

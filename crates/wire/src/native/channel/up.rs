@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use identity::{SpanId, TraceId, Wall};
 use monitoring::{CallKey, ExponentialHistogram, Outcome, Reporter, StatusClass};
-use resilience::Counts;
+use resilience::{Counts, State};
 use traces::{Attributes, Dropped, Event, Kind, Link, Resource, Scope, Span, Status, StatusCode, Value};
 
 use super::{BreakerRow, EndpointRow, Intake, Malformed, Report, Transition, proto};
@@ -361,6 +361,7 @@ fn transition_to_proto(transition: &Transition) -> proto::Transition {
     proto::Transition {
         namespace: transition.namespace.to_string(),
         service: transition.service.to_string(),
+        instance: transition.instance.as_ref().map(ToString::to_string).unwrap_or_default(),
         caller: transition.caller.to_string(),
         route: transition.route.to_string(),
         from: transition.from.to_string(),
@@ -374,7 +375,9 @@ fn transition_to_proto(transition: &Transition) -> proto::Transition {
 }
 
 fn transition_from_proto(transition: proto::Transition) -> Result<Transition, Malformed> {
+    let instance = Some(&transition.instance).filter(|instance| !instance.is_empty());
     Ok(Transition {
+        instance: instance.map(|id| id.parse()).transpose().map_err(|e| Malformed::new("instance", e))?,
         namespace: transition.namespace.parse().map_err(|e| Malformed::new("namespace", e))?,
         service: transition.service.parse().map_err(|e| Malformed::new("service", e))?,
         caller: transition.caller.parse().map_err(|e| Malformed::new("caller", e))?,
@@ -400,11 +403,17 @@ fn endpoint_to_proto(row: &EndpointRow) -> proto::EndpointState {
         instance: row.instance.to_string(),
         in_flight: row.in_flight,
         ejected: row.ejected.clone(),
+        state: row.state.to_string(),
+        counts: Some(counts_to_proto(&row.counts)),
     }
 }
 
 fn endpoint_from_proto(row: proto::EndpointState) -> Result<EndpointRow, Malformed> {
+    // A proxy of an older version has no breakers of endpoints, and says nothing of them.
+    let state = if row.state.is_empty() { Ok(State::Closed) } else { row.state.parse() };
     Ok(EndpointRow {
+        state: state.map_err(|e| Malformed::new("state", e))?,
+        counts: counts_from_proto(row.counts),
         namespace: row.namespace.parse().map_err(|e| Malformed::new("namespace", e))?,
         service: row.service.parse().map_err(|e| Malformed::new("service", e))?,
         instance: row.instance.parse().map_err(|e| Malformed::new("instance", e))?,

@@ -1,0 +1,28 @@
+//! The policy that a service's calls follow at one revision, and what is worked out from it once rather
+//! than for each call.
+
+use std::ops::Deref;
+
+use resilience::{CallPolicy, Parts};
+
+/// What the calls of a service follow.
+#[derive(Debug, Clone)]
+pub(crate) struct Policy {
+    /// The revision of the policy document; 0 for the built-in one.
+    pub(crate) revision: u64,
+    call: CallPolicy,
+}
+
+impl Policy {
+    pub(crate) fn new(revision: u64, call: CallPolicy) -> Self {
+        Self { revision, call }
+    }
+}
+
+impl Deref for Policy {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.call
+    }
+}
