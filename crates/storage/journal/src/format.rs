@@ -196,10 +196,33 @@ impl GroupBuffer {
 
     /// The caller has checked that payload and group stay within 32 bits.
     pub(crate) fn push(&mut self, kind: u8, payload: &[u8]) {
-        self.bytes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-        self.bytes.push(kind);
-        self.bytes.extend_from_slice(payload);
+        self.push_with(kind, |bytes| bytes.extend_from_slice(payload));
+    }
+
+    /// Pushes what `encode` appends and says how long it is. The caller sees to it that nothing is written
+    /// that does not stay within 32 bits.
+    pub(crate) fn push_with(&mut self, kind: u8, encode: impl FnOnce(&mut Vec<u8>)) -> usize {
+        let header = self.bytes.len();
+        self.bytes.extend_from_slice(&[0, 0, 0, 0, kind]);
+        let payload = self.bytes.len();
+        encode(&mut self.bytes);
+        assert!(self.bytes.len() >= payload, "an encoder only appends");
+        let length = self.bytes.len() - payload;
+        self.bytes[header..header + 4].copy_from_slice(&(length as u32).to_le_bytes());
         self.count += 1;
+        length
+    }
+
+    /// All records of another group after those of this one.
+    pub(crate) fn extend(&mut self, other: &GroupBuffer) {
+        self.bytes.extend_from_slice(&other.bytes[GROUP_HEADER_BYTES..]);
+        self.count += other.count;
+    }
+
+    /// Takes all records out.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.truncate(GROUP_HEADER_BYTES);
+        self.count = 0;
     }
 
     pub(crate) fn set_body(&mut self, body: &[u8], count: u32) {

@@ -58,11 +58,13 @@ mod errors;
 mod format;
 mod queue;
 mod reader;
+mod records;
 mod recovery;
 mod settings;
 mod snapshot;
 
 pub use errors::{AppendError, Damage, OpenError, ReadError, SnapshotError};
+pub use records::Records;
 pub use settings::{History, OnDamage, Settings};
 pub use snapshot::{Snapshot, SnapshotInfo};
 
@@ -233,6 +235,12 @@ impl Journal {
     /// Without records it resolves when everything before it is settled.
     pub fn append_all<P: AsRef<[u8]>>(&self, records: &[(u8, P)]) -> Append {
         Append(self.shared.append(records, false))
+    }
+
+    /// Appends records of which all are replayed or none, as [`Journal::append_all`] does, without a copy
+    /// of each on the way.
+    pub fn append_records(&self, records: &Records) -> Append {
+        Append(self.shared.append_records(records))
     }
 
     /// Appends a record also where the disk has no room left but the reserve

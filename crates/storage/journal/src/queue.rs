@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::completion::{Completion, Waiter, completion};
 use crate::errors::AppendError;
 use crate::format::{GroupBuffer, RECORD_HEADER_BYTES};
-use crate::{Position, SegmentInfo, Stats};
+use crate::{Position, Records, SegmentInfo, Stats};
 
 /// A group that reaches this size takes no more records. It bounds what one sync covers and what
 /// reading needs.
@@ -39,6 +39,16 @@ impl Forming {
             });
         }
     }
+}
+
+/// What decides whether records are taken.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    /// Of all of them, with their framing.
+    bytes: u64,
+    /// The largest payload.
+    largest: u64,
+    count: u64,
 }
 
 /// The segment and the record that the next append will have.
@@ -96,26 +106,39 @@ impl Shared {
 
     /// Puts the records, all of them, into one group.
     pub(crate) fn append<P: AsRef<[u8]>>(&self, records: &[(u8, P)], uses_reserve: bool) -> Waiter<Answer> {
-        let mut bytes = 0;
-        for (_, payload) in records {
-            let size = payload.as_ref().len() as u64;
-            if size > self.max_record_bytes {
-                return Waiter::answered(Err(AppendError::TooLarge {
-                    bytes: size,
-                    limit: self.max_record_bytes,
-                }));
-            }
-            bytes += size + RECORD_HEADER_BYTES as u64;
+        let sizes = || records.iter().map(|(_, payload)| payload.as_ref().len() as u64);
+        let size = Size {
+            bytes: sizes().map(|bytes| bytes + RECORD_HEADER_BYTES as u64).sum(),
+            largest: sizes().max().unwrap_or(0),
+            count: records.len() as u64,
+        };
+        self.enqueue(size, uses_reserve, |group| {
+            records.iter().for_each(|(kind, payload)| group.push(*kind, payload.as_ref()));
+        })
+    }
+
+    /// The same with records that are laid out already.
+    pub(crate) fn append_records(&self, records: &Records) -> Waiter<Answer> {
+        let size = Size { bytes: records.bytes(), largest: records.largest(), count: records.len() as u64 };
+        self.enqueue(size, false, |group| group.extend(records.group()))
+    }
+
+    /// Has records of this size put into a group, if nothing speaks against it.
+    fn enqueue(&self, size: Size, uses_reserve: bool, put: impl FnOnce(&mut GroupBuffer)) -> Waiter<Answer> {
+        let Size { bytes, largest, count } = size;
+        let too_large = |bytes, limit| Waiter::answered(Err(AppendError::TooLarge { bytes, limit }));
+        if largest > self.max_record_bytes {
+            return too_large(largest, self.max_record_bytes);
         }
         if bytes > self.queue_bytes {
-            return Waiter::answered(Err(AppendError::TooLarge { bytes, limit: self.queue_bytes }));
+            return too_large(bytes, self.queue_bytes);
         }
         let mut inner = self.lock();
         if inner.closed {
             return Waiter::answered(Err(AppendError::Closed));
         }
         if inner.queued_bytes + bytes > self.queue_bytes {
-            inner.stats.refused += records.len() as u64;
+            inner.stats.refused += count;
             let queued = inner.queued_bytes;
             return Waiter::answered(Err(AppendError::QueueFull { queued, limit: self.queue_bytes }));
         }
@@ -124,9 +147,7 @@ impl Shared {
         let (completion, waiter) = completion();
         forming.waiters.push((forming.group.count(), completion));
         forming.queued_bytes += bytes;
-        for (kind, payload) in records {
-            forming.group.push(*kind, payload.as_ref());
-        }
+        put(&mut forming.group);
         self.wake(inner);
         waiter
     }

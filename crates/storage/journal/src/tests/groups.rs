@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 use storage_disk::Fault;
 
 use super::world::{KIND, World, folder, open, origins, payload, small};
-use crate::{Append, AppendError, Origin, Settings};
+use crate::{Append, AppendError, Origin, Records, Settings};
 
 fn many(world: &World, ids: std::ops::Range<u64>) -> Vec<Append> {
     ids.map(|id| world.journal().append(KIND, payload(id))).collect()
@@ -110,6 +110,33 @@ fn what_can_never_be_written_is_refused_at_once() {
     assert_eq!(journal.append_all(&batch).wait(), Err(AppendError::TooLarge { bytes: 45, limit: 40 }));
     journal.append_all(&batch[..2]).wait().unwrap();
     journal.append(1, []).wait().unwrap();
+}
+
+#[test]
+fn records_laid_out_by_the_caller_are_appended_like_any_other() {
+    let mut world = World::new(1, Settings { max_record_bytes: 60, queue_bytes: 200, ..Settings::default() });
+    world.open();
+    let journal = world.journal();
+    let mut records = Records::new();
+    assert_eq!(journal.append_records(&records).wait().unwrap().record, 1);
+    records.push(KIND, &payload(1));
+    records.push_with(KIND, |bytes| payload(2).iter().for_each(|byte| bytes.push(*byte)));
+    assert_eq!((records.len(), records.bytes()), (2, (payload(1).len() + payload(2).len() + 10) as u64));
+    assert_eq!(journal.append_records(&records).wait().unwrap().record, 1);
+    records.clear();
+    records.push(KIND, &payload(3));
+    assert_eq!(journal.append_records(&records).wait().unwrap().record, 3);
+    records.clear();
+    records.push(KIND, &[0; 61]);
+    let too_large = journal.append_records(&records).wait();
+    assert_eq!(too_large, Err(AppendError::TooLarge { bytes: 61, limit: 60 }));
+    records.clear();
+    (0..5).for_each(|_| records.push(KIND, &[0; 40]));
+    let too_many = journal.append_records(&records).wait();
+    assert_eq!(too_many, Err(AppendError::TooLarge { bytes: 225, limit: 200 }));
+    assert_eq!(journal.stats().records, 3);
+    world.journal = None;
+    assert_eq!(open(&world.disk, Settings::default()).unwrap().2, [1, 2, 3]);
 }
 
 #[test]
