@@ -30,8 +30,9 @@ use crate::{clock, state::State, view, watchers::Woken};
 const REGISTRY: &str = "/registry";
 /// The action of the event that says that others are missing.
 pub(crate) const MISSING: &str = "events_missing";
-/// Changes that are told at once. The largest makes an event of some 2 KiB, and a batch holds 1 MiB.
-const PAGE: usize = 256;
+/// Changes are told at once until their events take so much, some 1,000 of them. The largest takes some
+/// 2 KiB, and a batch holds 1 MiB.
+const PAGE_BYTES: u64 = 256 << 10;
 /// The pause after what was told, so that under load many changes share a batch and its sync. Nobody waits
 /// for it: registrations are answered before their events are told.
 const PACE: Duration = Duration::from_millis(20);
@@ -97,13 +98,15 @@ pub(crate) async fn catch_up(state: &State) -> Result<(), AcceptError> {
         let mut event = server(MISSING, reason);
         let bounds = [("after", known), ("up_to", complete_after)];
         event.details.extend(bounds.map(|(name, revision)| (name.to_owned(), revision.to_string())));
-        tell(&state.events, vec![event], complete_after).await?;
+        tell(&state.events, Batch::of(None, [&event]), complete_after).await?;
     }
     let Since::Changes(changes) = since else { return Ok(()) };
-    for page in changes.chunks(PAGE) {
-        let Some(last) = page.last() else { break };
-        tell(&state.events, page.iter().map(|change| view::registry_event(change)).collect(), last.revision)
-            .await?;
+    let (mut page, mut text) = (Batch::default(), String::new());
+    for (at, change) in changes.iter().enumerate() {
+        view::tell(change, &mut text, &mut page);
+        if page.bytes() >= PAGE_BYTES || at + 1 == changes.len() {
+            tell(&state.events, std::mem::take(&mut page), change.revision).await?;
+        }
     }
     Ok(())
 }
@@ -122,9 +125,9 @@ pub(crate) async fn until_told(state: &State) {
     let _ = tokio::time::timeout(BREATH, told).await;
 }
 
-async fn tell(events: &Events, news: Vec<Event>, sequence: u64) -> Result<(), AcceptError> {
-    let origin = Origin { source: REGISTRY.into(), epoch: 0, sequence };
-    events.record(Batch { origin: Some(origin), events: news }).await.map(drop)
+async fn tell(events: &Events, mut news: Batch, sequence: u64) -> Result<(), AcceptError> {
+    news.origin = Some(Origin { source: REGISTRY.into(), epoch: 0, sequence });
+    events.record(news).await.map(drop)
 }
 
 /// Tells of what the registry noticed, until it notices nothing any more.

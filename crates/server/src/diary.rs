@@ -168,8 +168,8 @@ impl Diary {
         let mut pages: Vec<_> = pages.into_iter().collect();
         while !pages.is_empty() {
             let batch = &pages[..pages.len().min(BATCH)];
-            let events = batch.iter().map(|(proxy, entries)| event(proxy, entries)).collect();
-            if let Err(error) = state.events.record(Batch { origin: None, events }).await {
+            let events: Vec<_> = batch.iter().map(|(proxy, entries)| event(proxy, entries)).collect();
+            if let Err(error) = state.events.record(Batch::of(None, &events)).await {
                 self.put_back(pages);
                 return Err(error);
             }

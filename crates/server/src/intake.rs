@@ -49,11 +49,7 @@ pub(crate) async fn accept(state: &Arc<State>, report: Report) -> Result<(), Pro
         if transitions.is_empty() {
             return Ok(());
         }
-        state
-            .events
-            .record(storage_events::Batch { origin: Some(origin), events: transitions })
-            .await
-            .map(drop)
+        state.events.record(storage_events::Batch::of(Some(origin), &transitions)).await.map(drop)
     };
     let (spans, samples, told) = tokio::join!(state.spans.accept(spans), state.samples.accept(samples), told);
     for accepted in [spans.map(drop), samples.map(drop), told] {

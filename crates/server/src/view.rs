@@ -1,47 +1,69 @@
 //! From core values to the shapes of the API.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Write};
 
 use identity::Wall;
 use monitoring::RedRow;
 use serde_json::{Value as Json, json};
-use storage_events::Event;
+use storage_events::{Batch, Event, EventRef};
 use traces::{Attributes, Summary, Trace, Value};
 use wire::native::api;
 
 mod history;
 mod instances;
 
+use instances::Authority;
+
 pub(crate) use history::{recorded, why};
 pub(crate) use instances::{authority, change, counts, instance, not_registered, registered, service};
 
-/// The event of a registry's change.
-pub(crate) fn registry_event(change: &registry::Change) -> Event {
-    let mut details = BTreeMap::from([("registry_revision".to_owned(), change.revision.to_string())]);
-    if let registry::Effect::Put(instance) = &change.effect {
-        let registration = &instance.registration;
-        details.insert("address".to_owned(), authority(&registration.address, registration.port));
-        details.insert("status".to_owned(), instance.status.to_string());
-        if let Some(version) = &registration.version {
-            details.insert("version".to_owned(), version.to_string());
+/// Tells of a registry's change as an event of `page`, straight from what the registry holds: it is told for
+/// every registration. `text` is memory that is used again.
+pub(crate) fn tell(change: &registry::Change, text: &mut String, page: &mut Batch) {
+    text.clear();
+    let mut format = |what: fmt::Arguments<'_>| {
+        let begin = text.len();
+        // A text takes everything.
+        let _ = text.write_fmt(what);
+        begin..text.len()
+    };
+    let registration = match &change.effect {
+        registry::Effect::Put(instance) => Some((&instance.registration, instance.status.as_str())),
+        _ => None,
+    };
+    let revision = format(format_args!("{}", change.revision));
+    let address = registration.map(|(registration, _)| {
+        format(format_args!("{}", Authority(&registration.address, registration.port)))
+    });
+    let actor = &change.cause.actor;
+    let known = [
+        ("address", address.map(|at| &text[at])),
+        ("from", (!actor.from.is_empty()).then_some(&*actor.from)),
+        ("registry_revision", Some(&text[revision])),
+        ("status", registration.map(|(_, status)| status)),
+        ("version", registration.and_then(|(registration, _)| registration.version.as_deref())),
+    ];
+    let mut details = [("", ""); 5];
+    let mut count = 0;
+    for (name, value) in known {
+        if let Some(value) = value {
+            details[count] = (name, value);
+            count += 1;
         }
     }
-    if !change.cause.actor.from.is_empty() {
-        details.insert("from".to_owned(), change.cause.actor.from.to_string());
-    }
-    Event {
-        revision: 0,
+    page.push(&EventRef {
         at: change.at,
         kind: storage_events::Kind::Instance,
-        action: change.cause.action.as_str().to_owned(),
-        namespace: Some(change.target.namespace.clone()),
-        service: Some(change.target.service.clone()),
-        instance: Some(change.target.instance.clone()),
-        actor: change.cause.actor.name.to_string(),
-        reason: change.cause.reason.to_string(),
-        details,
-        exemplar_trace_ids: Vec::new(),
-    }
+        action: change.cause.action.as_str(),
+        namespace: Some(&change.target.namespace),
+        service: Some(&change.target.service),
+        instance: Some(&change.target.instance),
+        actor: &actor.name,
+        reason: &change.cause.reason,
+        details: &details[..count],
+        exemplar_trace_ids: &[],
+    });
 }
 
 /// An event.

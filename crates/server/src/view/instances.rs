@@ -1,6 +1,6 @@
 //! Instances, services and changes.
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
 use identity::{Namespace, Now, ServiceName, Wall, duration};
 use registry::{Check, Effect, Host, LeaseId, Probe, Registry, ServiceView, Status, Target, Verdict};
@@ -42,9 +42,18 @@ pub(crate) fn instance(
 
 /// Host and port as one text, in which an IPv6 address stands in brackets.
 pub(crate) fn authority(host: &Host, port: u16) -> String {
-    match host {
-        Host::Ip(IpAddr::V6(ip)) => format!("[{ip}]:{port}"),
-        host => format!("{host}:{port}"),
+    Authority(host, port).to_string()
+}
+
+/// An address and a port as they are written together.
+pub(super) struct Authority<'a>(pub(super) &'a Host, pub(super) u16);
+
+impl fmt::Display for Authority<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Authority(Host::Ip(IpAddr::V6(ip)), port) => write!(formatter, "[{ip}]:{port}"),
+            Authority(host, port) => write!(formatter, "{host}:{port}"),
+        }
     }
 }
 

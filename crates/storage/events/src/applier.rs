@@ -14,9 +14,10 @@ use storage_intake::{Applier, Arrivals};
 use storage_journal::{Append, Journal, Position};
 use tokio::sync::watch;
 
+use crate::Settings;
+use crate::batch::Page;
 use crate::log::Store;
 use crate::record::{REMOVED, RemovedRecord};
-use crate::{Event, Settings};
 
 /// What is done beside batches.
 #[derive(Debug)]
@@ -86,14 +87,14 @@ impl EventApplier {
 
 impl Applier for EventApplier {
     const NAME: &'static str = "events";
-    type Batch = Vec<Event>;
+    type Batch = Arc<Page>;
     type Job = Job;
 
-    fn apply(&mut self, position: Position, events: Vec<Event>) -> u64 {
-        let (stored, last) = (events.len() as u64, events.last().map(|event| event.revision));
-        self.store.write().add(position.segment, events);
+    fn apply(&mut self, position: Position, page: Arc<Page>) -> u64 {
+        let (stored, last) = (page.len() as u64, page.last_revision());
+        self.store.write().add(position.segment, page);
         self.reached = self.reached.max(position.segment);
-        if let Some(last) = last {
+        if stored > 0 {
             self.readable.send_replace(last);
         }
         stored

@@ -84,23 +84,3 @@ pub struct Event {
     /// Calls that show it.
     pub exemplar_trace_ids: Vec<TraceId>,
 }
-
-impl Event {
-    /// Roughly what it takes in memory.
-    pub(crate) fn bytes(&self) -> u64 {
-        /// An allocation's own bookkeeping and a map's share of its nodes.
-        const OVERHEAD: usize = 32;
-        let names = [
-            self.namespace.as_ref().map(|name| name.as_str().len()),
-            self.service.as_ref().map(|name| name.as_str().len()),
-            self.instance.as_ref().map(|name| name.as_str().len()),
-        ];
-        let names: usize = names.into_iter().flatten().map(|length| length + OVERHEAD).sum();
-        let texts: usize =
-            [&self.action, &self.actor, &self.reason].iter().map(|text| text.len() + OVERHEAD).sum();
-        let details: usize =
-            self.details.iter().map(|(name, value)| name.len() + value.len() + 4 * OVERHEAD).sum();
-        let exemplars = self.exemplar_trace_ids.len() * size_of::<TraceId>();
-        (size_of::<Event>() + OVERHEAD + names + texts + details + exemplars) as u64
-    }
-}

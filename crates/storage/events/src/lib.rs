@@ -16,6 +16,8 @@
 //! is), no wire formats, no async runtime.
 
 mod applier;
+mod batch;
+mod encoding;
 mod event;
 mod log;
 mod query;
@@ -34,27 +36,20 @@ use storage_intake::Intake;
 use storage_journal::{Journal, OpenError, ReadError};
 use tokio::sync::watch;
 
+pub use batch::Batch;
+pub use encoding::EventRef;
 pub use event::{Event, Kind};
 pub use query::{Order, Query};
 pub use settings::Settings;
 pub use storage_intake::{Accept, AcceptError, Receipt};
 
 use applier::EventApplier;
+use batch::{Page, Recorded};
 use log::{Log, Store};
-use record::{BATCH, BatchRecord, EventRecord, REMOVED, RemovedRecord};
+use record::{BATCH, REMOVED, RemovedRecord};
 
 #[cfg(test)]
 mod tests;
-
-/// Events that are recorded together: all of them or none.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Batch {
-    /// Where it comes from, so that it may be sent again; `None` for a sender that does not number its
-    /// batches.
-    pub origin: Option<Origin>,
-    /// What happened, in order.
-    pub events: Vec<Event>,
-}
 
 /// The size of what is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,12 +103,12 @@ impl Events {
             let undecoded = |error: prost::DecodeError| error.to_string();
             match kind {
                 BATCH => {
-                    let mut batch = BatchRecord::decode(payload).map_err(undecoded)?;
-                    let origin: Option<Origin> = batch.origin.take().map(Into::into);
-                    last = last.max(last_revision(&batch));
+                    let (page, origin) = Page::check(payload)?;
+                    let origin: Option<Origin> = origin.map(Into::into);
+                    last = last.max(page.last_revision());
                     // Should a batch ever stand in the journal twice, it counts once.
                     if origin.as_ref().is_none_or(|origin| sources.take_in(origin)) {
-                        log.add(segment, batch.into_events()?);
+                        log.add(segment, Arc::new(page));
                     }
                 }
                 REMOVED => {
@@ -145,30 +140,22 @@ impl Events {
     ///
     /// A source sends its batches one after the other, the same one again until it is recorded.
     pub fn record(&self, batch: Batch) -> Accept {
-        let Batch { origin, mut events } = batch;
-        let mut record = BatchRecord {
-            origin: origin.as_ref().map(Into::into),
-            first_revision: 0,
-            events: events.iter().map(EventRecord::from).collect(),
-        };
-        let (bytes, limit) = (record.encoded_len() as u64, self.0.max_batch_bytes);
+        let (bytes, limit) = (batch.record_bytes(), self.0.max_batch_bytes);
         if bytes > limit {
             return Accept::refused(AcceptError::TooLarge { bytes, limit });
         }
-        let bytes = events.iter().map(Event::bytes).sum();
-        self.0.intake.submit(origin, bytes, || {
+        self.0.intake.submit(batch.origin.clone(), bytes, || {
             // Revisions of a batch that fails are not given again: a gap is harmless, a second meaning is
             // not.
-            let before = self.0.given.fetch_add(events.len() as u64, Ordering::Relaxed);
-            record.first_revision = before + 1;
-            events.iter_mut().zip(before + 1..).for_each(|(event, revision)| event.revision = revision);
-            (record.encode_to_vec(), events)
+            let before = self.0.given.fetch_add(batch.len() as u64, Ordering::Relaxed);
+            let page = Arc::new(batch.into_page(before + 1));
+            (Recorded(page.clone()), page)
         })
     }
 
     /// Records a single event of this process.
     pub fn record_one(&self, event: Event) -> Accept {
-        self.record(Batch { origin: None, events: vec![event] })
+        self.record(Batch::of(None, [&event]))
     }
 
     /// Reads events. Blocks the thread for the disk where memory does not hold the answer, so ask
@@ -214,8 +201,4 @@ impl Events {
             journal: self.0.journal.stats(),
         }
     }
-}
-
-fn last_revision(batch: &BatchRecord) -> u64 {
-    batch.first_revision.saturating_add(batch.events.len() as u64).saturating_sub(1)
 }

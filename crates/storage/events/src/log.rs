@@ -5,10 +5,10 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use identity::Wall;
-use prost::Message;
 use storage_journal::{Journal, ReadError};
 
-use crate::record::{BATCH, BatchRecord};
+use crate::batch::Page;
+use crate::record::BATCH;
 use crate::{Event, Order, Query};
 
 /// Events of a segment of the journal.
@@ -22,7 +22,7 @@ pub(crate) struct Chapter {
 /// Everything that is durable.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
-    newest: VecDeque<Arc<Event>>,
+    newest: VecDeque<Arc<Page>>,
     newest_bytes: u64,
     memory_bytes: u64,
     /// Events up to this revision are no longer in memory.
@@ -36,20 +36,22 @@ impl Log {
         Log { memory_bytes, ..Log::default() }
     }
 
-    pub(crate) fn add(&mut self, segment: u64, events: Vec<Event>) {
-        let chapter = self.chapters.entry(segment).or_default();
-        for event in events {
-            chapter.events += 1;
-            chapter.last_revision = event.revision;
-            chapter.newest = chapter.newest.max(event.at);
-            self.newest_bytes += event.bytes();
-            self.newest.push_back(Arc::new(event));
+    /// Takes in a batch. Where there is no more room, the oldest ones go from memory, each as a whole.
+    pub(crate) fn add(&mut self, segment: u64, page: Arc<Page>) {
+        if page.len() == 0 {
+            return;
         }
+        let chapter = self.chapters.entry(segment).or_default();
+        chapter.events += page.len() as u64;
+        chapter.last_revision = page.last_revision();
+        chapter.newest = chapter.newest.max(page.newest);
+        self.newest_bytes += page.memory_bytes();
+        self.newest.push_back(page);
         while self.newest_bytes > self.memory_bytes
             && let Some(oldest) = self.newest.pop_front()
         {
-            self.newest_bytes -= oldest.bytes();
-            self.floor = oldest.revision;
+            self.newest_bytes -= oldest.memory_bytes();
+            self.floor = oldest.last_revision();
         }
     }
 
@@ -59,8 +61,9 @@ impl Log {
         let gone = std::mem::replace(&mut self.chapters, kept);
         let last = gone.values().next_back().map_or(0, |chapter| chapter.last_revision);
         self.floor = self.floor.max(last);
-        while let Some(oldest) = self.newest.pop_front_if(|oldest| oldest.revision <= last) {
-            self.newest_bytes -= oldest.bytes();
+        // A batch is one record, so that all of it stands in one segment.
+        while let Some(oldest) = self.newest.pop_front_if(|oldest| oldest.last_revision() <= last) {
+            self.newest_bytes -= oldest.memory_bytes();
         }
         gone.values().map(|chapter| chapter.events).sum()
     }
@@ -73,14 +76,23 @@ impl Log {
         self.newest_bytes
     }
 
-    fn in_memory(&self, query: &Query) -> Vec<Arc<Event>> {
+    fn in_memory(&self, query: &Query) -> Vec<Found> {
         // Revisions ascend, so both ends are found without looking at what is outside.
-        let begin = self.newest.partition_point(|event| event.revision <= query.since());
-        let end = self.newest.partition_point(|event| event.revision < query.before());
-        let wanted = self.newest.range(begin..end.max(begin)).filter(|event| query.wants(event)).cloned();
+        let begin = self.newest.partition_point(|page| page.last_revision() <= query.since());
+        let end = self.newest.partition_point(|page| page.first_revision < query.before());
+        let pages = self.newest.range(begin..end.max(begin));
+        let found = |page: &Arc<Page>, index| Found { page: page.clone(), index };
         match query.order {
-            Order::OldestFirst => wanted.take(query.limit).collect(),
-            Order::NewestFirst => wanted.rev().take(query.limit).collect(),
+            Order::OldestFirst => {
+                let wanted = pages.flat_map(|page| page.wanted(query).map(move |index| found(page, index)));
+                wanted.take(query.limit).collect()
+            }
+            Order::NewestFirst => {
+                let wanted = pages
+                    .rev()
+                    .flat_map(|page| page.wanted(query).rev().map(move |index| found(page, index)));
+                wanted.take(query.limit).collect()
+            }
         }
     }
 
@@ -97,6 +109,13 @@ impl Log {
         }
         segments
     }
+}
+
+/// An event in memory that a query wants. It is decoded without the lock.
+#[derive(Debug)]
+struct Found {
+    page: Arc<Page>,
+    index: usize,
 }
 
 /// The log, shared.
@@ -129,7 +148,7 @@ impl Store {
         let in_memory = log.in_memory(query);
         let (segments, floor) = (log.on_disk(query), log.floor);
         drop(log);
-        let owned = |event: &Arc<Event>| (**event).clone();
+        let decoded = |found: &Found| found.page.get(found.index);
         match query.order {
             Order::OldestFirst => {
                 let mut found = Vec::new();
@@ -141,11 +160,11 @@ impl Store {
                     found.extend(read(journal, segment, query, floor, missing)?);
                 }
                 let missing = query.limit - found.len();
-                found.extend(in_memory.iter().take(missing).map(owned));
+                found.extend(in_memory.iter().take(missing).filter_map(decoded));
                 Ok(found)
             }
             Order::NewestFirst => {
-                let mut found: Vec<Event> = in_memory.iter().map(owned).collect();
+                let mut found: Vec<Event> = in_memory.iter().filter_map(decoded).collect();
                 for segment in segments.into_iter().rev() {
                     let missing = query.limit - found.len();
                     if missing == 0 {
@@ -173,15 +192,13 @@ fn read(
         if kind != BATCH {
             return ControlFlow::Continue(());
         }
-        // It was decoded when it was recorded or replayed, and its checksum holds.
-        let events = BatchRecord::decode(payload).map_err(|error| error.to_string());
-        for event in events.and_then(BatchRecord::into_events).unwrap_or_default() {
-            if event.revision > floor {
-                return ControlFlow::Break(());
-            }
-            if query.wants(&event) {
-                found.push_back(event);
-            }
+        // It was checked when it was recorded or replayed, and its checksum holds.
+        let Ok((page, _)) = Page::lay_out(payload) else { return ControlFlow::Continue(()) };
+        if page.first_revision > floor {
+            return ControlFlow::Break(());
+        }
+        for event in page.wanted(query).filter_map(|index| page.get(index)) {
+            found.push_back(event);
             if found.len() > limit && query.order == Order::NewestFirst {
                 found.pop_front();
             } else if found.len() == limit && query.order == Order::OldestFirst {

@@ -2,7 +2,7 @@
 
 use identity::{InstanceId, Namespace, ServiceName};
 
-use crate::{Event, Kind};
+use crate::Kind;
 
 /// From which end a query reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,18 +44,5 @@ impl Query {
 
     pub(crate) fn before(&self) -> u64 {
         self.before.unwrap_or(u64::MAX)
-    }
-
-    pub(crate) fn wants(&self, event: &Event) -> bool {
-        fn fits<T: PartialEq>(wanted: &Option<T>, found: Option<&T>) -> bool {
-            wanted.as_ref().is_none_or(|wanted| Some(wanted) == found)
-        }
-        event.revision > self.since()
-            && event.revision < self.before()
-            && fits(&self.kind, Some(&event.kind))
-            && (event.namespace.is_none() || fits(&self.namespace, event.namespace.as_ref()))
-            && fits(&self.service, event.service.as_ref())
-            && fits(&self.instance, event.instance.as_ref())
-            && self.without.is_none_or(|action| event.action != action)
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Fields are added, never renumbered. A kind or an event kind that is not known comes from a later
 //! version and keeps the store from opening.
+//!
+//! Batches and events are written by [`crate::encoding`], byte by byte as these messages would be.
 
 use std::fmt::Display;
 
@@ -13,19 +15,6 @@ use crate::{Event, Kind};
 
 /// A [`RemovedRecord`].
 pub(crate) const REMOVED: u8 = 2;
-
-/// Events that were recorded together.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct BatchRecord {
-    /// Where it comes from; absent if its sender does not number its batches.
-    #[prost(message, optional, tag = "1")]
-    pub(crate) origin: Option<OriginRecord>,
-    /// Revision of the first event; the others follow by one.
-    #[prost(uint64, tag = "2")]
-    pub(crate) first_revision: u64,
-    #[prost(message, repeated, tag = "3")]
-    pub(crate) events: Vec<EventRecord>,
-}
 
 /// Written before segments are removed: what must outlive them.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -72,23 +61,6 @@ pub(crate) struct EventRecord {
     pub(crate) exemplar_trace_ids: Vec<Vec<u8>>,
 }
 
-impl From<&Event> for EventRecord {
-    fn from(event: &Event) -> EventRecord {
-        EventRecord {
-            at: event.at.0,
-            kind: kind_number(event.kind),
-            action: event.action.clone(),
-            namespace: event.namespace.as_ref().map(ToString::to_string),
-            service: event.service.as_ref().map(ToString::to_string),
-            instance: event.instance.as_ref().map(ToString::to_string),
-            actor: event.actor.clone(),
-            reason: event.reason.clone(),
-            details: event.details.clone(),
-            exemplar_trace_ids: event.exemplar_trace_ids.iter().map(|id| id.to_bytes().to_vec()).collect(),
-        }
-    }
-}
-
 impl EventRecord {
     /// The error says which field is not what it should be.
     pub(crate) fn into_event(self, revision: u64) -> Result<Event, String> {
@@ -121,14 +93,7 @@ impl EventRecord {
     }
 }
 
-impl BatchRecord {
-    pub(crate) fn into_events(self) -> Result<Vec<Event>, String> {
-        let revisions = self.first_revision..;
-        self.events.into_iter().zip(revisions).map(|(event, revision)| event.into_event(revision)).collect()
-    }
-}
-
-fn kind_number(kind: Kind) -> u32 {
+pub(crate) fn kind_number(kind: Kind) -> u32 {
     match kind {
         Kind::Instance => 1,
         Kind::Breaker => 2,

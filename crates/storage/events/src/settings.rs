@@ -8,7 +8,8 @@ use storage_journal::{History, OnDamage};
 /// segment of the journal.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Memory for the newest events, some 600 bytes each. Older ones are read from the disk.
+    /// Memory for the newest events: some 250 bytes each, and 150 for each batch of them. Older ones are
+    /// read from the disk.
     pub memory_bytes: u64,
     /// Disk for the journal, some 300 bytes an event.
     pub disk_bytes: u64,

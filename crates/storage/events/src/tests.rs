@@ -12,6 +12,9 @@ use storage_disk::{Fault, FaultyDisk};
 use storage_journal::OpenError;
 
 use super::*;
+use crate::record::EventRecord;
+
+mod encoding;
 
 fn open(disk: &FaultyDisk, settings: Settings) -> Events {
     Events::open(Arc::new(disk.clone()), Path::new("/data/events"), settings).unwrap()
@@ -41,7 +44,7 @@ fn event(number: u64) -> Event {
 
 fn batch(source: &str, sequence: u64, numbers: std::ops::Range<u64>) -> Batch {
     let origin = Some(Origin { source: source.into(), epoch: 1, sequence });
-    Batch { origin, events: numbers.map(event).collect() }
+    Batch::of(origin, &numbers.map(event).collect::<Vec<_>>())
 }
 
 fn all(order: Order) -> Query {
@@ -107,10 +110,7 @@ fn a_batch_that_is_sent_again_is_recorded_once() {
     assert_eq!(events.last_sequence("gateway", 1), Some(7));
     assert_eq!(events.last_sequence("gateway", 2), None);
     assert_eq!(events.stats().events, 4);
-    let later = Batch {
-        origin: Some(Origin { source: "gateway".into(), epoch: 2, sequence: 1 }),
-        events: vec![event(9)],
-    };
+    let later = Batch::of(Some(Origin { source: "gateway".into(), epoch: 2, sequence: 1 }), [&event(9)]);
     events.record(later).wait().unwrap();
     assert_eq!(events.stats().events, 5);
 }
@@ -316,7 +316,7 @@ fn kinds_have_names_and_unknown_ones_are_refused() {
     }
     let refused = "instances".parse::<Kind>().unwrap_err().to_string();
     assert!(refused.contains("one of instance, breaker"), "{refused}");
-    let later = record::EventRecord { kind: 99, ..record::EventRecord::from(&event(1)) };
+    let later = EventRecord { kind: 99, ..EventRecord::from(&event(1)) };
     assert_eq!(later.into_event(1), Err("kind: 99 is unknown".to_owned()));
 }
 
