@@ -230,7 +230,13 @@ mod tests {
             clock: Clock::start(),
             bell: Arc::default(),
         };
-        let update = Update { revision: 1, snapshot: true, services: vec![update], policies: Vec::new() };
+        let update = Update {
+            revision: 1,
+            snapshot: true,
+            services: vec![update],
+            policies: vec![],
+            overrides: vec![],
+        };
         let Step::Next(table) = Routing::default().after(&update, &builder) else {
             panic!("a snapshot makes a table")
         };

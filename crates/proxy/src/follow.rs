@@ -51,14 +51,18 @@ impl<D: Directory> Follower<D> {
         loop {
             let update = subscription.next().await?;
             *failures = 0;
+            let now = self.gateway.clock.now();
+            self.gateway.overrides.take(&update.overrides, now.mono);
             let step = self.gateway.routing.load().after(&update, &self.gateway.builder);
             match step {
                 Step::Next(next) => {
                     let revision = next.revision;
+                    // Before the first call goes by it.
+                    self.gateway.overrides.apply(&self.gateway, &next, now);
                     install(&self.gateway, next).await;
                     self.revision.send_replace(revision);
                 }
-                Step::Known => {}
+                Step::Known => self.gateway.overrides.apply(&self.gateway, &self.gateway.routing.load(), now),
                 Step::Suspect => {
                     tracing::error!(
                         revision = update.revision,

@@ -16,6 +16,7 @@ use crate::{
     install::Installed,
     meter::Book,
     outbox::Outbox,
+    overrides::Overrides,
     policy::Policy,
     random::Random,
     refusals::Refusals,
@@ -42,6 +43,8 @@ pub(crate) struct Gateway {
     pub(crate) book: Arc<Book>,
     pub(crate) outbox: Outbox,
     pub(crate) refusals: Arc<Refusals>,
+    /// What operators force breakers to.
+    pub(crate) overrides: Overrides,
     pub(crate) sampling: Budget,
     /// Ends what no call waits for: upgraded connections.
     pub(crate) closing: CancellationToken,
@@ -80,6 +83,7 @@ impl Gateway {
             book,
             outbox,
             refusals: Arc::default(),
+            overrides: Overrides::default(),
             sampling: Budget::new(limits.traces_per_second, limits.remarkable_traces_per_second),
             closing: CancellationToken::new(),
         }
@@ -98,8 +102,20 @@ impl Gateway {
         transition: Transition,
         now: Now,
     ) {
+        self.tell_of(service, endpoint, transition, "", now);
+    }
+
+    /// The same, with a note beside the reason.
+    pub(crate) fn tell_of(
+        &self,
+        service: &Service,
+        endpoint: Option<&Endpoint>,
+        transition: Transition,
+        note: &str,
+        now: Now,
+    ) {
         let watched = endpoint.map_or(&service.guard.watched, |endpoint| &endpoint.outlier.watched);
-        let Told { transition, reason, exemplars } = watched.tell(transition, now);
+        let Told { transition, reason, exemplars } = watched.tell(transition, note, now);
         let (namespace, name) = (&service.namespace, &service.name);
         let (from, to) = (transition.from, transition.to);
         match endpoint.map(|endpoint| &endpoint.instance) {

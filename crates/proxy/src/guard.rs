@@ -5,14 +5,17 @@
 
 use std::{
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        Arc, LazyLock,
+        atomic::{
+            AtomicU64,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
     time::Duration,
 };
 
 use identity::{Mono, Now, RouteName, ServiceName, TraceId};
-use resilience::{Counts, Ejections, Outcome, Refused, RetryBudget, State, Transition};
+use resilience::{BreakerPolicy, Counts, Ejections, Force, Outcome, Refused, RetryBudget, State, Transition};
 use wire::native::channel;
 
 use crate::{
@@ -32,7 +35,12 @@ pub(crate) struct Guard {
     pub(crate) watched: Watched,
     /// When its endpoints were compared with each other the last time.
     compared: AtomicU64,
+    /// The number of the latest operator's word that was followed.
+    followed: AtomicU64,
 }
+
+/// What an operator's word stands on where the policy has no breaker.
+static PLAIN: LazyLock<BreakerPolicy> = LazyLock::new(BreakerPolicy::default);
 
 impl Guard {
     pub(crate) fn new(meter: Meter, seed: u64, now: Now) -> Self {
@@ -42,15 +50,19 @@ impl Guard {
             ejections: Arc::default(),
             watched: Watched::new(seed, now),
             compared: AtomicU64::new(now.mono.0),
+            followed: AtomicU64::new(0),
         }
+    }
+
+    /// The breaker's rules: the policy's, and while an operator forces it also without any.
+    fn rules<'a>(&self, policy: &'a Policy) -> Option<&'a BreakerPolicy> {
+        let forced = || self.watched.state().is_forced().then(|| &*PLAIN);
+        policy.circuit_breaker.as_ref().or_else(forced)
     }
 
     /// What the breaker does with calls, in the policy's words where it has one for it.
     pub(crate) fn state(&self, policy: &Policy) -> State {
-        policy
-            .circuit_breaker
-            .as_ref()
-            .map_or(State::Disabled, |rules| self.watched.breaker().state_under(rules))
+        self.rules(policy).map_or(State::Disabled, |rules| self.watched.breaker().state_under(rules))
     }
 
     /// Asks the breaker; `None` where the policy has none.
@@ -59,9 +71,38 @@ impl Guard {
         policy: &Policy,
         now: Now,
     ) -> Result<(Option<CallPermit>, Option<Transition>), Refused> {
-        let Some(rules) = &policy.circuit_breaker else { return Ok((None, None)) };
+        let Some(rules) = self.rules(policy) else { return Ok((None, None)) };
         let (permit, transition) = self.watched.permit(rules, now)?;
         Ok((Some(permit), transition))
+    }
+
+    /// Follows an operator's word, once; `None` where it is followed already.
+    pub(crate) fn force(
+        &self,
+        number: u64,
+        force: Option<Force>,
+        until: Mono,
+        now: Mono,
+    ) -> Option<Transition> {
+        if self.followed.fetch_max(number, SeqCst) >= number {
+            return None;
+        }
+        let breaker = self.watched.breaker();
+        match force {
+            Some(force) => Some(breaker.force(force, until, now)),
+            // Nothing is held against a breaker that has seen nothing.
+            None => (breaker.snapshot().epoch > 0 || breaker.counts() != Counts::default())
+                .then(|| breaker.reset(now)),
+        }
+    }
+
+    /// Ends an operator's word whose time is over, without waiting for the next call to do so.
+    pub(crate) fn end_force(&self, policy: &Policy, now: Now) -> Option<Transition> {
+        let snapshot = self.watched.breaker().snapshot();
+        let is_over = snapshot.state.is_forced() && snapshot.until.is_some_and(|until| until <= now.mono);
+        let rules = is_over.then(|| self.rules(policy)).flatten()?;
+        // The permit is given back at once.
+        self.watched.permit(rules, now).ok()?.1
     }
 
     /// Tells the breaker how a call ended.
@@ -73,7 +114,7 @@ impl Guard {
         trace: TraceId,
         now: Now,
     ) -> Option<Transition> {
-        let rules = policy.circuit_breaker.as_ref()?;
+        let rules = policy.circuit_breaker.as_ref().unwrap_or(&PLAIN);
         self.watched.end(permit, rules, outcome, trace, now, || true)
     }
 

@@ -27,6 +27,8 @@ mod meter;
 mod outbound;
 mod outbox;
 mod outlier;
+mod overrides;
+mod policies;
 mod policy;
 mod pool;
 mod random;

@@ -17,6 +17,11 @@ impl Policy {
     pub(crate) fn new(revision: u64, call: CallPolicy) -> Self {
         Self { revision, call }
     }
+
+    /// Whether it says this.
+    pub(crate) fn is(&self, call: &CallPolicy) -> bool {
+        self.call == *call
+    }
 }
 
 impl Deref for Policy {

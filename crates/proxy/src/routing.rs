@@ -17,6 +17,7 @@ use crate::{
     guard::Guard,
     meter::{Book, Meter},
     outlier::Outlier,
+    policies::Policies,
     policy::Policy,
     pool::Pool,
     random::Random,
@@ -29,11 +30,12 @@ use crate::{
 pub(crate) struct Routing {
     /// `None` before the first snapshot.
     pub(crate) revision: Option<u64>,
+    policies: Arc<Policies>,
     services: HashMap<Namespace, HashMap<ServiceName, Arc<Service>>>,
 }
 
 /// A service at one revision.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Service {
     pub(crate) namespace: Namespace,
     pub(crate) name: ServiceName,
@@ -49,7 +51,7 @@ pub(crate) struct Service {
 }
 
 /// An endpoint's place among those that calls go to.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Seat {
     pub(crate) endpoint: Arc<Endpoint>,
     /// The weights of this one and of all before it: where it ends on the line that is drawn from.
@@ -111,6 +113,9 @@ impl Routing {
         }
         let mut next = if update.snapshot { Routing::default() } else { self.clone() };
         next.revision = Some(update.revision);
+        if !update.policies.is_empty() {
+            Arc::make_mut(&mut next.policies).take(&update.policies, &self.policies);
+        }
         for change in &update.services {
             // In the old table, so that a snapshot forgets no breaker either.
             let before = self.find(change.namespace.as_str(), change.service.as_str());
@@ -118,15 +123,36 @@ impl Routing {
             if change.endpoints.is_empty() {
                 services.remove(&change.service);
             } else {
-                services.insert(change.service.clone(), Arc::new(builder.service(change, before)));
+                let policy = next.policies.find(&change.namespace, &change.service);
+                let service = builder.service(change, policy.unwrap_or(&builder.policy), before);
+                services.insert(change.service.clone(), Arc::new(service));
             }
         }
+        if !update.snapshot && !update.policies.is_empty() {
+            next.follow_policies(builder);
+        }
         Step::Next(next)
+    }
+
+    /// Has each service follow the policy that holds for it now. Where it is another one, the service is
+    /// another value, with everything that it has learnt.
+    fn follow_policies(&mut self, builder: &Builder) {
+        for service in self.services.values_mut().flat_map(HashMap::values_mut) {
+            let policy = self.policies.find(&service.namespace, &service.name).unwrap_or(&builder.policy);
+            if !Arc::ptr_eq(policy, &service.policy) {
+                *service = Arc::new(Service { policy: policy.clone(), ..Service::clone(service) });
+            }
+        }
     }
 }
 
 impl Builder {
-    fn service(&self, change: &ServiceUpdate, before: Option<&Arc<Service>>) -> Service {
+    fn service(
+        &self,
+        change: &ServiceUpdate,
+        policy: &Arc<Policy>,
+        before: Option<&Arc<Service>>,
+    ) -> Service {
         let guard = match before {
             Some(service) => service.guard.clone(),
             None => Arc::new(Guard::new(self.meter(change, None), self.random.number(), self.clock.now())),
@@ -149,7 +175,7 @@ impl Builder {
         let seats: Vec<_> = up.chain(warming).map(seat).collect();
         let up = seats.iter().take_while(|seat| seat.ramp.is_none()).count();
         let (namespace, name) = (change.namespace.clone(), change.service.clone());
-        let policy = self.policy.clone();
+        let policy = policy.clone();
         Service { namespace, name, policy, guard, endpoints, seats, up }
     }
 

@@ -160,6 +160,8 @@ fn common(attributes: &mut Attributes, story: &Story, identity: &Identity) {
         attributes.push("bellwether.service", service.name.as_str());
         attributes.push("bellwether.namespace", service.namespace.as_str());
         attributes.push("bellwether.route", identity::RouteName::default().as_str());
+        attributes
+            .push("bellwether.policy.revision", i64::try_from(service.policy.revision).unwrap_or(i64::MAX));
     }
 }
 

@@ -89,9 +89,12 @@ impl Watched {
         permit.end_if(policy, outcome, now.mono, may_open)
     }
 
-    /// Takes a transition into the story.
-    pub(crate) fn tell(&self, transition: Transition, now: Now) -> Told {
-        let reason = transition.reason.to_string();
+    /// Takes a transition into the story; `note` is what is to be said beside its reason.
+    pub(crate) fn tell(&self, transition: Transition, note: &str, now: Now) -> Told {
+        let reason = match note {
+            "" => transition.reason.to_string(),
+            note => format!("{}: {note}", transition.reason),
+        };
         let mut story = self.lock();
         let opened = transition.to == State::Open;
         // Failures that led to an opening are told once.

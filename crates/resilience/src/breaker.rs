@@ -79,8 +79,10 @@ pub struct Snapshot {
 pub enum Force {
     /// Every call is refused.
     Open,
-    /// Every call passes.
+    /// Every call passes, and is counted.
     Closed,
+    /// Every call passes, and nothing is counted.
+    Disabled,
 }
 
 impl Breaker {
@@ -103,12 +105,14 @@ impl Breaker {
         self.word().state
     }
 
-    /// The state as `policy` lets it be seen: `disabled` and `shadow` are the policy's words.
+    /// The state as `policy` lets it be seen: `disabled` and `shadow` are the policy's words, and an
+    /// operator's stands above them.
     pub fn state_under(&self, policy: &BreakerPolicy) -> State {
-        match policy.mode {
-            Mode::Enforce => self.state(),
-            Mode::Shadow => State::Shadow,
-            Mode::Disabled => State::Disabled,
+        match (self.state(), policy.mode) {
+            (state, Mode::Enforce) => state,
+            (state, _) if state.is_forced() => state,
+            (_, Mode::Shadow) => State::Shadow,
+            (_, Mode::Disabled) => State::Disabled,
         }
     }
 
@@ -136,11 +140,12 @@ impl Breaker {
     }
 
     /// An operator's word for as long as this, whatever the calls say. Afterwards a forced-open breaker
-    /// asks its probes, and a forced-closed one begins anew.
+    /// asks its probes, and one that was forced to let calls pass begins anew.
     pub fn force(&self, force: Force, until: Mono, now: Mono) -> Transition {
         let state = match force {
             Force::Open => State::ForcedOpen,
             Force::Closed => State::ForcedClosed,
+            Force::Disabled => State::Disabled,
         };
         let mut history = self.lock();
         self.until.store(until.0, Relaxed);
@@ -176,8 +181,7 @@ impl Breaker {
     }
 
     fn until_of(&self, state: State) -> Option<Mono> {
-        let ends = matches!(state, State::Open | State::ForcedOpen | State::ForcedClosed);
-        ends.then(|| self.until())
+        (state == State::Open || state.is_forced()).then(|| self.until())
     }
 
     pub(crate) fn word(&self) -> Word {

@@ -54,6 +54,7 @@ pub(crate) struct Admitted {
     epoch: u32,
     probe: Option<Probe>,
     transition: Option<Transition>,
+    counts: bool,
 }
 
 /// The least share of calls that a ramp lets pass: with less it could not go on.
@@ -65,7 +66,8 @@ impl<H: Deref<Target = Breaker>> Permit<H> {
     ///
     /// # Errors
     /// [`Refused`] while the breaker is open, while it is half-open with all probes under way, and by
-    /// lot while it ramps up. A shadow and a disabled breaker refuse nothing.
+    /// lot while it ramps up. A shadow and a disabled breaker refuse nothing, unless an operator has
+    /// forced them open.
     pub fn acquire(
         breaker: H,
         policy: &BreakerPolicy,
@@ -73,12 +75,16 @@ impl<H: Deref<Target = Breaker>> Permit<H> {
     ) -> Result<(Self, Option<Transition>), Refused> {
         let ticket = Ticket { epoch: None, began: now, probe: None, counts: true, retry_after: None };
         let (ticket, transition) = match (policy.mode, breaker.admit(policy, now)) {
-            (Mode::Disabled, _) => (Ticket { counts: false, ..ticket }, None),
-            (_, Ok(Admitted { epoch, probe, transition })) => {
-                (Ticket { epoch: Some(epoch), probe, ..ticket }, transition)
+            (Mode::Disabled, Ok(Admitted { transition, .. })) => {
+                (Ticket { counts: false, ..ticket }, transition)
             }
-            (Mode::Shadow, Err(refused)) => (ticket, refused.transition.map(|transition| *transition)),
-            (Mode::Enforce, Err(refused)) => return Err(refused),
+            (_, Ok(Admitted { epoch, probe, transition, counts })) => {
+                (Ticket { epoch: Some(epoch), probe, counts, ..ticket }, transition)
+            }
+            (Mode::Shadow, Err(refused)) if !refused.state.is_forced() => {
+                (ticket, refused.transition.map(|transition| *transition))
+            }
+            (_, Err(refused)) => return Err(refused),
         };
         Ok((Self { breaker, ticket, ended: false }, transition))
     }
@@ -125,10 +131,11 @@ impl Breaker {
     /// Whether a permit can be had now. Nothing is asked for, counted or changed by it, so that whoever has
     /// a choice of breakers can look before asking one of them.
     pub fn admits(&self, policy: &BreakerPolicy, now: Mono) -> bool {
-        if policy.mode != Mode::Enforce {
+        let state = self.word().state;
+        if policy.mode != Mode::Enforce && !state.is_forced() {
             return true;
         }
-        match self.word().state {
+        match state {
             State::Open | State::ForcedOpen => now >= self.until(),
             State::HalfOpen => {
                 let mut slots = self.probes.iter().take(policy.half_open.probes as usize);
@@ -142,8 +149,8 @@ impl Breaker {
     #[inline]
     fn admit(&self, policy: &BreakerPolicy, now: Mono) -> Result<Admitted, Refused> {
         let word = self.word();
-        if word.state == State::Closed || policy.mode == Mode::Disabled {
-            return Ok(Admitted { epoch: word.epoch, probe: None, transition: None });
+        if word.state == State::Closed || (policy.mode == Mode::Disabled && !word.state.is_forced()) {
+            return Ok(Admitted { epoch: word.epoch, probe: None, transition: None, counts: true });
         }
         self.admit_guarded(policy, word, now)
     }
@@ -152,7 +159,8 @@ impl Breaker {
         let until = self.until();
         let pass = |transition: Option<Transition>| {
             let epoch = transition.map_or(word.epoch, |transition| transition.epoch);
-            Ok(Admitted { epoch, probe: None, transition })
+            let counts = transition.is_some() || word.state != State::Disabled;
+            Ok(Admitted { epoch, probe: None, transition, counts })
         };
         match word.state {
             State::Open | State::ForcedOpen if now < until => Err(self.refuse(word.state, until)),
@@ -165,7 +173,7 @@ impl Breaker {
                 })
             }
             State::HalfOpen => self.admit_probe(policy, word, now),
-            State::ForcedClosed if now >= until => {
+            State::ForcedClosed | State::Disabled if now >= until => {
                 pass(self.close(policy, word.epoch, Reason::ForceEnded, now))
             }
             State::Ramp if now >= until => pass(self.close(policy, word.epoch, Reason::RampPassed, now)),
@@ -188,12 +196,17 @@ impl Breaker {
                 // Someone else was first.
                 State::HalfOpen => self.admit_probe(policy, word, now),
                 State::Open | State::ForcedOpen => Err(self.refuse(word.state, self.until())),
-                _ => Ok(Admitted { epoch: word.epoch, probe: None, transition: None }),
+                _ => Ok(Admitted { epoch: word.epoch, probe: None, transition: None, counts: true }),
             };
         }
         let probe = Probe { slot: 0, lease_ends: lease_end(policy, now) };
         let transition = self.half_open(policy, &mut history, word, probe.lease_ends, now);
-        Ok(Admitted { epoch: transition.epoch, probe: Some(probe), transition: Some(transition) })
+        Ok(Admitted {
+            epoch: transition.epoch,
+            probe: Some(probe),
+            transition: Some(transition),
+            counts: true,
+        })
     }
 
     fn admit_probe(&self, policy: &BreakerPolicy, word: Word, now: Mono) -> Result<Admitted, Refused> {
@@ -206,7 +219,7 @@ impl Breaker {
             if free && held.compare_exchange(ends, lease_ends, Acquire, Relaxed).is_ok() {
                 if self.word().epoch == word.epoch {
                     let probe = Some(Probe { slot, lease_ends });
-                    return Ok(Admitted { epoch: word.epoch, probe, transition: None });
+                    return Ok(Admitted { epoch: word.epoch, probe, transition: None, counts: true });
                 }
                 let _ = held.compare_exchange(lease_ends, 0, Relaxed, Relaxed);
                 break;

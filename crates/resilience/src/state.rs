@@ -41,6 +41,11 @@ impl State {
         State::Shadow,
     ];
 
+    /// Whether it is an operator's word, whatever the calls and the policy say.
+    pub const fn is_forced(self) -> bool {
+        matches!(self, State::ForcedOpen | State::ForcedClosed | State::Disabled)
+    }
+
     /// The state's name on every surface.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use identity::{InstanceId, Namespace, Now, ServiceName};
 use registry::{Instance, Registry, Scope, Since, Status, Target};
+use tokio::sync::watch;
 use wire::native::{
     channel::{Endpoint, Hello, Report, ServiceUpdate, Update, WarmUp},
     problem::Problem,
@@ -25,8 +26,9 @@ impl Channel {
         self.0.live.connected(&hello.proxy, &hello.version, now.wall);
         self.0.subscribers.connected(&hello.proxy, hello.epoch, hello.since, now);
         self.0.diary.note(&hello.proxy, What::Connected(hello.since), now.wall);
-        let revisions = self.0.roll.follow(Scope::All);
-        Subscription { state: self.0.clone(), revisions, seen: hello.since, hello, is_kept: false }
+        let (revisions, words) = (self.0.roll.follow(Scope::All), self.0.forced.news());
+        let (state, seen) = (self.0.clone(), hello.since);
+        Subscription { state, revisions, words, seen, told: 0, hello, is_kept: false }
     }
 
     /// Takes a report. The answer means that it is durable.
@@ -43,7 +45,10 @@ impl Channel {
 pub struct Subscription {
     state: Arc<State>,
     revisions: Woken,
+    words: watch::Receiver<u64>,
     seen: Option<u64>,
+    /// The number of the operators' last word that it was told.
+    told: u64,
     hello: Hello,
     /// Whether it is written down that there is this proxy.
     is_kept: bool,
@@ -66,13 +71,17 @@ impl Subscription {
         loop {
             // Marked as seen before the registry is read, so that no change falls between the two.
             self.revisions.borrow_and_update();
+            self.words.borrow_and_update();
             let update = self.missed();
-            if let Some(update) = update {
+            if let Some(mut update) = update.or_else(|| self.nothing_new()) {
                 self.seen = Some(update.revision);
+                let (overrides, told) = self.state.forced.after(self.told, clock::now().wall);
+                (update.overrides, self.told) = (overrides, told);
                 return Some(update);
             }
             tokio::select! {
                 changed = self.revisions.changed() => changed.ok()?,
+                changed = self.words.changed() => changed.ok()?,
                 () = self.state.stopping.cancelled() => return None,
             }
         }
@@ -84,6 +93,14 @@ impl Subscription {
         self.state.live.acknowledged(&self.hello.proxy, revision, now.wall);
         self.state.subscribers.acknowledged(&self.hello.proxy, self.hello.epoch, revision, now);
         self.state.diary.note(&self.hello.proxy, What::Acknowledged(revision), now.wall);
+    }
+
+    /// An update without any change of the registry, where operators have said something new.
+    fn nothing_new(&self) -> Option<Update> {
+        let (words, _) = self.state.forced.after(self.told, clock::now().wall);
+        let revision = self.seen.filter(|_| !words.is_empty())?;
+        let (services, policies, overrides) = (Vec::new(), Vec::new(), Vec::new());
+        Some(Update { revision, snapshot: false, services, policies, overrides })
     }
 
     fn missed(&self) -> Option<Update> {
@@ -105,6 +122,7 @@ impl Subscription {
                     snapshot: false,
                     services: services.collect(),
                     policies: Vec::new(),
+                    overrides: Vec::new(),
                 })
             }
         }
@@ -129,6 +147,7 @@ fn snapshot(registry: &Registry, now: Now) -> Update {
         snapshot: true,
         services: services.collect(),
         policies: Vec::new(),
+        overrides: Vec::new(),
     }
 }
 

@@ -16,6 +16,7 @@ mod chronicle;
 pub mod clock;
 mod diary;
 mod discovery;
+mod forced;
 mod hindsight;
 mod intake;
 pub mod listener;

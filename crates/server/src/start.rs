@@ -32,6 +32,7 @@ use crate::{
     chronicle, clock,
     diary::{self, Diary},
     discovery,
+    forced::Forced,
     listener::{self, BodyRule, Hosts, Limits, ListenerStats, Tls, TlsFiles},
     live::Live,
     pages, prober, problems, random,
@@ -113,6 +114,10 @@ impl Server {
         let (data, budgets) = (settings.data, settings.budgets);
         let opened = tokio::task::spawn_blocking(move || Stores::open(&data, &budgets)).await;
         let stores = opened.map_err(|error| Problem::new(Code::Internal, error.to_string()))??;
+        let events = stores.events.clone();
+        let restored = move || Forced::restored(&events, clock::now().wall);
+        let forced = tokio::task::spawn_blocking(restored).await;
+        let forced = forced.map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
         let Loaded { registry, tokens, proxies, .. } = stores.loaded;
 
         let access = Arc::new(if settings.require_tokens {
@@ -130,6 +135,7 @@ impl Server {
             spans: stores.spans,
             samples: stores.samples,
             live: Live::default(),
+            forced,
             diary: Diary::default(),
             subscribers: Subscribers::restored(clock::mono(), proxies),
             access,

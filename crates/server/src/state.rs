@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    access::Access, diary::Diary, listener::ListenerStats, live::Live, prober, roll::Roll,
+    access::Access, diary::Diary, forced::Forced, listener::ListenerStats, live::Live, prober, roll::Roll,
     subscribers::Subscribers,
 };
 
@@ -31,6 +31,8 @@ pub(crate) struct State {
     pub(crate) live: Live,
     /// Who may send calls to whom.
     pub(crate) subscribers: Subscribers,
+    /// What operators force breakers to.
+    pub(crate) forced: Forced,
     /// Which revision each proxy knew, and when.
     pub(crate) diary: Diary,
     /// Who may do what.

@@ -8,6 +8,8 @@ mod calls;
 mod drains;
 mod outage;
 mod outliers;
+mod overrides;
+mod policies;
 mod published;
 mod refused;
 mod reports;

@@ -18,12 +18,12 @@ use hyper::{body::Incoming, client::conn::http1::SendRequest, service::service_f
 use hyper_util::rt::TokioIo;
 use proxy::{Directory, Proxy, Settings, Sink, SinkError, Subscription, Unavailable};
 use registry::{Host, Status};
-use resilience::{CallPolicy, Parts};
+use resilience::{CallPolicy, Force, Parts};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
 };
-use wire::native::channel::{Endpoint, Hello, Report, ServiceUpdate, Update};
+use wire::native::channel::{Endpoint, Hello, Override, PolicyUpdate, Report, ServiceUpdate, Update};
 
 /// How long a test waits for what must happen.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -34,6 +34,9 @@ pub(crate) struct Registry(Arc<Shared>);
 
 struct Shared {
     log: Mutex<Vec<(u64, ServiceUpdate)>>,
+    policies: Mutex<Vec<(u64, PolicyUpdate)>>,
+    /// With the number of the word that each watch was told last.
+    overrides: watch::Sender<Vec<Override>>,
     revision: watch::Sender<u64>,
     online: watch::Sender<bool>,
     pub(crate) acknowledged: watch::Sender<u64>,
@@ -44,6 +47,8 @@ impl Registry {
     pub(crate) fn new() -> Self {
         Self(Arc::new(Shared {
             log: Mutex::default(),
+            policies: Mutex::default(),
+            overrides: watch::Sender::new(Vec::new()),
             revision: watch::Sender::new(1),
             online: watch::Sender::new(true),
             acknowledged: watch::Sender::new(0),
@@ -80,6 +85,31 @@ impl Registry {
         revision
     }
 
+    /// Writes a service's policy, or removes it; its revision is the registry's.
+    pub(crate) fn write_policy(&self, service: &str, policy: Option<CallPolicy>) -> u64 {
+        let revision = *self.0.revision.borrow() + 1;
+        let service = Some(service.parse().unwrap());
+        let policy_revision = if policy.is_some() { revision } else { 0 };
+        let update = PolicyUpdate { namespace: Default::default(), service, policy_revision, policy };
+        lock(&self.0.policies).push((revision, update));
+        self.0.revision.send_replace(revision);
+        revision
+    }
+
+    /// Forces a service's breaker.
+    pub(crate) fn force(&self, service: &str, force: Option<Force>, left: Duration) {
+        self.0.overrides.send_modify(|words| {
+            words.push(Override {
+                namespace: Default::default(),
+                service: service.parse().unwrap(),
+                number: words.len() as u64 + 1,
+                force,
+                left,
+                note: "maria: the new version".to_owned(),
+            });
+        });
+    }
+
     /// Goes away, or comes back.
     pub(crate) fn go_online(&self, online: bool) {
         self.0.online.send_replace(online);
@@ -105,27 +135,36 @@ impl Directory for Registry {
         }
         let since = hello.since;
         lock(&self.0.hellos).push(hello);
-        Ok(Watcher { shared: self.0.clone(), since })
+        Ok(Watcher { shared: self.0.clone(), since, told: 0 })
     }
 }
 
 pub(crate) struct Watcher {
     shared: Arc<Shared>,
     since: Option<u64>,
+    told: u64,
 }
 
 impl Subscription for Watcher {
     async fn next(&mut self) -> Result<Update, Unavailable> {
         let (mut revision, mut online) = (self.shared.revision.subscribe(), self.shared.online.subscribe());
-        let since = self.since;
+        let (since, told) = (self.since, self.told);
+        let mut words = self.shared.overrides.subscribe();
         tokio::select! {
+            _ = words.wait_for(|words| since.is_some() && words.len() as u64 > told) => {}
             _ = revision.wait_for(|revision| since.is_none_or(|since| *revision > since)) => {}
             _ = online.wait_for(|online| !online) => return Err(Unavailable("gone".to_owned())),
         }
         let now = *self.shared.revision.borrow();
+        let is_new = |revision: u64| since.is_none_or(|since| revision > since);
+        let overrides: Vec<_> = self.shared.overrides.borrow()[told as usize..].to_vec();
+        self.told += overrides.len() as u64;
+        let policies = lock(&self.shared.policies);
+        let policies =
+            policies.iter().filter(|(at, _)| is_new(*at)).map(|(_, update)| update.clone()).collect();
         let mut latest = BTreeMap::new();
         for (revision, update) in lock(&self.shared.log).iter() {
-            if since.is_none_or(|since| *revision > since) {
+            if is_new(*revision) {
                 latest.insert(update.service.clone(), update.clone());
             }
         }
@@ -134,7 +173,8 @@ impl Subscription for Watcher {
             revision: now,
             snapshot: since.is_none(),
             services: latest.into_values().collect(),
-            policies: Vec::new(),
+            policies,
+            overrides,
         })
     }
 

@@ -220,12 +220,44 @@ fn a_shadow_permits_everything_and_says_what_it_would_do() {
 fn a_disabled_breaker_neither_counts_nor_refuses() {
     let policy = BreakerPolicy { mode: Mode::Disabled, ..BreakerPolicy::default() };
     let breaker = Breaker::new(1, at(0));
-    breaker.force(Force::Open, at(60_000), at(0));
     for _ in 0..100 {
         assert_eq!(call(&breaker, &policy, Outcome::Failure, at(0)), None);
     }
     assert_eq!(breaker.counts(), Counts::default());
     assert_eq!(breaker.state_under(&policy), State::Disabled);
+}
+
+#[test]
+fn an_operators_word_stands_above_a_policy_that_refuses_nothing() {
+    for mode in [Mode::Disabled, Mode::Shadow] {
+        let policy = BreakerPolicy { mode, ..BreakerPolicy::default() };
+        let breaker = Breaker::new(1, at(0));
+        breaker.force(Force::Open, at(1_000), at(0));
+        let refused = Permit::acquire(&breaker, &policy, at(999)).unwrap_err();
+        assert_eq!((refused.state, refused.until), (State::ForcedOpen, at(1_000)));
+        assert_eq!(breaker.state_under(&policy), State::ForcedOpen);
+        let (_, turn) = Permit::acquire(&breaker, &policy, at(1_000)).unwrap();
+        assert_eq!(turn.unwrap().to, State::HalfOpen);
+        for _ in 0..100 {
+            assert!(Permit::acquire(&breaker, &policy, at(1_001)).is_ok(), "the policy's word again");
+        }
+    }
+}
+
+#[test]
+fn a_breaker_that_an_operator_disables_counts_nothing_until_its_time_is_over() {
+    let policy = BreakerPolicy::default();
+    let breaker = Breaker::new(1, at(0));
+    breaker.force(Force::Disabled, at(1_000), at(0));
+    for _ in 0..100 {
+        assert_eq!(call(&breaker, &policy, Outcome::Failure, at(999)), None);
+    }
+    assert_eq!((breaker.counts(), breaker.state()), (Counts::default(), State::Disabled));
+    let (permit, turn) = Permit::acquire(&breaker, &policy, at(1_000)).unwrap();
+    let turn = turn.unwrap();
+    assert_eq!((turn.from, turn.to, turn.reason), (State::Disabled, State::Closed, Reason::ForceEnded));
+    permit.end(&policy, Outcome::Failure, at(1_001));
+    assert_eq!(breaker.counts().failures, 1);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Breakers, endpoints and proxies, as the proxies reported them last.
 
+use std::time::Duration;
+
 use axum::{Extension, Json, extract::State as Of};
-use identity::{Namespace, ProxyId, ServiceName};
+use identity::{Namespace, ProxyId, ServiceName, Wall, duration};
 use resilience::Counts;
 use serde::Deserialize;
 use storage_catalog::Scope;
@@ -10,17 +12,23 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use wire::native::{
     api,
     channel::{BreakerRow, EndpointRow},
-    problem::Problem,
+    problem::{Code, Problem},
 };
 
 use super::{
-    Caller, Shared,
-    extract::{Answer, Asked},
+    Caller, DIALECT, Shared,
+    extract::{Answer, Asked, Named, Sent, invalid},
 };
-use crate::{live::ProxyState, state::State};
+use crate::{
+    clock,
+    forced::{self, Action, LASTS_MAX, LASTS_MIN, REASON_MAX, WORDS_MAX, Word},
+    live::ProxyState,
+    problems,
+    state::State,
+};
 
 pub(super) fn routes() -> OpenApiRouter<std::sync::Arc<State>> {
-    OpenApiRouter::new().routes(routes!(breakers)).routes(routes!(proxies))
+    OpenApiRouter::new().routes(routes!(breakers)).routes(routes!(force)).routes(routes!(proxies))
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -57,7 +65,77 @@ async fn breakers(
         let rows = state.endpoints.iter().filter(|row| wanted(&row.namespace, &row.service));
         endpoints.extend(rows.map(|row| endpoint(&proxy, row)));
     }
-    Ok(Json(api::Breakers { breakers, endpoints }))
+    let words = state.forced.words(clock::now().wall);
+    let words = words.iter().filter(|((namespace, service), _)| wanted(namespace, service));
+    let overrides = words.map(|(of, word)| said(of, word)).collect();
+    Ok(Json(api::Breakers { breakers, endpoints, overrides }))
+}
+
+/// Says what the breaker of a service does in every proxy, whatever its calls say: `force_open` refuses
+/// all of them, `force_close` lets them pass, `disable` does not even count them, for a time; `reset` ends
+/// that, and holds nothing against it. It outlives restarts, and proxies that come later follow it too.
+#[utoipa::path(
+    post, path = "/bellwether/v1/namespaces/{namespace}/services/{service}/breaker", tag = "resilience",
+    params(("namespace" = String, Path), ("service" = String, Path)),
+    request_body = api::BreakerCommand,
+    responses((status = 200, body = api::BreakerOverride), (status = "default", body = Problem)),
+)]
+async fn force(
+    Of(state): Shared,
+    Extension(caller): Caller,
+    Named((namespace, service)): Named<(Namespace, ServiceName)>,
+    Sent(body): Sent<api::BreakerCommand>,
+) -> Answer<Json<api::BreakerOverride>> {
+    caller.require(Scope::Admin, Some(&namespace))?;
+    let (action, lasts) = read(&body)?;
+    let (of, now) = ((namespace, service), clock::now().wall);
+    let number = state.forced.next_number(&of, now).ok_or_else(|| {
+        let detail = format!("the breakers of {WORDS_MAX} services are forced already");
+        Problem::new(Code::TooManyRequests, detail)
+            .next("reset some of them, or wait until their time is over")
+    })?;
+    let until = Wall(now.0.saturating_add(u64::try_from(lasts.as_nanos()).unwrap_or(u64::MAX)));
+    let actor = caller.actor(DIALECT).name.to_string();
+    let word = Word { number, action, since: now, until, actor, reason: body.reason.trim().to_owned() };
+    // Durable before it is answered, and before any proxy hears of it.
+    state.events.record_one(forced::event(&of, &word)).await.map_err(problems::accept)?;
+    let answer = said(&of, &word);
+    state.forced.hold(of, word);
+    state.touch();
+    Ok(Json(answer))
+}
+
+fn read(body: &api::BreakerCommand) -> Result<(Action, Duration), Problem> {
+    let known = Action::ALL.map(Action::as_str).join(", ");
+    let action = Action::find(&body.action);
+    let action = action.ok_or_else(|| invalid("/action", format!("{:?} is none of {known}", body.action)))?;
+    let reason = body.reason.trim();
+    if reason.is_empty() {
+        return Err(invalid("/reason", "a reason is needed: people will ask why"));
+    }
+    if reason.chars().count() > REASON_MAX || reason.chars().any(char::is_control) {
+        let rule = format!("at most {REASON_MAX} characters, without control characters");
+        return Err(invalid("/reason", rule));
+    }
+    let lasts = body.lasts.as_deref().map(duration::parse).transpose();
+    match (action, lasts.map_err(|error| invalid("/for", error))?) {
+        (Action::Reset, None) => Ok((action, LASTS_MAX)),
+        (Action::Reset, Some(_)) => Err(invalid("/for", "a reset has no duration; leave it out")),
+        (_, Some(lasts)) if (LASTS_MIN..=LASTS_MAX).contains(&lasts) => Ok((action, lasts)),
+        _ => Err(invalid("/for", "say for how long, from 1s to 1d, such as 5m")),
+    }
+}
+
+fn said((namespace, service): &(Namespace, ServiceName), word: &Word) -> api::BreakerOverride {
+    api::BreakerOverride {
+        namespace: namespace.to_string(),
+        service: service.to_string(),
+        action: word.action.as_str().to_owned(),
+        since: word.since.to_string(),
+        until: (word.action != Action::Reset).then(|| word.until.to_string()),
+        actor: word.actor.clone(),
+        reason: word.reason.clone(),
+    }
 }
 
 fn breaker(proxy: &ProxyId, row: &BreakerRow) -> api::Breaker {

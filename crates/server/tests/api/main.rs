@@ -4,6 +4,7 @@
 
 mod asking;
 mod bad_input;
+mod breakers;
 mod bulk;
 mod checks;
 mod discovery;

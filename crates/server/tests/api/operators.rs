@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::asking::*;
 
+const RESET: &str = r#"{"action":"reset","reason":"no"}"#;
 const OVERRIDE: &str = "/bellwether/v1/namespaces/default/services/hello/instances/hello-1/override";
 
 #[tokio::test]
@@ -102,6 +103,7 @@ async fn what_operators_do_needs_their_scope() {
         put(OVERRIDE, r#"{"status":"down","reason":"no"}"#).await,
         delete(OVERRIDE).await,
         delete(&format!("{HELLO}?force=true")).await,
+        ask_as(&server, Method::POST, &format!("{HELLO}/breaker"), &as_app, RESET).await,
     ] {
         assert_eq!(problem["code"], "BW-1204", "{problem}");
     }

@@ -45,6 +45,29 @@ pub struct WatchResponse {
     /// The policies that changed; in a snapshot all that there are, so that one that it does not name is gone.
     #[prost(message, repeated, tag = "4")]
     pub policies: ::prost::alloc::vec::Vec<PolicyUpdate>,
+    /// What operators force breakers to, as far as the proxy was not told on this watch.
+    #[prost(message, repeated, tag = "5")]
+    pub overrides: ::prost::alloc::vec::Vec<Override>,
+}
+/// An operator's word on a service's breaker.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Override {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub service: ::prost::alloc::string::String,
+    /// Grows: of two for the same service the higher one holds.
+    #[prost(uint64, tag = "3")]
+    pub number: u64,
+    /// forced_open, forced_closed or disabled; closed: what its calls say, with nothing held against it.
+    #[prost(string, tag = "4")]
+    pub state: ::prost::alloc::string::String,
+    /// For how long from when this was sent, since clocks differ.
+    #[prost(uint64, tag = "5")]
+    pub left_ns: u64,
+    /// Who said so, and why.
+    #[prost(string, tag = "6")]
+    pub note: ::prost::alloc::string::String,
 }
 /// What holds for calls, already merged from all documents that have a say.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -34,6 +34,9 @@ pub use registration::{
     Heartbeat, Heartbeats, HeartbeatsTaken, LeaseBody, NamedRegistration, OverrideBody, RefusedHeartbeat,
     Registered, RegisteredAll, RegistrationBody, RegistrationResult, Registrations, ServiceDeleted,
 };
-pub use resilience::{Breaker, BreakerCounts, Breakers, Endpoint, Proxies, Proxy, ProxyView, ViewedInstance};
+pub use resilience::{
+    Breaker, BreakerCommand, BreakerCounts, BreakerOverride, Breakers, Endpoint, Proxies, Proxy, ProxyView,
+    ViewedInstance,
+};
 pub use tokens::{Token, TokenCreated, TokenRequest, Tokens};
 pub use traces::{Operation, Span, SpanCount, SpanEvent, SpanStatus, Trace, TraceSummary, Traces};

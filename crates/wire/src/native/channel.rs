@@ -9,7 +9,7 @@ use std::time::Duration;
 use identity::{InstanceId, Namespace, ProxyId, RouteName, ServiceName, TraceId, Wall};
 use monitoring::{CallKey, ExponentialHistogram};
 use registry::{Host, Status};
-use resilience::{CallPolicy, Counts, State};
+use resilience::{CallPolicy, Counts, Force, State};
 use traces::Span;
 
 mod down;
@@ -72,6 +72,26 @@ pub struct Update {
     pub services: Vec<ServiceUpdate>,
     /// The policies that changed (in a snapshot: all). A policy that a snapshot does not name is gone.
     pub policies: Vec<PolicyUpdate>,
+    /// What operators force breakers to: those that the proxy has not been told of on this watch. A proxy
+    /// knows one again by its number.
+    pub overrides: Vec<Override>,
+}
+
+/// An operator's word on a service's breaker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Override {
+    /// The namespace.
+    pub namespace: Namespace,
+    /// The service.
+    pub service: ServiceName,
+    /// Tells it from others, and grows: of two for the same service the higher one holds.
+    pub number: u64,
+    /// What the breaker shall do; `None`: what its calls say, with nothing held against it.
+    pub force: Option<Force>,
+    /// For how long from now.
+    pub left: Duration,
+    /// Who said so, and why.
+    pub note: String,
 }
 
 /// What holds for calls, already merged from every document that has a say.

@@ -10,6 +10,44 @@ pub struct Breakers {
     pub breakers: Vec<Breaker>,
     /// One row for each proxy and endpoint.
     pub endpoints: Vec<Endpoint>,
+    /// What operators force breakers to at the moment.
+    #[serde(default)]
+    pub overrides: Vec<BreakerOverride>,
+}
+
+/// What an operator has a service's breaker do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BreakerCommand {
+    /// `force_open`, `force_close`, `disable` or `reset`.
+    #[schema(example = "force_open")]
+    pub action: String,
+    /// For how long, `1s` to `1d`; none with `reset`, which is at once.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    #[schema(example = "5m")]
+    pub lasts: Option<String>,
+    /// Why: people will read it.
+    #[schema(example = "the new version loses orders")]
+    pub reason: String,
+}
+
+/// What an operator said of a service's breaker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct BreakerOverride {
+    /// The namespace.
+    pub namespace: String,
+    /// The service.
+    pub service: String,
+    /// `force_open`, `force_close`, `disable` or `reset`.
+    pub action: String,
+    /// Since when.
+    pub since: String,
+    /// Until when; none after a `reset`.
+    pub until: Option<String>,
+    /// Who said so.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// A circuit breaker in one proxy.

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use registry::Host;
+use resilience::{Force, State};
 
 use super::policy::{policy_update_from_proto, policy_update_to_proto};
-use super::{Endpoint, Hello, Malformed, ServiceUpdate, Update, WarmUp, proto};
+use super::{Endpoint, Hello, Malformed, Override, ServiceUpdate, Update, WarmUp, proto};
 
 /// A hello as a message.
 pub fn hello_to_proto(hello: &Hello) -> proto::Hello {
@@ -55,6 +56,7 @@ pub fn update_to_proto(update: &Update) -> proto::WatchResponse {
         snapshot: update.snapshot,
         services: update.services.iter().map(service).collect(),
         policies: update.policies.iter().map(policy_update_to_proto).collect(),
+        overrides: update.overrides.iter().map(override_to_proto).collect(),
     }
 }
 
@@ -65,7 +67,44 @@ pub fn update_to_proto(update: &Update) -> proto::WatchResponse {
 pub fn update_from_proto(update: proto::WatchResponse) -> Result<Update, Malformed> {
     let services = update.services.into_iter().map(service_from_proto).collect::<Result<_, _>>()?;
     let policies = update.policies.into_iter().map(policy_update_from_proto).collect::<Result<_, _>>()?;
-    Ok(Update { revision: update.revision, snapshot: update.snapshot, services, policies })
+    let overrides = update.overrides.into_iter().map(override_from_proto).collect::<Result<_, _>>()?;
+    Ok(Update { revision: update.revision, snapshot: update.snapshot, services, policies, overrides })
+}
+
+/// The states to which a breaker is forced by these words; `closed` is the end of all force.
+const FORCES: [(State, Force); 3] = [
+    (State::ForcedOpen, Force::Open),
+    (State::ForcedClosed, Force::Closed),
+    (State::Disabled, Force::Disabled),
+];
+
+fn override_to_proto(of: &Override) -> proto::Override {
+    let state = FORCES.iter().find(|(_, force)| Some(*force) == of.force);
+    proto::Override {
+        namespace: of.namespace.to_string(),
+        service: of.service.to_string(),
+        number: of.number,
+        state: state.map_or(State::Closed, |(state, _)| *state).to_string(),
+        left_ns: nanos(of.left),
+        note: of.note.clone(),
+    }
+}
+
+fn override_from_proto(of: proto::Override) -> Result<Override, Malformed> {
+    let state: State = of.state.parse().map_err(|e| Malformed::new("state", e))?;
+    let force = match FORCES.iter().find(|(forced, _)| *forced == state) {
+        Some((_, force)) => Some(*force),
+        None if state == State::Closed => None,
+        None => return Err(Malformed::new("state", "forced_open, forced_closed, disabled or closed")),
+    };
+    Ok(Override {
+        namespace: of.namespace.parse().map_err(|e| Malformed::new("namespace", e))?,
+        service: of.service.parse().map_err(|e| Malformed::new("service", e))?,
+        number: of.number,
+        force,
+        left: Duration::from_nanos(of.left_ns),
+        note: of.note,
+    })
 }
 
 fn service_from_proto(service: proto::Service) -> Result<ServiceUpdate, Malformed> {

@@ -163,7 +163,19 @@ fn an_update_means_the_same_over_grpc_as_in_process() {
         },
         PolicyUpdate { namespace: "other".parse().unwrap(), service: None, policy_revision: 0, policy: None },
     ];
-    let update = Update { revision: 4, snapshot: true, services: vec![service], policies };
+    let forced = |force| Override {
+        namespace: Namespace::default(),
+        service: "cart".parse().unwrap(),
+        number: 7,
+        force,
+        left: Duration::from_secs(300),
+        note: "maria: the new version".into(),
+    };
+    let overrides = [Some(Force::Open), Some(Force::Closed), Some(Force::Disabled), None].map(forced).into();
+    let update = Update { revision: 4, snapshot: true, services: vec![service], policies, overrides };
+    let mut bad = update_to_proto(&update);
+    bad.overrides[0].state = "half_open".into();
+    assert_eq!(update_from_proto(bad).unwrap_err().field, "state");
     assert_eq!(update_from_proto(update_to_proto(&update)), Ok(update.clone()));
     for (elapsed_ns, over_ns) in [(0, 0), (2, 1)] {
         let mut bad = update_to_proto(&update);
