@@ -13,10 +13,10 @@ use std::sync::Arc;
 use identity::Wall;
 use monitoring::Origin;
 use prost::Message;
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
+use prost::encoding::encoded_len_varint;
 use storage_intake::record::OriginRecord;
 
-use crate::encoding::{EventRef, Field, Fields, Head, begin_field, field_len};
+use crate::encoding::{EventRef, Field, Fields, Head, begin_field, field_len, number};
 use crate::record::EventRecord;
 use crate::{Event, Query};
 
@@ -65,7 +65,9 @@ impl Batch {
 
     /// Adds an event.
     pub fn push(&mut self, event: &EventRef<'_>) {
-        begin_field(EVENTS, event.encoded_len(), &mut self.events);
+        let length = event.encoded_len();
+        self.events.reserve(field_len(length));
+        begin_field(EVENTS, length, &mut self.events);
         // Lengths have 32 bits; a batch of more is refused before anybody looks at the places.
         let begin = self.events.len() as u32;
         event.encode(&mut self.events);
@@ -105,8 +107,7 @@ impl Batch {
             // A vector grows as it needs to, so there is always room.
             let _ = origin.encode(&mut record);
         }
-        encode_key(FIRST_REVISION, WireType::Varint, &mut record);
-        encode_varint(first_revision, &mut record);
+        number(FIRST_REVISION, first_revision, &mut record);
         record.extend_from_slice(&self.events);
         let place = |at: Place| Place { begin: at.begin + before as u32, end: at.end + before as u32 };
         let places = self.places.into_iter().map(place).collect();
@@ -134,7 +135,7 @@ impl Page {
                 (ORIGIN, Field::Bytes(bytes)) => {
                     origin = Some(OriginRecord::decode(bytes).map_err(|error| format!("origin: {error}"))?);
                 }
-                (FIRST_REVISION, Field::Number(number)) => first_revision = number,
+                (FIRST_REVISION, Field::Number(revision)) => first_revision = revision,
                 (EVENTS, Field::Bytes(event)) => {
                     let end = record.len() - fields.rest();
                     places.push(Place { begin: (end - event.len()) as u32, end: end as u32 });

@@ -11,11 +11,7 @@
 //! in any order, and those that are not known are passed over.
 
 use identity::{InstanceId, Namespace, ServiceName, TraceId, Wall};
-use prost::bytes::Buf;
-use prost::encoding::{
-    DecodeContext, WireType, decode_key, decode_varint, encode_key, encode_varint, encoded_len_varint,
-    skip_field,
-};
+use prost::encoding::{decode_varint, encoded_len_varint};
 
 use crate::record::{self, kind_number};
 use crate::{Event, Kind, Query};
@@ -88,11 +84,10 @@ impl<'a> EventRef<'a> {
 
     pub(crate) fn encode(&self, into: &mut Vec<u8>) {
         if self.at.0 != 0 {
-            encode_key(1, WireType::SixtyFourBit, into);
+            into.push(key(1, SIXTY_FOUR_BITS));
             into.extend_from_slice(&self.at.0.to_le_bytes());
         }
-        encode_key(2, WireType::Varint, into);
-        encode_varint(kind_number(self.kind).into(), into);
+        number(2, kind_number(self.kind).into(), into);
         text(3, self.action, into);
         for (tag, name) in self.names() {
             if let Some(name) = name {
@@ -133,16 +128,47 @@ fn field(tag: u32, bytes: &[u8], into: &mut Vec<u8>) {
     into.extend_from_slice(bytes);
 }
 
+/// A number with its key.
+pub(crate) fn number(tag: u32, number: u64, into: &mut Vec<u8>) {
+    into.push(key(tag, VARINT));
+    varint(number, into);
+}
+
 /// The key and the length of so many bytes.
 pub(crate) fn begin_field(tag: u32, length: usize, into: &mut Vec<u8>) {
-    encode_key(tag, WireType::LengthDelimited, into);
-    encode_varint(length as u64, into);
+    into.push(key(tag, BYTES));
+    varint(length as u64, into);
+}
+
+/// See [`KEY_BYTES`].
+fn key(tag: u32, written: u64) -> u8 {
+    debug_assert!(tag < 16, "a key of one byte");
+    (tag as u8) << 3 | written as u8
+}
+
+/// Nearly all numbers here are lengths below 128, so that the way to one byte is a short one.
+#[inline]
+fn varint(mut number: u64, into: &mut Vec<u8>) {
+    while number >= 0x80 {
+        into.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    into.push(number as u8);
 }
 
 /// What so many bytes take as a field.
 pub(crate) fn field_len(length: usize) -> usize {
     KEY_BYTES + encoded_len_varint(length as u64) + length
 }
+
+// How the value of a field is written, in the last three bits of its key.
+const VARINT: u64 = 0;
+const SIXTY_FOUR_BITS: u64 = 1;
+const BYTES: u64 = 2;
+const THIRTY_TWO_BITS: u64 = 5;
+
+/// What stands where a field should.
+type Broken = &'static str;
 
 /// A field that is read. Whatever else a message has is passed over.
 pub(crate) enum Field<'a> {
@@ -154,12 +180,19 @@ pub(crate) enum Field<'a> {
 pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Iterator for Fields<'a> {
-    type Item = Result<(u32, Field<'a>), String>;
+    type Item = Result<(u32, Field<'a>), Broken>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         while !self.0.is_empty() {
-            if let Some(field) = self.field().transpose() {
-                return Some(field);
+            match self.field() {
+                Ok(None) => {}
+                Ok(Some(field)) => return Some(Ok(field)),
+                Err(broken) => {
+                    // Nothing that stands behind it has a meaning.
+                    self.0 = &[];
+                    return Some(Err(broken));
+                }
             }
         }
         None
@@ -172,29 +205,38 @@ impl<'a> Fields<'a> {
         self.0.len()
     }
 
-    fn field(&mut self) -> Result<Option<(u32, Field<'a>)>, String> {
-        let undecoded = |error: prost::DecodeError| error.to_string();
-        let (tag, wire_type) = decode_key(&mut self.0).map_err(undecoded)?;
-        match wire_type {
-            WireType::Varint => {
-                decode_varint(&mut self.0).map(|number| Some((tag, Field::Number(number)))).map_err(undecoded)
+    #[inline]
+    fn field(&mut self) -> Result<Option<(u32, Field<'a>)>, Broken> {
+        let key = self.varint()?;
+        let tag = u32::try_from(key >> 3).map_err(|_| "a field's number that is none")?;
+        match key & 7 {
+            VARINT => Ok(Some((tag, Field::Number(self.varint()?)))),
+            BYTES => {
+                let length = usize::try_from(self.varint()?).unwrap_or(usize::MAX);
+                Ok(Some((tag, Field::Bytes(self.take(length)?))))
             }
-            WireType::LengthDelimited => {
-                let length = decode_varint(&mut self.0).map_err(undecoded)?;
-                let cut = || format!("field {tag} is longer than what it stands in");
-                let length = usize::try_from(length).map_err(|_| cut())?;
-                let (bytes, rest) = self.0.split_at_checked(length).ok_or_else(cut)?;
-                self.0 = rest;
-                Ok(Some((tag, Field::Bytes(bytes))))
-            }
-            WireType::SixtyFourBit if self.0.len() >= FIXED_BYTES => {
-                self.0.advance(FIXED_BYTES);
-                Ok(None)
-            }
-            other => skip_field(other, tag, &mut self.0, DecodeContext::default())
-                .map_err(undecoded)
-                .map(|()| None),
+            SIXTY_FOUR_BITS => self.take(8).map(|_| None),
+            THIRTY_TWO_BITS => self.take(4).map(|_| None),
+            // Groups are older than this format, and the other numbers have no meaning.
+            _ => Err("a field of a kind that is not written"),
         }
+    }
+
+    #[inline]
+    fn take(&mut self, length: usize) -> Result<&'a [u8], Broken> {
+        let (taken, rest) =
+            self.0.split_at_checked(length).ok_or("a field that is longer than what it stands in")?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    #[inline]
+    fn varint(&mut self) -> Result<u64, Broken> {
+        if let [byte @ ..0x80, rest @ ..] = self.0 {
+            self.0 = rest;
+            return Ok(u64::from(*byte));
+        }
+        decode_varint(&mut self.0).map_err(|_| "a number that is cut or too long")
     }
 }
 

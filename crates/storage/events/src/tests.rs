@@ -373,6 +373,7 @@ proptest! {
     #[test]
     fn a_query_finds_what_a_look_at_every_event_finds(
         count in 1..120_u64,
+        size in 1..8_usize,
         memory_bytes in 0..20_000_u64,
         kind in proptest::option::of(proptest::sample::select(Kind::ALL.to_vec())),
         service in proptest::option::of(proptest::sample::select(vec!["payments", "orders", "other"])),
@@ -386,8 +387,8 @@ proptest! {
         let disk = disk();
         let settings = Settings { memory_bytes, disk_bytes: 100_000, ..Settings::default() };
         let mut events = open(&disk, settings.clone());
-        for number in 0..count {
-            events.record_one(event(number)).wait().unwrap();
+        for some in (0..count).map(event).collect::<Vec<_>>().chunks(size) {
+            events.record(Batch::of(None, some)).wait().unwrap();
         }
         if reopen {
             drop(events);
