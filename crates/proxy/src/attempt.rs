@@ -8,13 +8,12 @@ use resilience::{Fault, Timeouts};
 use tokio::time::timeout;
 
 use crate::{
-    clock::Clock,
     connect::{self, Failure},
     endpoint::Endpoint,
+    gateway::Gateway,
     hop::{self, Coding},
     outbound::Outbound,
     request_body::RequestBody,
-    settings::Limits,
 };
 
 /// A response that has begun, and the connection by which it comes.
@@ -38,17 +37,16 @@ pub(crate) async fn run(
     endpoint: &Endpoint,
     outbound: &mut Outbound,
     timeouts: &Timeouts,
-    limits: &Limits,
-    clock: &Clock,
+    gateway: &Gateway,
 ) -> Result<Answer, Failure> {
-    if let Some(connection) = endpoint.pool.take(clock.mono()) {
+    if let Some(connection) = endpoint.pool.take(gateway.clock.mono()) {
         match within(timeouts.attempt, send(connection, outbound, true)).await? {
             Sent::Answered(answer) => return checked(answer),
             Sent::Failed(failure) => return Err(failure),
             Sent::Stale => {}
         }
     }
-    let connection = connect::dial(endpoint, limits, timeouts.connect).await?;
+    let connection = connect::dial(endpoint, &gateway.networks, &gateway.limits, timeouts.connect).await?;
     match within(timeouts.attempt, send(connection, outbound, false)).await? {
         Sent::Answered(answer) => checked(answer),
         Sent::Failed(failure) => Err(failure),

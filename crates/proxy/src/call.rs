@@ -90,7 +90,7 @@ async fn attempts(
         let endpoint = chosen.occupied.endpoint().clone();
         let (context, number) = record.begin_attempt(chosen);
         outbound.mark(&context, number);
-        let run = attempt::run(&endpoint, outbound, &policy.timeouts, &gateway.limits, &gateway.clock);
+        let run = attempt::run(&endpoint, outbound, &policy.timeouts, gateway);
         let failure = match run.await {
             Ok(answer) => return Ok(answer),
             Err(failure) => failure,

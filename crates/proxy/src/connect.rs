@@ -7,7 +7,7 @@ use std::{io, net::SocketAddr, time::Duration};
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use registry::{Forbidden, Host};
+use registry::{Host, Networks};
 use resilience::Fault;
 use tokio::{net::TcpStream, time::timeout};
 
@@ -29,10 +29,11 @@ impl Failure {
 /// Opens a connection within the time for it, name resolution included.
 pub(crate) async fn dial(
     endpoint: &Endpoint,
+    networks: &Networks,
     limits: &Limits,
     within: Duration,
 ) -> Result<SendRequest<RequestBody>, Failure> {
-    let Ok(stream) = timeout(within, open(endpoint)).await else {
+    let Ok(stream) = timeout(within, open(endpoint, networks)).await else {
         let within = identity::duration::format(within);
         return Err(Failure::new(Fault::ConnectTimeout, format!("no connection within {within}")));
     };
@@ -52,22 +53,25 @@ pub(crate) async fn dial(
     Ok(sender)
 }
 
-async fn open(endpoint: &Endpoint) -> Result<TcpStream, Failure> {
+async fn open(endpoint: &Endpoint, networks: &Networks) -> Result<TcpStream, Failure> {
     let failed = |error: io::Error| Failure::new(Fault::Connect, error);
     match &endpoint.host {
-        Host::Ip(ip) => connect([SocketAddr::new(*ip, endpoint.port)]).await,
+        Host::Ip(ip) => connect([SocketAddr::new(*ip, endpoint.port)], networks).await,
         Host::Name(name) => {
             let addresses = tokio::net::lookup_host((name.as_ref(), endpoint.port)).await.map_err(failed)?;
-            connect(addresses).await
+            connect(addresses, networks).await
         }
     }
 }
 
 /// The first of these addresses that may be dialled and answers.
-async fn connect(addresses: impl IntoIterator<Item = SocketAddr>) -> Result<TcpStream, Failure> {
+async fn connect(
+    addresses: impl IntoIterator<Item = SocketAddr>,
+    networks: &Networks,
+) -> Result<TcpStream, Failure> {
     let mut failure = Failure::new(Fault::Connect, "the name has no address");
     for address in addresses {
-        if let Some(forbidden) = Forbidden::check(address.ip()) {
+        if let Some(forbidden) = networks.check(address.ip()) {
             failure = Failure::new(Fault::Forbidden, format!("{}: {}", address.ip(), forbidden.rule()));
             continue;
         }

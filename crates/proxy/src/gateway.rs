@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use identity::{Namespace, Now, RouteName, ServiceName};
+use registry::Networks;
 use resilience::Transition;
 use tokio_util::sync::CancellationToken;
 use traces::sampling::Budget;
@@ -32,6 +33,8 @@ pub(crate) struct Gateway {
     pub(crate) clock: Clock,
     pub(crate) random: Arc<Random>,
     pub(crate) limits: Limits,
+    /// The networks in which endpoints may be.
+    pub(crate) networks: Networks,
     /// Where services without a namespace are looked for.
     pub(crate) namespace: Namespace,
     pub(crate) caller: ServiceName,
@@ -70,6 +73,7 @@ impl Gateway {
             clock,
             random,
             limits,
+            networks: settings.networks.clone(),
             namespace: settings.namespace.clone(),
             caller: settings.caller.clone(),
             identity: Identity::new(

@@ -3,6 +3,7 @@
 use std::{net::TcpListener, time::Duration};
 
 use identity::{Namespace, ProxyId, ServiceName};
+use registry::Networks;
 use resilience::CallPolicy;
 
 /// Everything that a proxy is told.
@@ -24,6 +25,8 @@ pub struct Settings {
     pub caller: ServiceName,
     /// The policy of services that have none of their own.
     pub policy: CallPolicy,
+    /// The networks in which endpoints may be; nothing else is dialled.
+    pub networks: Networks,
     /// What it may use.
     pub limits: Limits,
     /// How often it reports.
@@ -54,6 +57,7 @@ impl Settings {
             namespace: Namespace::default(),
             caller: ServiceName::new("gateway")?,
             policy: CallPolicy::default(),
+            networks: Networks::default(),
             limits: Limits::default(),
             report_every: Duration::from_secs(1),
             drain: Duration::from_secs(10),

@@ -120,6 +120,7 @@ impl<'a> Draft<'a> {
         actor: Actor,
     ) -> Result<Outcome, Error> {
         registration.check()?;
+        self.base.allows(&registration.address)?;
         let Some(current) = self.current(&target) else {
             if self.instances >= INSTANCES_MAX {
                 return Err(Error::Full { what: "the registry".to_owned(), limit: INSTANCES_MAX });

@@ -77,12 +77,14 @@ pub enum Forbidden {
     Unspecified,
     /// Multicast and broadcast, which no TCP connection can reach.
     Multicast,
+    /// Outside of the networks that the installation allows ([`crate::Networks`]).
+    Outside,
 }
 
 impl Forbidden {
     /// What forbids this address, if anything does. IPv4 inside IPv6 is judged as the IPv4 that it is.
     pub fn check(ip: IpAddr) -> Option<Forbidden> {
-        match ip {
+        match reached(ip) {
             IpAddr::V4(ip) => Self::check_v4(ip),
             IpAddr::V6(ip) => Self::check_v6(ip),
         }
@@ -105,17 +107,6 @@ impl Forbidden {
 
     fn check_v6(ip: Ipv6Addr) -> Option<Forbidden> {
         const METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x254);
-        // Mapped (::ffff:a.b.c.d), NAT64 (64:ff9b::a.b.c.d) and 6to4 forms reach the IPv4 address within.
-        let embedded = match ip.segments() {
-            [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some((high, low)),
-            [0x2002, high, low, ..] => Some((high, low)),
-            _ => None,
-        };
-        if let Some((high, low)) = embedded {
-            let [a, b] = high.to_be_bytes();
-            let [c, d] = low.to_be_bytes();
-            return Self::check_v4(Ipv4Addr::new(a, b, c, d));
-        }
         if ip.is_unicast_link_local() {
             Some(Forbidden::LinkLocal)
         } else if ip == METADATA {
@@ -138,6 +129,21 @@ impl Forbidden {
                 "an unspecified address cannot be dialled; give the one that others reach"
             }
             Forbidden::Multicast => "multicast and broadcast addresses cannot be dialled",
+            Forbidden::Outside => {
+                "addresses outside of the allowed networks (dial_networks) are never dialled"
+            }
         }
     }
+}
+
+/// The address at which a connection ends: the IPv4 address within mapped (`::ffff:a.b.c.d`), NAT64
+/// (`64:ff9b::a.b.c.d`) and 6to4 forms, else the address itself.
+pub(crate) fn reached(ip: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = ip else { return ip };
+    let (high, low) = match v6.segments() {
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => (high, low),
+        [0x2002, high, low, ..] => (high, low),
+        _ => return ip,
+    };
+    Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)).into()
 }

@@ -7,11 +7,12 @@ use std::{
 };
 
 use hash_ring::{Maglev, Ring};
-use identity::{InstanceId, Mono, Namespace, Now, ServiceName};
+use identity::{InstanceId, Invalid, Mono, Namespace, Now, ServiceName};
 use slab::Slab;
 
 use crate::{
-    Action, Change, Command, Draft, Effect, Error, Instance, LeaseId, Outcome, Scope, Since, Status, Target,
+    Action, Change, Command, Draft, Effect, Error, Host, Instance, LeaseId, Networks, Outcome, Scope, Since,
+    Status, Target,
     draft::Batch,
     log::{CHANGES_KEPT, Log},
     owner::ramp,
@@ -34,6 +35,7 @@ pub struct Registry {
     pub(crate) zones: Zones,
     /// How many services have a table of slots.
     pub(crate) tables_kept: AtomicUsize,
+    networks: Networks,
 }
 
 #[derive(Debug, Default)]
@@ -122,6 +124,19 @@ impl Registry {
         let services = registry.namespaces.values_mut().flat_map(BTreeMap::values_mut);
         services.for_each(|service| service.revision = revision);
         registry
+    }
+
+    /// Lets instances be registered in these networks only, by address. What is registered already stays.
+    pub fn confine(&mut self, networks: Networks) {
+        self.networks = networks;
+    }
+
+    /// Whether an address may be registered. What a name leads to may be another address each time, and is
+    /// looked at by whoever dials it.
+    pub(crate) fn allows(&self, host: &Host) -> Result<(), Invalid> {
+        let Host::Ip(ip) = host else { return Ok(()) };
+        let forbidden = self.networks.check(*ip);
+        forbidden.map_or(Ok(()), |why| Err(Invalid::new("address", &ip.to_string(), why.rule())))
     }
 
     /// A registry of nothing that keeps this many changes.

@@ -9,6 +9,7 @@ use super::*;
 mod hosts;
 mod leases;
 mod model;
+mod networks;
 mod owners;
 mod plain;
 mod probes;

@@ -11,7 +11,7 @@
 use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use identity::Mono;
-use registry::{Command, Found, Job, Probes, Scope, Since};
+use registry::{Command, Found, Job, Networks, Probes, Scope, Since};
 use tokio::{
     task::{Id, JoinError, JoinSet},
     time::{MissedTickBehavior, interval, sleep_until},
@@ -34,8 +34,8 @@ pub(crate) use figures::{Figures, Protocol};
 const TICK: Duration = Duration::from_secs(1);
 
 /// Asks the instances of a registry, until the server stops.
-pub(crate) async fn run(roll: Roll, figures: Arc<Figures>, stopping: CancellationToken) {
-    Prober::new(roll, figures, over(dial::Dialer::new(dial::System))).run(stopping).await;
+pub(crate) async fn run(roll: Roll, networks: Networks, figures: Arc<Figures>, stopping: CancellationToken) {
+    Prober::new(roll, figures, over(dial::Dialer::new(dial::System, networks))).run(stopping).await;
 }
 
 /// Asks over the sockets that a dialer opens.

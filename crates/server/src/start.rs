@@ -8,6 +8,7 @@ use std::{
 };
 
 use axum::Router;
+use registry::Networks;
 use storage_catalog::{Catalog, Loaded};
 use storage_disk::{
     RealDisk,
@@ -56,6 +57,8 @@ pub struct Settings {
     pub insecure: bool,
     /// Names besides the loopback ones that the server answers to.
     pub hosts: Vec<String>,
+    /// The networks in which instances may be; nothing else is registered by address, nor dialled.
+    pub networks: Networks,
     /// Memory and disk by pillar.
     pub budgets: Budgets,
     /// The listener's bounds.
@@ -74,6 +77,7 @@ impl Settings {
             require_tokens: false,
             insecure: false,
             hosts: Vec::new(),
+            networks: Networks::default(),
             budgets: Budgets::default(),
             limits: Limits::default(),
             drain: Duration::from_secs(10),
@@ -118,7 +122,8 @@ impl Server {
         let restored = move || Forced::restored(&events, clock::now().wall);
         let forced = tokio::task::spawn_blocking(restored).await;
         let forced = forced.map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
-        let Loaded { registry, tokens, proxies, .. } = stores.loaded;
+        let Loaded { mut registry, tokens, proxies, .. } = stores.loaded;
+        registry.confine(settings.networks.clone());
 
         let access = Arc::new(if settings.require_tokens {
             Access::required(tokens.clone())
@@ -155,7 +160,8 @@ impl Server {
         tokio::spawn(retire(state.clone()));
         tokio::spawn(subscribers::tend(state.clone()));
         tokio::spawn(diary::keep(state.clone()));
-        let prober = prober::run(state.roll.clone(), state.probes.clone(), state.stopping.clone());
+        let prober =
+            prober::run(state.roll.clone(), settings.networks, state.probes.clone(), state.stopping.clone());
         let prober = tokio::spawn(prober);
         let listening = listener::Settings {
             limits: settings.limits,

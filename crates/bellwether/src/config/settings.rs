@@ -3,6 +3,7 @@
 use std::{cmp::Ordering, net::SocketAddr, path::PathBuf, time::Duration};
 
 use identity::{Namespace, ProxyId};
+use registry::Networks;
 use tracing_subscriber::EnvFilter;
 use wire::native::problem::Problem;
 
@@ -123,6 +124,8 @@ settings! {
     insecure: bool = |_| Some("false".to_owned()), [Server, Gateway];
     /// Further host names under which the control plane may be asked, beside those of its address
     allowed_hosts: Vec<String> = |_| Some(String::new()), [Server];
+    /// The networks in which instances may be: nothing else is registered by address, nor dialled, whatever a name leads to
+    dial_networks: Networks = |_| Some(Networks::default().to_string()), [Server, Gateway];
     /// How much memory the spans may take; the oldest go first
     spans_memory: Size = |_| Some("128MiB".to_owned()), [Server];
     /// How much disk the spans may take; the oldest go first

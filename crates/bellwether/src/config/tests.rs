@@ -91,6 +91,23 @@ fn a_wrong_value_names_its_place_and_the_rule() {
 }
 
 #[test]
+fn allowed_networks_are_a_list_and_none_at_all_is_a_mistake() {
+    let of = |file: &str| read(file, &[], &[]).map(|(settings, _)| settings.dial_networks.to_string());
+    assert_eq!(of("").unwrap(), "0.0.0.0/0,::/0");
+    assert_eq!(of("dial_networks = ['10.0.0.0/8', 'fd00::/8']").unwrap(), "10.0.0.0/8,fd00::/8");
+    let (settings, _) = read("", &[("BELLWETHER_DIAL_NETWORKS", "10.0.0.0/8, 127.0.0.1")], &[]).unwrap();
+    assert_eq!(settings.dial_networks.to_string(), "10.0.0.0/8,127.0.0.1/32");
+
+    let problem = refused("dial_networks = ['10.0.0.0/8', '10.1.2.3/8']", &[], &[]);
+    assert_eq!(problem.code(), Code::InvalidSetting);
+    assert!(
+        problem.detail().contains("\"10.1.2.3/8\"") && problem.detail().contains("behind its prefix"),
+        "{problem}"
+    );
+    assert!(refused("dial_networks = []", &[], &[]).detail().contains("from 1 to 256 networks"));
+}
+
+#[test]
 fn a_wrong_value_is_told_even_where_the_command_has_no_use_for_it() {
     let problem = refused("control = 'nowhere'", &[], &[]);
     assert!(problem.detail().contains("control"), "{problem}");

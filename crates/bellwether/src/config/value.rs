@@ -2,7 +2,8 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
-use identity::{Namespace, ProxyId, duration, size};
+use identity::{Invalid, Namespace, ProxyId, duration, size};
+use registry::Networks;
 
 /// A value that is read from the text of a setting. The error is the rule that was broken.
 pub(crate) trait FromSetting: Sized {
@@ -103,6 +104,16 @@ impl FromSetting for Vec<String> {
         } else {
             Err("host names are needed, separated by commas".to_owned())
         }
+    }
+}
+
+/// Networks, separated by commas; in the file also a list. None at all would let nobody in, and is more
+/// likely a mistake.
+impl FromSetting for Networks {
+    const VALUE: &'static str = "NETWORK,…";
+
+    fn from_setting(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|invalid: Invalid| invalid.to_string())
     }
 }
 

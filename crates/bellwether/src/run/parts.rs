@@ -28,6 +28,7 @@ pub(super) async fn server(settings: &Settings, listener: TcpListener) -> Result
         require_tokens: settings.auth,
         insecure: settings.insecure,
         hosts: settings.allowed_hosts.clone(),
+        networks: settings.dial_networks.clone(),
         budgets: budgets(settings),
         drain: settings.drain,
         ..server::Settings::new(listener, settings.data.clone())
@@ -56,7 +57,12 @@ pub(super) fn gateway(
     let [epoch, seed] = [random()?, random()?];
     let invalid = |error: identity::Invalid| Problem::new(Code::Internal, error.to_string());
     let told = proxy::Settings::new(listener, id, epoch, seed).map_err(invalid)?;
-    let told = proxy::Settings { namespace: settings.namespace.clone(), drain: settings.drain, ..told };
+    let told = proxy::Settings {
+        namespace: settings.namespace.clone(),
+        networks: settings.dial_networks.clone(),
+        drain: settings.drain,
+        ..told
+    };
     Proxy::start(told, channel.clone(), channel)
         .map_err(|error| Problem::new(Code::Internal, format!("the gateway cannot start: {error}")))
 }

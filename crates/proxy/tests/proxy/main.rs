@@ -6,6 +6,7 @@ mod bodies;
 mod breaker;
 mod calls;
 mod drains;
+mod networks;
 mod outage;
 mod outliers;
 mod overrides;

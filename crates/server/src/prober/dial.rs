@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use registry::{Forbidden, Host};
+use registry::{Host, Networks};
 use tokio::{net::TcpStream, sync::watch};
 
 /// Names that are being looked up. Each takes a thread of the runtime's 512.
@@ -52,21 +52,22 @@ type Resolved = Result<Arc<[IpAddr]>, Arc<str>>;
 /// Opens connections.
 pub(super) struct Dialer {
     resolver: Arc<dyn Resolve>,
+    networks: Networks,
     running: Running,
 }
 
 type Running = Arc<Mutex<HashMap<Box<str>, watch::Receiver<Option<Resolved>>>>>;
 
 impl Dialer {
-    pub(super) fn new(resolver: impl Resolve) -> Self {
-        Self { resolver: Arc::new(resolver), running: Running::default() }
+    pub(super) fn new(resolver: impl Resolve, networks: Networks) -> Self {
+        Self { resolver: Arc::new(resolver), networks, running: Running::default() }
     }
 
     /// Opens a connection to the first address that may be dialled and answers.
     pub(super) async fn open(&self, host: &Host, port: u16) -> Result<TcpStream, NoWay> {
         match host {
-            Host::Ip(ip) => connect(&[*ip], port).await,
-            Host::Name(name) => connect(&self.resolve(name).await?, port).await,
+            Host::Ip(ip) => self.connect(&[*ip], port).await,
+            Host::Name(name) => self.connect(&self.resolve(name).await?, port).await,
         }
     }
 
@@ -78,6 +79,22 @@ impl Dialer {
             Err(_) => None,
         };
         resolved.ok_or_else(|| unresolved("the lookup broke off"))?.map_err(|why| unresolved(&why))
+    }
+
+    async fn connect(&self, addresses: &[IpAddr], port: u16) -> Result<TcpStream, NoWay> {
+        let mut why = "the name has no address".to_owned();
+        for ip in addresses {
+            if let Some(forbidden) = self.networks.check(*ip) {
+                why = format!("{ip}: {}", forbidden.rule());
+                continue;
+            }
+            let address = SocketAddr::new(*ip, port);
+            match TcpStream::connect(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => why = format!("{address}: {error}"),
+            }
+        }
+        Err(NoWay::Failed(why))
     }
 
     /// Joins the lookup of this name, or begins one; `None` where there are too many.
@@ -117,20 +134,4 @@ impl Drop for Ended {
 
 fn lock(running: &Running) -> MutexGuard<'_, HashMap<Box<str>, watch::Receiver<Option<Resolved>>>> {
     running.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-async fn connect(addresses: &[IpAddr], port: u16) -> Result<TcpStream, NoWay> {
-    let mut why = "the name has no address".to_owned();
-    for ip in addresses {
-        if let Some(forbidden) = Forbidden::check(*ip) {
-            why = format!("{ip}: {}", forbidden.rule());
-            continue;
-        }
-        let address = SocketAddr::new(*ip, port);
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => why = format!("{address}: {error}"),
-        }
-    }
-    Err(NoWay::Failed(why))
 }

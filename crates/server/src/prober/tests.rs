@@ -15,7 +15,7 @@ use std::{
 
 use monitoring::exposition::Exposition;
 use registry::{
-    Check, Command, Found, Host, Instance, Job, LeaseId, Probe, Registration, Scope, Status, Target,
+    Check, Command, Found, Host, Instance, Job, LeaseId, Networks, Probe, Registration, Scope, Status, Target,
 };
 use storage_catalog::Catalog;
 use storage_disk::RealDisk;
@@ -44,7 +44,7 @@ struct House {
 
 impl House {
     fn start(folder: &Path) -> Self {
-        Self::start_with(folder, over(Dialer::new(Names::default())))
+        Self::start_with(folder, over(Dialer::new(Names::default(), Networks::default())))
     }
 
     fn start_with<F>(folder: &Path, ask: impl Fn(Job) -> F + Send + Sync + 'static) -> Self

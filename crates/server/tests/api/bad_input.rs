@@ -390,3 +390,37 @@ async fn a_bad_word_of_an_operator_names_the_field_and_the_rule_and_changes_noth
     }
     refuses(&server, cases).await;
 }
+
+#[tokio::test]
+async fn an_address_outside_of_the_allowed_networks_is_refused_one_by_one_and_among_many() {
+    let folder = tempfile::tempdir().unwrap();
+    let networks = "10.0.0.0/8".parse().unwrap();
+    let server = start_with(folder.path(), |settings| settings.networks = networks).await;
+    let register = async |address: &str, dry_run: bool| {
+        let path = format!("{HELLO_1}?dry_run={dry_run}");
+        ask(&server, Method::PUT, &path, format!(r#"{{"address":"{address}","port":80}}"#)).await
+    };
+    let rule = "addresses outside of the allowed networks (dial_networks) are never dialled";
+    for (address, dry_run) in
+        [("192.168.0.1", false), ("::1", false), ("::ffff:8.8.8.8", false), ("8.8.8.8", true)]
+    {
+        let (status, problem) = register(address, dry_run).await;
+        assert_eq!(
+            (status.as_u16(), &problem["code"], &problem["field"]),
+            (403, &"BW-1105".into(), &"/address".into())
+        );
+        assert!(problem["detail"].as_str().unwrap().ends_with(rule), "{problem}");
+    }
+    let both = r#"{"instances":[
+        {"service":"hello","id":"out","address":"8.8.8.8","port":80},
+        {"service":"hello","id":"in","address":"10.0.0.7","port":80}]}"#;
+    let (status, answer) = ask(&server, Method::POST, &format!("{DEFAULT}/instances"), both).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["results"][0]["error"]["code"], "BW-1105", "{answer}");
+    assert!(answer["results"][0]["error"]["detail"].as_str().unwrap().ends_with(rule), "{answer}");
+    let found = get(&server, HELLO).await;
+    let ids: Vec<&str> =
+        found["instances"].as_array().unwrap().iter().map(|i| i["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["in"]);
+    assert_eq!(register("10.0.0.8", false).await.0, 201);
+}

@@ -35,7 +35,7 @@ async fn redirects_are_not_followed_neither_to_metadata_nor_to_another_port() {
 async fn a_name_that_leads_to_a_forbidden_address_is_not_dialled_also_when_it_did_not_at_first() {
     let folder = tempfile::tempdir().unwrap();
     let names = Names::default();
-    let house = House::start_with(folder.path(), over(Dialer::new(names.clone())));
+    let house = House::start_with(folder.path(), over(Dialer::new(names.clone(), Networks::default())));
     let (_listener, port) = listen().await;
     names.teach("cart.internal", &["127.0.0.1"]);
     names.teach("both.internal", &["169.254.169.254", "127.0.0.1"]);
@@ -53,6 +53,30 @@ async fn a_name_that_leads_to_a_forbidden_address_is_not_dialled_also_when_it_di
     let reason = house.until("a", Status::Down).await;
     assert_eq!(reason, format!("check tcp fails: 169.254.169.254: {rule}"));
     house.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_outside_of_the_allowed_networks_is_asked_neither_by_address_nor_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let (names, networks) = (Names::default(), "10.0.0.0/8,127.0.0.2".parse().unwrap());
+    let house = House::start_with(folder.path(), over(Dialer::new(names.clone(), networks)));
+    let (listener, port) = listen().await;
+    let allowed = TcpListener::bind(("127.0.0.2", port)).await.unwrap();
+    names.teach("out.internal", &["127.0.0.1"]);
+    names.teach("both.internal", &["127.0.0.1", "127.0.0.2"]);
+    // As a data folder from before the setting has it: the registry itself is not confined here.
+    house.register("plain", "127.0.0.1", port, patient(Probe::Tcp)).await;
+    house.register("named", "out.internal", port, patient(Probe::Tcp)).await;
+    house.register("both", "both.internal", port, patient(Probe::Tcp)).await;
+    let rule = "addresses outside of the allowed networks (dial_networks) are never dialled";
+    for instance in ["plain", "named"] {
+        let reason = house.until(instance, Status::Down).await;
+        assert_eq!(reason, format!("check tcp fails: 127.0.0.1: {rule}"));
+    }
+    house.until("both", Status::Up).await;
+    house.stop().await;
+    let came = |listener: TcpListener| listener.into_std().unwrap().accept().is_ok();
+    assert_eq!((came(listener), came(allowed)), (false, true));
 }
 
 #[tokio::test]
@@ -98,7 +122,7 @@ async fn targets_that_never_answer_hold_up_nobody_else() {
 async fn a_name_is_looked_up_once_at_a_time_and_too_many_names_say_nothing_of_anyone() {
     let folder = tempfile::tempdir().unwrap();
     let names = Names::default();
-    let dialer = Dialer::new(names.clone());
+    let dialer = Dialer::new(names.clone(), Networks::default());
     let host = |name: &str| Host::parse(name).unwrap();
     let give_up = async |name: &str| {
         let host = host(name);

@@ -141,7 +141,7 @@ table! {
         "DELETE …/instances/cart-1 without If-Match";
     AddressForbidden = 1105, 403, Denied, "Address not allowed",
         "The address is one that is never called: link-local, a cloud's metadata service, or outside of the allowed networks.",
-        "register the address under which the service can be called by others",
+        "register the address under which the service can be called by others; if it is outside of the allowed networks, add its own to the setting dial_networks",
         "PUT …/instances/cart-1 with address 169.254.169.254";
     TooManyInstances = 1106, 429, Failed, "Too many instances",
         "The service, the namespace or the server has as many instances as it may have.",
@@ -288,8 +288,8 @@ table! {
         "wait as long as Retry-After says; add instances if it goes on",
         "a burst of calls to a slow service";
     EndpointForbidden = 2012, 502, Denied, "The endpoint's address is not allowed",
-        "The instance's name resolved to an address that is never called, such as link-local or a cloud's metadata service.",
-        "check what the name resolves to and who registered it",
+        "The instance's address, or the one that its name resolved to, is never called: link-local, a cloud's metadata service, or outside of the proxy's allowed networks.",
+        "check what the name resolves to and who registered it; if it is meant to be called, the proxy's setting dial_networks has to name its network",
         "an instance whose DNS name points to 169.254.169.254";
     HostMissing = 2013, 400, Usage, "The call names no service",
         "A call through the proxy names its service in the Host header, and this one has none that can be read.",
