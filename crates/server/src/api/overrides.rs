@@ -21,9 +21,6 @@ use super::{
 };
 use crate::{clock, problems, state::State, view};
 
-/// Instances whose end shares one write to the disk; a larger service goes in as many steps.
-const STEP: usize = 1_000;
-
 pub(super) fn routes() -> OpenApiRouter<std::sync::Arc<State>> {
     OpenApiRouter::new().routes(routes!(pin, release)).routes(routes!(delete))
 }
@@ -103,7 +100,8 @@ struct DeleteQuery {
     reason: Option<String>,
 }
 
-/// Removes every instance of a service. Those that register from then on are there again.
+/// Removes every instance of a service, all at once: also a crash leaves all of them there or none. Those
+/// that register from then on are there again.
 #[utoipa::path(
     delete, path = "/bellwether/v1/namespaces/{namespace}/services/{service}", tag = "registration",
     params(("namespace" = String, Path), ("service" = String, Path), DeleteQuery),
@@ -139,20 +137,14 @@ async fn delete(
     });
     let commands: Vec<Command> = commands.collect();
     let (mut removed, mut kept) = (Vec::new(), Vec::new());
-    for step in commands.chunks(STEP) {
-        let decided = if dry_run {
-            state.roll.try_out_all(step.to_vec())
-        } else {
-            state.roll.apply_all(step.to_vec()).await?
-        };
-        for (command, decided) in step.iter().zip(decided) {
-            let id = command.target.instance.to_string();
-            match decided {
-                Ok(_) => removed.push(id),
-                Err(problem) if problem.code() == Code::StaleLease => kept.push(id),
-                Err(problem) if problem.code() == Code::NoSuchInstance => {}
-                Err(problem) => return Err(problem.into()),
-            }
+    let decided =
+        if dry_run { state.roll.try_out_all(commands) } else { state.roll.apply_all(commands).await? };
+    for ((id, _), decided) in view.instances.iter().zip(decided) {
+        match decided {
+            Ok(_) => removed.push(id.to_string()),
+            Err(problem) if problem.code() == Code::StaleLease => kept.push(id.to_string()),
+            Err(problem) if problem.code() == Code::NoSuchInstance => {}
+            Err(problem) => return Err(problem.into()),
         }
     }
     let revision = state.roll.read().revision();

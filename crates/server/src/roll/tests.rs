@@ -1,7 +1,12 @@
-use registry::{Command, Host, LeaseId, Registration, Target};
+use std::sync::Arc;
+
+use registry::{Ask, Command, Host, LeaseId, Registration, Target};
+use storage_catalog::Catalog;
+use storage_disk::RealDisk;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{QUEUE, Request, gather};
+use super::{BATCH, QUEUE, Request, Roll, gather};
+use crate::clock;
 
 fn registration(nth: u64) -> Command {
     let target = Target {
@@ -34,4 +39,24 @@ async fn those_who_are_about_to_ask_share_the_sync_of_those_who_have() {
     let mut waiting = vec![request(0)];
     gather(&mut requests, &mut waiting).await;
     assert_eq!(waiting.len() as u64, CLIENTS);
+}
+
+#[tokio::test]
+async fn what_is_asked_in_one_request_becomes_durable_in_one_write_however_much_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (catalog, loaded) = Catalog::open(Arc::new(RealDisk), folder.path(), clock::now()).unwrap();
+    let (roll, _, writer) = Roll::start(loaded.registry, catalog, Vec::new(), Vec::new());
+    let many = 2 * BATCH as u64;
+    roll.apply_all((0..many).map(registration).collect()).await.unwrap();
+    let gone = |nth| Command {
+        ask: Ask::Deregister { held: Some(LeaseId(nth)), reason: "the service was deleted".into() },
+        ..registration(nth)
+    };
+    let before = roll.journal().groups;
+    let decided = roll.apply_all((0..many).map(gone).collect()).await.unwrap();
+    assert!(decided.len() as u64 == many && decided.iter().all(Result::is_ok));
+    assert_eq!((roll.read().instance_count(), roll.journal().groups - before), (0, 1));
+    roll.close();
+    drop(roll);
+    writer.await.unwrap();
 }

@@ -18,17 +18,23 @@ use storage_journal::{
 
 mod proxy;
 mod record;
+mod removals;
 #[cfg(test)]
 mod tests;
 mod token;
 
 pub use proxy::{KnownProxy, ProxyChange};
 use record::{ChangeRecord, InstanceRecord, ProxyGone, ProxyRecord, SnapshotHead, TokenRecord, TokenRevoked};
+use removals::RemovalsRecord;
 pub use token::{Scope, Token};
 
 /// A snapshot is never worth its writing before this much has to be replayed without it: well under a
 /// second.
 const SNAPSHOT_AFTER_BYTES: u64 = 32 << 20;
+
+/// What may wait for the disk, which bounds what one batch can be: the end of a service of a million
+/// instances, whatever their ids, is one. It takes memory only while it is written.
+const QUEUE_BYTES: u64 = 160 << 20;
 
 /// Whether a snapshot is worth its writing. It writes all that there is, so a large registry waits until as
 /// much has been written as the last one took: that bounds both what is written for each change and what is
@@ -62,8 +68,12 @@ impl Catalog {
     /// # Errors
     /// The journal is damaged or of a newer version; the folder is as it was.
     pub fn open(disk: Arc<dyn Disk>, folder: &Path, now: Now) -> Result<(Self, Loaded), OpenError> {
-        let settings =
-            Settings { on_damage: OnDamage::Refuse, history: History::Snapshots, ..Settings::default() };
+        let settings = Settings {
+            on_damage: OnDamage::Refuse,
+            history: History::Snapshots,
+            queue_bytes: QUEUE_BYTES,
+            ..Settings::default()
+        };
         let mut replay = Replay::new(now);
         let (journal, recovery) =
             Journal::open(disk, folder, settings, &mut |_, kind, payload| replay.take(kind, payload))?;
@@ -78,11 +88,7 @@ impl Catalog {
         if changes.is_empty() {
             return Ok(());
         }
-        let records: Vec<_> = changes
-            .iter()
-            .map(|change| (record::CHANGE, ChangeRecord::from(change).encode_to_vec()))
-            .collect();
-        self.journal.append_all(&records).await.map(drop)
+        self.journal.append_all(&removals::records(changes)).await.map(drop)
     }
 
     /// Makes a token durable.
@@ -205,6 +211,11 @@ impl Replay {
                 let change = Change::try_from(decode::<ChangeRecord>(payload)?)?;
                 let now = self.now;
                 self.registry().replay(now, change);
+            }
+            record::REMOVALS => {
+                let (now, changes) = (self.now, decode::<RemovalsRecord>(payload)?.read()?);
+                let registry = self.registry();
+                changes.into_iter().for_each(|change| registry.replay(now, change));
             }
             _ => return Err(format!("kind {kind} is of a newer version")),
         }

@@ -13,6 +13,7 @@
 //! | 5 | [`InstanceRecord`] | the snapshot, one for each instance |
 //! | 6 | [`ProxyRecord`] | journal and snapshot |
 //! | 7 | [`ProxyGone`] | the journal |
+//! | 8 | [`RemovalsRecord`](crate::removals::RemovalsRecord) | the journal |
 
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ pub(crate) const SNAPSHOT_HEAD: u8 = 4;
 pub(crate) const INSTANCE: u8 = 5;
 pub(crate) const PROXY: u8 = 6;
 pub(crate) const PROXY_GONE: u8 = 7;
+pub(crate) const REMOVALS: u8 = 8;
 
 /// The registry's revision at the snapshot.
 #[derive(Clone, PartialEq, Message)]
@@ -228,7 +230,7 @@ pub(crate) struct ProxyGone {
 }
 
 /// Why a record cannot be read: the journal's checksum held, so it was written by another version.
-type Unreadable = String;
+pub(crate) type Unreadable = String;
 
 fn text(error: impl ToString) -> Unreadable {
     error.to_string()

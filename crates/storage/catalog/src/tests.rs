@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use identity::{Mono, Now, Wall};
 use registry::{Ask, Check, Command, Host, LeaseId, Pinned, Probe, Registration, Target, Verdict};
-use storage_disk::FaultyDisk;
+use storage_disk::{Fault, FaultyDisk};
 
 use super::*;
 
@@ -183,4 +183,94 @@ fn a_snapshot_waits_until_as_much_was_written_as_the_last_one_took() {
     assert!(is_worth_writing(small + 1, small));
     assert!(!is_worth_writing(10 * small, 10 * small));
     assert!(is_worth_writing(10 * small + 1, 10 * small));
+}
+
+/// A registry in which one service has this many instances, and a disk that holds it.
+async fn crowded(instances: u64) -> (FaultyDisk, Registry) {
+    let disk = FaultyDisk::new(1);
+    let (catalog, Loaded { mut registry, .. }) = open(&disk);
+    let mut draft = registry.draft();
+    for nth in 0..instances {
+        draft.apply(now(), register(&format!("cart-{nth:05}"), 80, nth + 1)).unwrap();
+    }
+    let batch = draft.finish();
+    catalog.commit(&batch.changes).await.unwrap();
+    registry.commit(now(), batch);
+    drop(catalog);
+    (disk, registry)
+}
+
+/// What deletes every instance.
+fn end_of(registry: &Registry) -> registry::Batch {
+    let mut draft = registry.draft();
+    for (target, instance) in registry.instances() {
+        let ask = Ask::Deregister { held: Some(instance.lease), reason: "moved".into() };
+        draft.apply(now(), Command { target: target.clone(), actor: "o".into(), ask }).unwrap();
+    }
+    draft.finish()
+}
+
+#[tokio::test]
+async fn the_end_of_many_instances_is_few_records_and_the_same_changes() {
+    let (disk, mut registry) = crowded(1_500).await;
+    let (catalog, _) = open(&disk);
+    let batch = end_of(&registry);
+    catalog.commit(&batch.changes).await.unwrap();
+    assert_eq!(catalog.stats().records, 2, "of 1,024 and of the others");
+    registry.commit(now(), batch);
+    apply(&catalog, &mut registry, register("cart-00007", 99, 7)).await.unwrap();
+    drop(catalog);
+    let (_catalog, loaded) = open(&disk.crash());
+    same(&loaded.registry, &registry);
+    assert_eq!((registry.instance_count(), registry.revision()), (1, 3_001));
+}
+
+#[test]
+fn removals_are_read_as_they_were_written_and_nothing_else_is_taken_for_one() {
+    let mut registry = Registry::default();
+    for (instance, lease) in [("a", 1), ("b", 2), ("c", 3), ("d", 4), ("e", 5)] {
+        registry.apply(now(), register(instance, 80, lease)).unwrap();
+    }
+    let mut draft = registry.draft();
+    let gone = |reason: &str| Ask::Deregister { held: None, reason: reason.into() };
+    draft.apply(now(), ask("a", gone("r"))).unwrap();
+    draft.apply(now(), ask("c", gone("r"))).unwrap();
+    draft.apply(now(), register("f", 80, 6)).unwrap();
+    draft.apply(now(), ask("b", gone("r"))).unwrap();
+    draft.apply(now(), ask("d", gone("another reason"))).unwrap();
+    let later = Now { wall: Wall(now().wall.0 + 1), ..now() };
+    draft.apply(later, ask("e", gone("another reason"))).unwrap();
+    let changes = draft.finish().changes;
+    let records = removals::records(&changes);
+    let kinds: Vec<u8> = records.iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(kinds, [record::REMOVALS, record::CHANGE, record::CHANGE, record::CHANGE, record::CHANGE]);
+    let read = records.iter().flat_map(|(kind, payload)| match *kind {
+        record::REMOVALS => decode::<RemovalsRecord>(payload).unwrap().read().unwrap(),
+        _ => vec![Change::try_from(decode::<ChangeRecord>(payload).unwrap()).unwrap()],
+    });
+    assert_eq!(read.collect::<Vec<_>>(), changes);
+}
+
+#[tokio::test]
+async fn the_end_of_a_service_is_never_half_done_wherever_the_power_fails() {
+    const INSTANCES: u64 = 1_100;
+    let (disk, registry) = crowded(INSTANCES).await;
+    let batch = end_of(&registry);
+    let mut seen = [0, 0];
+    for (seed, fault) in [Fault::Torn, Fault::Crash].into_iter().cycle().enumerate().take(6) {
+        for killed in [false, true] {
+            let disk = disk.copy();
+            let (catalog, loaded) = open(&disk);
+            assert_eq!(loaded.registry.instance_count() as u64, INSTANCES);
+            let nth = disk.operations() + seed as u64 / 2;
+            disk.fail(nth..=nth, fault);
+            let acknowledged = catalog.commit(&batch.changes).await.is_ok();
+            let disk = if killed { disk.kill() } else { disk.crash() };
+            let left = open(&disk).1.registry.instance_count() as u64;
+            assert!(left == 0 || left == INSTANCES, "{left} are left after {fault:?} at {nth}");
+            assert!(!acknowledged || left == 0, "what was acknowledged is undone");
+            seen[usize::from(left == 0)] += 1;
+        }
+    }
+    assert!(seen.iter().all(|times| *times > 0), "the faults meet the write: {seen:?}");
 }
