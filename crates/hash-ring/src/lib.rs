@@ -67,11 +67,11 @@ pub use bound::{Bound, BoundError};
 pub use jump::jump;
 pub use maglev::{Maglev, TableSize, TableSizeError};
 pub use nodes::Node;
-pub use ramp::share;
+pub use ramp::fraction;
 pub use ring::Ring;
 pub use scheme::{RingSize, RingSizeError, Scheme};
 pub use share::{Move, Share};
-pub use walk::Walk;
+pub use walk::{Nearby, Walk};
 
 /// Points of a node of weight 100 by our own scheme.
 pub const POINTS_PER_100: u32 = 160;

@@ -11,6 +11,8 @@
 //! Positions, owners and buckets are arrays of their own: a lookup touches one line of each, and a
 //! change copies them in long runs.
 
+use std::ops::Range;
+
 use crate::nodes::Edit;
 
 /// A position and the number of the node that it belongs to.
@@ -117,6 +119,13 @@ impl Points {
         }
     }
 
+    /// The points by their distance from a position, in either direction; of those as near those ahead, and
+    /// of those at one position the first, as [`Points::nearest`] has it.
+    pub(crate) fn nearby(&self, position: u64) -> Nearby<'_> {
+        let ahead = self.first(position);
+        Nearby { points: self, position, ahead, behind: ahead, tied: 0..0, left: self.len() }
+    }
+
     /// Where each arc ends, as a number of positions from 0 on, with its owner. The last ends the circle.
     pub(crate) fn arcs(&self) -> impl Iterator<Item = (u128, Option<u32>)> {
         let end = |position: &u64| u128::from(*position) + 1;
@@ -198,6 +207,47 @@ impl Points {
         let run = &self.starts[starts.len()..];
         starts.extend(run.iter().map(|start| start.wrapping_add(more)));
         starts
+    }
+}
+
+/// Points by their distance from a position: two ways around the circle, and each step on the one that is
+/// shorter by then. They have been around together when every point was met.
+#[derive(Clone)]
+pub(crate) struct Nearby<'a> {
+    points: &'a Points,
+    position: u64,
+    /// The number of the next point ahead, up to one past the last.
+    ahead: usize,
+    /// The number of the last point behind that was taken.
+    behind: usize,
+    /// Points at one position behind, in their order.
+    tied: Range<usize>,
+    left: usize,
+}
+
+impl Iterator for Nearby<'_> {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        self.left = self.left.checked_sub(1)?;
+        let Self { points, position, .. } = *self;
+        let len = points.len();
+        if self.tied.is_empty() {
+            if self.ahead == len {
+                self.ahead = 0;
+            }
+            let last = self.behind.checked_sub(1).unwrap_or(len - 1);
+            let (next, behind) = (points.positions[self.ahead], points.positions[last]);
+            // A point at the position itself is ahead at once, and behind only all the way around.
+            let back = position.wrapping_sub(behind);
+            if back == 0 || next.wrapping_sub(position) <= back {
+                self.ahead += 1;
+                return points.owner(self.ahead - 1);
+            }
+            self.behind = points.first(behind);
+            self.tied = self.behind..last + 1;
+        }
+        points.owner(self.tied.next()?)
     }
 }
 
@@ -302,6 +352,20 @@ mod tests {
                 };
                 let nearest = plain.iter().min_by_key(|point| distance(point));
                 prop_assert_eq!(points.owner(points.nearest(wanted)), nearest.map(|point| point.1));
+            }
+        }
+
+        #[test]
+        fn points_come_by_their_distance_each_once(mut plain in points(5), wanted in vec(position(), 20)) {
+            let points = Points::new(&plain);
+            for wanted in wanted {
+                let distance = |(position, owner): &Point| {
+                    let ahead = position.wrapping_sub(wanted);
+                    (ahead.min(ahead.wrapping_neg()), ahead > 1 << 63, *owner)
+                };
+                plain.sort_by_key(distance);
+                let owners: Vec<u32> = plain.iter().map(|(_, owner)| *owner).collect();
+                prop_assert_eq!(points.nearby(wanted).collect::<Vec<_>>(), owners);
             }
         }
 

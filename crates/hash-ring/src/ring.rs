@@ -1,7 +1,7 @@
 //! Nodes on a circle.
 
 use crate::{
-    Bound, Move, Node, Scheme, Share, Walk,
+    Bound, Move, Nearby, Node, Scheme, Share, Walk,
     nodes::{Edit, Nodes},
     points::Points,
     share,
@@ -174,6 +174,17 @@ impl Ring {
     /// The nodes in the order in which this position falls to them, each once, the owner first.
     pub fn walk_from(&self, position: u64) -> Walk<'_> {
         Walk::new(self.points.round(self.points.first(position)), self.nodes.len())
+    }
+
+    /// The nodes by how near their nearest point is to the key's position, before it or after: whom a key
+    /// falls to where the [nearest](Ring::nearest) takes it first, and whoever is nearest of the others next.
+    pub fn nearby(&self, key: &[u8]) -> impl Iterator<Item = &str> {
+        self.nearby_from(self.position(key)).map(|node| self.name(node))
+    }
+
+    /// The nodes by how near their nearest point is to this position; see [`Ring::nearby`].
+    pub fn nearby_from(&self, position: u64) -> Nearby<'_> {
+        Nearby::new(self.points.nearby(position), self.nodes.len())
     }
 
     /// The first node on the way from this position that has room for one call more within the bound; see

@@ -1,8 +1,8 @@
-//! From node to node, each once.
+//! From node to node, each once: around the circle or the table, or by how near they are.
 
 use std::{iter::Chain, slice::Iter};
 
-use crate::nodes::Node;
+use crate::{nodes::Node, points};
 
 /// How many nodes can be told apart without memory of their own.
 const INLINE: usize = 1_024;
@@ -43,6 +43,45 @@ impl Iterator for Walk<'_> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         (0, Some(self.left))
+    }
+}
+
+/// The nodes by how near their nearest point is to a position, in either direction, each once; see
+/// [`Ring::nearby`](crate::Ring::nearby). It allocates as little as a [`Walk`].
+#[derive(Clone)]
+pub struct Nearby<'a> {
+    owners: points::Nearby<'a>,
+    left: usize,
+    seen: Seen,
+}
+
+impl<'a> Nearby<'a> {
+    pub(crate) fn new(owners: points::Nearby<'a>, nodes: usize) -> Self {
+        Self { owners, left: nodes, seen: Seen::new(nodes) }
+    }
+}
+
+impl Iterator for Nearby<'_> {
+    type Item = Node;
+
+    fn next(&mut self) -> Option<Node> {
+        if self.left == 0 {
+            return None;
+        }
+        let Self { owners, seen, left } = self;
+        let node = owners.find(|node| seen.is_new(*node))?;
+        *left -= 1;
+        Some(Node(node))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, Some(self.left))
+    }
+}
+
+impl std::fmt::Debug for Nearby<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Nearby").field("left", &self.left).finish_non_exhaustive()
     }
 }
 

@@ -22,6 +22,7 @@ fn a_lookup_on_a_ring_allocates_nothing() {
             let position = ring.position(key);
             assert!(ring.owner(key).is_some() && ring.owner_of(position).is_some());
             assert!(ring.nearest(key).is_some() && ring.nearest_to(position).is_some());
+            assert_eq!(ring.nearby(key).count(), 1_000);
             assert!(ring.node("10.1.0.7:8080").is_some());
             assert!(ring.distance("nobody", "else").is_none());
         });

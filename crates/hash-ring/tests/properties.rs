@@ -73,10 +73,45 @@ impl Naive {
         }
         met
     }
+
+    fn nearby(&self, position: u64) -> Vec<&str> {
+        let mut points: Vec<&(u64, String)> = self.0.iter().collect();
+        points.sort_by_key(|(point, _)| {
+            let ahead = point.wrapping_sub(position);
+            (ahead.min(ahead.wrapping_neg()), ahead > 1 << 63)
+        });
+        let mut met: Vec<&str> = Vec::new();
+        for (_, name) in points {
+            if !met.contains(&name.as_str()) {
+                met.push(name);
+            }
+        }
+        met
+    }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn past_the_nearest_the_next_is_who_would_be_nearest_without_it(
+        members in members(), positions in prop::collection::vec(any::<u64>(), 8),
+    ) {
+        let (mut ring, naive) = (ring(&members), Naive::new(&members));
+        let around: Vec<Vec<String>> = positions.iter().map(|position| {
+            ring.nearby_from(*position).map(|node| ring.name(node).to_owned()).collect()
+        }).collect();
+        for (position, met) in positions.iter().zip(&around) {
+            prop_assert_eq!(met, &naive.nearby(*position));
+            prop_assert_eq!(met.len(), members.len());
+        }
+        // Without those that were met first, whoever is nearest is the next.
+        for name in &around[0] {
+            let nearest = ring.nearest_to(positions[0]).map(|node| ring.name(node).to_owned());
+            prop_assert_eq!(nearest.as_ref(), Some(name));
+            ring = ring.without(name);
+        }
+    }
 
     #[test]
     fn the_order_of_insertion_does_not_matter(
@@ -350,6 +385,7 @@ fn nobody_owns_anything_without_nodes() {
     let ring = Ring::new([("a", 0)]);
     assert!(ring.is_empty() && ring.points() == 0);
     assert_eq!((ring.owner(b"k"), ring.nearest(b"k"), ring.walk(b"k").count()), (None, None, 0));
+    assert_eq!(ring.nearby(b"k").count(), 0);
     assert_eq!((ring.point_of(0), ring.distance("a", "a")), (None, None));
     assert_eq!(ring.bounded(7, Bound::new(1.5).unwrap(), 0, |_| 0), None);
     assert_eq!(ring.shares().count(), 0);

@@ -31,7 +31,8 @@ pub enum Algorithm {
     Ring,
     /// The key's slot of a table.
     Maglev,
-    /// The point of the circle that is nearest to the key, before it or after.
+    /// The point of the circle that is nearest to the key, before it or after; past a home that takes no
+    /// calls, the member whose point is nearest of the others'.
     Nearest,
 }
 
@@ -118,10 +119,7 @@ impl Registry {
         let service = self.service_at(namespace, service)?;
         match self.table(service, lookup.algorithm) {
             Table::Ring(ring) if lookup.algorithm == Algorithm::Nearest => {
-                // Past the nearest it goes on as on any ring, which does not name it a second time.
-                let nearest = ring.nearest(key);
-                let walk = nearest.into_iter().chain(ring.walk(key).filter(|id| Some(*id) != nearest));
-                self.choose(now, service, key, lookup, walk)
+                self.choose(now, service, key, lookup, ring.nearby(key))
             }
             Table::Ring(ring) => self.choose(now, service, key, lookup, ring.walk(key)),
             Table::Maglev(table) => self.choose(now, service, key, lookup, table.walk(key)),

@@ -312,7 +312,7 @@ impl Probes {
 
 impl Seat {
     fn new(target: &Target, check: Check, lease: LeaseId) -> Self {
-        let share = hash_ring::share(format!("{target} {check}").as_bytes());
+        let share = hash_ring::fraction(format!("{target} {check}").as_bytes());
         let phase = check.interval.mul_f64(share);
         let target = target.clone();
         let (lane, place) = (Lane::New, Place::Idle);

@@ -74,7 +74,7 @@ impl Slot {
     /// Whether it takes the calls of this key.
     pub(crate) fn takes(&self, now: Now, key: &[u8]) -> bool {
         match self.timers.warm_from() {
-            Some(from) => hash_ring::share(key) < ramp(now, from, &self.instance),
+            Some(from) => hash_ring::fraction(key) < ramp(now, from, &self.instance),
             None => self.instance.status == Status::Up,
         }
     }

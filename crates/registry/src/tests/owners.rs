@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use hash_ring::Ring;
 use identity::InstanceId;
 
 use super::*;
@@ -73,6 +74,33 @@ fn every_algorithm_moves_only_the_keys_of_who_is_away_and_back_again() {
     };
     assert_ne!(homes(Algorithm::Ring), homes(Algorithm::Maglev));
     assert_ne!(homes(Algorithm::Ring), homes(Algorithm::Nearest));
+}
+
+#[test]
+fn past_the_nearest_goes_to_the_nearest_of_the_others_in_either_direction() {
+    let mut registry = five();
+    let lookup = Lookup { algorithm: Algorithm::Nearest, bounded: None };
+    let members = ["a", "b", "c", "d", "e"].map(|name| {
+        let target = target("cart", name);
+        (name, registry.instance(&target).map_or(0, |instance| instance.registration.weight))
+    });
+    let ring = Ring::new(members);
+    let mut elsewhere = 0;
+    for away in ["c", "e"] {
+        let pin = Ask::Override { status: Pinned::Down, lasts: None, reason: "a test".into() };
+        registry.apply(start(), ask(away, pin)).unwrap();
+        let left = ring.without("c");
+        let left = if away == "e" { left.without("e") } else { left };
+        for key in (0..200).map(|n| format!("k{n}")) {
+            let owner = look_up(&registry, &key, &lookup);
+            assert_eq!(Some(owner.home.as_str()), ring.nearest(key.as_bytes()));
+            assert_eq!(owner.effective.as_ref().map(|id| id.as_str()), left.nearest(key.as_bytes()), "{key}");
+            elsewhere += u32::from(
+                left.nearest(key.as_bytes()) != ring.walk(key.as_bytes()).find(|id| left.node(id).is_some()),
+            );
+        }
+    }
+    assert!(elsewhere > 50, "for {elsewhere} keys the circle goes another way");
 }
 
 #[test]

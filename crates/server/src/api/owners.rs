@@ -31,7 +31,8 @@ struct OwnerQuery {
     /// The key, any text.
     #[param(example = "user-42")]
     key: String,
-    /// How its home is found: `ring` (the default), `maglev` or `nearest`.
+    /// How its home is found: `ring` (the default), `maglev` or `nearest`. Past a home that takes no calls,
+    /// `nearest` goes to the nearest of the others in either direction, the others on along their way.
     #[param(example = "ring")]
     algorithm: Option<String>,
     /// How far above the mean an instance's calls in flight may be, from 1 on; without it there is no
