@@ -35,6 +35,7 @@
 
 mod change;
 mod check;
+mod circle;
 mod command;
 mod condition;
 mod draft;
@@ -57,6 +58,7 @@ pub use check::{
     CHECK_INTERVAL, CHECK_INTERVAL_MAX, CHECK_INTERVAL_MIN, CHECK_TIMEOUT, CHECK_TIMEOUT_MAX,
     CHECK_TIMEOUT_MIN, Check, FAILURE_THRESHOLD, Probe, SUCCESS_THRESHOLD, THRESHOLD_MAX, Verdict, WHY_MAX,
 };
+pub use circle::{MadeRing, Plan};
 pub use command::{Ask, Command, Error, Outcome};
 pub use condition::{Condition, Drain, Note, OVERRIDE_MAX, OVERRIDE_MIN, Override, Pinned};
 pub use draft::{Batch, Draft};

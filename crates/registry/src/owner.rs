@@ -15,7 +15,7 @@ use hash_ring::{Bound, Maglev, Ring};
 use identity::{InstanceId, Invalid, Namespace, Now, ServiceName};
 
 use crate::{
-    Instance, Registry,
+    Instance, MadeRing, Registry,
     roll::{Service, Slot},
 };
 
@@ -117,7 +117,25 @@ impl Registry {
         lookup: &Lookup,
     ) -> Option<Owner> {
         let service = self.service_at(namespace, service)?;
-        match self.table(service, lookup.algorithm) {
+        self.look_up_in(self.table(service, lookup.algorithm), now, service, key, lookup)
+    }
+
+    /// The same on a ring that was made before, for the algorithms that need one. Members that came since
+    /// then own nothing yet.
+    pub fn look_up_on(&self, ring: &MadeRing, now: Now, key: &[u8], lookup: &Lookup) -> Option<Owner> {
+        let service = self.service_at(&ring.namespace, &ring.service)?;
+        self.look_up_in(Table::Ring(ring.ring().clone()), now, service, key, lookup)
+    }
+
+    fn look_up_in(
+        &self,
+        table: Table,
+        now: Now,
+        service: &Service,
+        key: &[u8],
+        lookup: &Lookup,
+    ) -> Option<Owner> {
+        match table {
             Table::Ring(ring) if lookup.algorithm == Algorithm::Nearest => {
                 self.choose(now, service, key, lookup, ring.nearby(key))
             }
@@ -172,10 +190,6 @@ impl Registry {
             Algorithm::Ring | Algorithm::Nearest => Table::Ring(self.ring(service)),
             Algorithm::Maglev => Table::Maglev(self.maglev(service)),
         }
-    }
-
-    fn ring(&self, service: &Service) -> Arc<Ring> {
-        service.ring.get_or_init(|| Ring::new(self.weights(service)).into()).clone()
     }
 
     fn maglev(&self, service: &Service) -> Arc<Maglev> {

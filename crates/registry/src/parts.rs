@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use hash_ring::{Node, Ring};
 use identity::{InstanceId, Namespace, ServiceName};
 
-use crate::{Algorithm, Registry, Status, owner::Table};
+use crate::{Algorithm, MadeRing, Registry, Status, owner::Table, roll::Service};
 
 /// The members of a service with what they have of its keys. It is a copy: what takes long, counting,
 /// needs no registry.
@@ -37,11 +37,21 @@ impl Registry {
     /// What the keys of a service are looked up in; `None` where it is not there.
     pub fn parts(&self, namespace: &Namespace, service: &ServiceName, algorithm: Algorithm) -> Option<Parts> {
         let service = self.service_at(namespace, service)?;
+        Some(self.parts_in(self.table(service, algorithm), service, algorithm))
+    }
+
+    /// The same of a ring that was made before, for the algorithms that need one.
+    pub fn parts_on(&self, ring: &MadeRing, algorithm: Algorithm) -> Option<Parts> {
+        let service = self.service_at(&ring.namespace, &ring.service)?;
+        Some(self.parts_in(Table::Ring(ring.ring().clone()), service, algorithm))
+    }
+
+    fn parts_in(&self, table: Table, service: &Service, algorithm: Algorithm) -> Parts {
         let slots = service.members.values().filter_map(|at| self.slots.get(*at));
         let member =
             |slot: &crate::roll::Slot| (slot.target.instance.clone(), slot.weight(), slot.instance.status);
         let members = slots.map(member).collect();
-        Some(Parts { revision: service.revision, algorithm, table: self.table(service, algorithm), members })
+        Parts { revision: service.revision, algorithm, table, members }
     }
 }
 

@@ -6,13 +6,14 @@ use std::{
     time::Duration,
 };
 
-use hash_ring::{Maglev, Ring};
+use hash_ring::Maglev;
 use identity::{InstanceId, Invalid, Mono, Namespace, Now, ServiceName};
 use slab::Slab;
 
 use crate::{
     Action, Change, Command, Draft, Effect, Error, Host, Instance, LeaseId, Networks, Outcome, Scope, Since,
     Status, Target,
+    circle::Circle,
     draft::Batch,
     log::{CHANGES_KEPT, Log},
     owner::ramp,
@@ -36,6 +37,8 @@ pub struct Registry {
     /// How many services have a table of slots.
     pub(crate) tables_kept: AtomicUsize,
     networks: Networks,
+    /// How often a member came, went or changed its weight, in any service.
+    moves: u64,
 }
 
 #[derive(Debug, Default)]
@@ -43,9 +46,8 @@ pub(crate) struct Service {
     /// Where in the slots its instances are.
     pub(crate) members: BTreeMap<InstanceId, usize>,
     pub(crate) revision: u64,
+    pub(crate) circle: Circle,
     /// Built when first asked for, dropped when a member comes, goes or changes its weight.
-    pub(crate) ring: OnceLock<Arc<Ring>>,
-    /// The same.
     pub(crate) maglev: OnceLock<Arc<Maglev>>,
 }
 
@@ -373,8 +375,10 @@ impl Registry {
 
     /// The members of a target's service have changed.
     fn forget_tables(&mut self, target: &Target) {
+        self.moves += 1;
+        let moves = self.moves;
         let Some(service) = self.service_mut(target) else { return };
-        service.ring.take();
+        service.circle.moved(moves, &target.instance);
         if service.maglev.take().is_some() {
             *self.tables_kept.get_mut() -= 1;
         }

@@ -6,6 +6,7 @@ use identity::{Mono, Now, Wall};
 
 use super::*;
 
+mod circle;
 mod hosts;
 mod leases;
 mod model;

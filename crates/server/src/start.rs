@@ -148,6 +148,7 @@ impl Server {
             listener: stats.clone(),
             stopping: stopping.clone(),
             restoring: tokio::sync::Mutex::default(),
+            ring: tokio::sync::Mutex::default(),
             activity,
             started: clock::now().wall,
         });

@@ -45,6 +45,8 @@ pub(crate) struct State {
     pub(crate) stopping: CancellationToken,
     /// Held by the restore that is under way.
     pub(crate) restoring: tokio::sync::Mutex<()>,
+    /// Held by whoever makes the ring of a large service: each takes a core and hundreds of megabytes.
+    pub(crate) ring: tokio::sync::Mutex<()>,
     /// Counts what changes what the first page shows.
     pub(crate) activity: watch::Sender<u64>,
     /// When this process started.

@@ -3,7 +3,7 @@
 use axum::{Extension, Json, extract::State as Of};
 use http::HeaderMap;
 use identity::{InstanceId, Namespace, ServiceName};
-use registry::{Algorithm, Bound, Bounded, Lookup, Part, Target};
+use registry::{Algorithm, Bound, Bounded, Lookup, MadeRing, Part, Target};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -61,6 +61,7 @@ async fn owner(
     polled(&state, &caller, &headers, &namespace, &service);
     let in_flight = |bound| Bounded { bound, in_flight: state.live.in_flight(&namespace, &service) };
     let lookup = Lookup { algorithm, bounded: bound.map(in_flight) };
+    let ring = ring_of(&state, &namespace, &service, algorithm).await?;
     let registry = state.roll.read();
     let view =
         registry.service(&namespace, &service).ok_or_else(|| unknown(&registry, &namespace, &service))?;
@@ -69,7 +70,11 @@ async fn owner(
         let target = Target { namespace: namespace.clone(), service: service.clone(), instance: id.clone() };
         Some(view::instance(&registry, now, &target, registry.instance(&target)?))
     };
-    let owner = registry.look_up(now, &namespace, &service, query.key.as_bytes(), &lookup);
+    let key = query.key.as_bytes();
+    let owner = match &ring {
+        Some(ring) => registry.look_up_on(ring, now, key, &lookup),
+        None => registry.look_up(now, &namespace, &service, key, &lookup),
+    };
     let owner = owner.and_then(|owner| Some((shown(&owner.home)?, owner)));
     let (home, owner) = owner.ok_or_else(|| {
         Problem::new(Code::NoOwner, format!("every instance of service \"{service}\" has weight 0"))
@@ -113,9 +118,13 @@ async fn ring(
 ) -> Answer<Json<api::Ring>> {
     may_read(&caller, &namespace)?;
     let algorithm = algorithm(query.algorithm.as_deref())?;
+    let ring = ring_of(&state, &namespace, &service, algorithm).await?;
     let parts = {
         let registry = state.roll.read();
-        let parts = registry.parts(&namespace, &service, algorithm);
+        let parts = match &ring {
+            Some(ring) => registry.parts_on(ring, algorithm),
+            None => registry.parts(&namespace, &service, algorithm),
+        };
         parts.ok_or_else(|| unknown(&registry, &namespace, &service))?
     };
     let revision = parts.revision;
@@ -130,6 +139,26 @@ async fn ring(
         points: counted.iter().map(|part| part.points).sum(),
         members: counted.iter().map(member).collect(),
     }))
+}
+
+/// The ring of a large service, where it is still to be made: beside the registry, which goes on meanwhile.
+async fn ring_of(
+    state: &State,
+    namespace: &Namespace,
+    service: &ServiceName,
+    algorithm: Algorithm,
+) -> Result<Option<MadeRing>, Problem> {
+    let plan = || state.roll.read().plan(namespace, service);
+    if algorithm == Algorithm::Maglev || plan().is_none() {
+        return Ok(None);
+    }
+    let _one_at_a_time = state.ring.lock().await;
+    // Whoever was before may have made it.
+    let Some(plan) = plan() else { return Ok(None) };
+    let made = tokio::task::spawn_blocking(|| plan.make()).await;
+    let made = made.map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
+    state.roll.read().keep_ring(&made);
+    Ok(Some(made))
 }
 
 fn member(part: &Part) -> api::RingMember {

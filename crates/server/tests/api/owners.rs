@@ -1,6 +1,8 @@
 //! Who owns a key, and how keys are shared out.
 
 use http::Method;
+use identity::{Mono, Namespace, Now, ServiceName, Wall};
+use registry::{Algorithm, Ask, Command, Host, LeaseId, Lookup, Registration, Registry, Target};
 use serde_json::{Value as Json, json};
 use wire::native::channel::EndpointRow;
 
@@ -100,4 +102,48 @@ async fn the_ring_shows_the_share_of_each_member_and_owners_agree() {
     ask(&server, Method::PUT, HELLO_1, r#"{"address":"10.0.0.7","port":1,"weight":0}"#).await;
     let ring = get(&server, &format!("{HELLO}/ring")).await;
     assert_eq!(ring["members"][5], json!({"id":"hello-1","status":"up","weight":0,"points":0,"share":0.0}));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_ring_of_a_large_service_is_made_beside_the_registry_and_names_the_same_owners() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    let id = |nth: u32| format!("big-{nth:04}");
+    let member = |nth| json!({"service":"hello","id":id(nth),"address":"10.0.0.7","port":80});
+    let all = json!({ "instances": (0..1_000).map(member).collect::<Vec<_>>() }).to_string();
+    assert_eq!(ask(&server, Method::POST, "/bellwether/v1/namespaces/default/instances", all).await.0, 200);
+
+    // The same in a registry that nobody else has to wait for.
+    let (mut plain, now) = (Registry::default(), Now { mono: Mono(0), wall: Wall(0) });
+    let (namespace, service): (Namespace, ServiceName) =
+        ("default".parse().unwrap(), "hello".parse().unwrap());
+    let target = |id: &str| Target {
+        namespace: namespace.clone(),
+        service: service.clone(),
+        instance: id.parse().unwrap(),
+    };
+    for nth in 0..1_000 {
+        let registration = Registration::new("10.0.0.7".parse().map(Host::Ip).unwrap(), 80);
+        plain.apply(now, Command::register(target(&id(nth)), registration, LeaseId(1), "test")).unwrap();
+    }
+    assert!(plain.plan(&namespace, &service).is_some(), "it is large");
+    let same = async |plain: &Registry, key: String, algorithm: Algorithm| {
+        let found = get(&server, &format!("{HELLO}/owner?key={key}&algorithm={algorithm}")).await;
+        let lookup = Lookup { algorithm, bounded: None };
+        let owner = plain.look_up(now, &namespace, &service, key.as_bytes(), &lookup).unwrap();
+        assert_eq!(found["home"]["id"].as_str(), Some(owner.home.as_str()), "{algorithm} {key}");
+    };
+    for algorithm in [Algorithm::Ring, Algorithm::Nearest] {
+        for nth in 0..5 {
+            same(&plain, format!("k{nth}"), algorithm).await;
+        }
+    }
+    assert_eq!(ask(&server, Method::DELETE, &format!("{HELLO}/instances/big-0007"), "").await.0, 204);
+    let ask_gone = Ask::Deregister { held: None, reason: "r".into() };
+    plain.apply(now, Command { target: target("big-0007"), actor: "test".into(), ask: ask_gone }).unwrap();
+    for nth in 0..30 {
+        same(&plain, format!("k{nth}"), Algorithm::Ring).await;
+    }
+    let shares = get(&server, &format!("{HELLO}/ring")).await;
+    assert_eq!(shares["points"], json!(999 * 160));
 }
