@@ -119,7 +119,7 @@ impl Registry {
         let Snapshot { revision, instances } = snapshot;
         let mut registry = Self { revision, log: Log::new(revision, CHANGES_KEPT), ..Self::default() };
         for (target, instance) in instances {
-            registry.put(now, target, instance, true);
+            registry.put(now, target, instance, Action::Restored);
         }
         // The last change of a service may have been that an instance went, of which nothing is left.
         // Its revision must not go back for that, nor a watcher miss it.
@@ -207,11 +207,12 @@ impl Registry {
     /// Takes over one durable change, also when recovering.
     pub fn replay(&mut self, now: Now, change: Change) {
         self.revision = change.revision;
-        let renews = change.cause.action.renews();
         let Target { namespace, service, .. } = &change.target;
         let before = self.service_at(namespace, service).map(|service| service.revision);
         match &change.effect {
-            Effect::Put(instance) => self.put(now, change.target.clone(), instance.clone(), renews),
+            Effect::Put(instance) => {
+                self.put(now, change.target.clone(), instance.clone(), change.cause.action);
+            }
             Effect::Removed => self.remove(&change.target),
             Effect::Leased(lease) => self.lease(now, &change.target, *lease),
         }
@@ -384,7 +385,7 @@ impl Registry {
         }
     }
 
-    fn put(&mut self, now: Now, target: Target, instance: Arc<Instance>, renews: bool) {
+    fn put(&mut self, now: Now, target: Target, instance: Arc<Instance>, action: Action) {
         let zone = zone_key(&instance.registration.zone);
         let (at, is_moved) = match self.at(&target) {
             Some(at) => {
@@ -392,7 +393,10 @@ impl Registry {
                 let before = std::mem::replace(&mut slot.instance, instance);
                 let fresh = Timers::new(now, &slot.instance);
                 let timers = std::mem::replace(&mut slot.timers, fresh);
-                slot.timers = timers.after(now, Some(&before), &slot.instance, renews);
+                // What comes from a backup begins anew: the deadlines here are of something else.
+                if action != Action::Restored {
+                    slot.timers = timers.after(now, Some(&before), &slot.instance, action.renews());
+                }
                 slot.zone = zone;
                 (at, before.registration.weight != slot.weight())
             }

@@ -19,14 +19,34 @@ enum Held {
 /// What is asked, but for what only the moment of asking can say.
 #[derive(Debug, Clone)]
 enum Wish {
-    Register { registration: Registration, held: Held },
+    Register {
+        registration: Registration,
+        held: Held,
+    },
     Deregister(Held),
     Heartbeat(Held),
-    Judge { is_current: bool, check: usize, verdict: Verdict },
-    Drain { held: Held, force: bool, reason: &'static str },
+    Judge {
+        is_current: bool,
+        check: usize,
+        verdict: Verdict,
+    },
+    Drain {
+        held: Held,
+        force: bool,
+        reason: &'static str,
+    },
     Undrain(Held),
-    Override { status: Pinned, lasts: Option<Duration> },
+    Override {
+        status: Pinned,
+        lasts: Option<Duration>,
+    },
     Release,
+    /// Of the last backup, which may be of a revision that is ahead, and may break a rule.
+    Restore {
+        replace: bool,
+        ahead: u64,
+        is_broken: bool,
+    },
     Expire,
     Protect,
 }
@@ -43,6 +63,8 @@ enum Step {
     Pass(Duration),
     /// Time passes, and nobody looks.
     Idle(Duration),
+    /// What may be restored later.
+    Backup,
     /// From a snapshot.
     Restart,
     /// From every change that there ever was.
@@ -116,6 +138,8 @@ fn wish() -> impl Strategy<Value = Wish> {
                 Wish::Override { status, lasts }
             }),
         2 => Just(Wish::Release),
+        4 => (any::<bool>(), select(&[0_u64, 0, 1, 7]), prop::bool::weighted(0.1))
+            .prop_map(|(replace, ahead, is_broken)| Wish::Restore { replace, ahead, is_broken }),
         1 => Just(Wish::Expire),
         1 => Just(Wish::Protect),
     ]
@@ -134,6 +158,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (at(), held()).prop_map(|(at, held)| Step::Beat(at, held)),
         5 => time().prop_map(|millis| Step::Pass(Duration::from_millis(millis))),
         2 => time().prop_map(|millis| Step::Idle(Duration::from_millis(millis))),
+        2 => Just(Step::Backup),
         1 => Just(Step::Restart),
         1 => Just(Step::Recover),
     ]
@@ -145,6 +170,7 @@ struct Pair {
     registry: Registry,
     plains: Plains,
     history: Vec<Change>,
+    backup: Snapshot,
     leases: u64,
 }
 
@@ -167,6 +193,7 @@ impl Pair {
                 self.settle()?;
             }
             Step::Idle(time) => self.now = self.now.after(time),
+            Step::Backup => self.backup = self.registry.snapshot(),
             Step::Restart => {
                 self.registry = Registry::restore(self.now, self.registry.snapshot());
                 self.plains.restart(self.now);
@@ -232,6 +259,10 @@ impl Pair {
         let mut revision = self.registry.revision();
         for change in &batch.changes {
             revision += u64::from(change.is_visible());
+            if change.cause.action == Action::Restored {
+                prop_assert!(change.revision >= revision, "it only goes forward");
+                revision = change.revision;
+            }
             prop_assert_eq!(change.revision, revision, "one after the other");
         }
         self.history.extend(batch.changes.clone());
@@ -291,6 +322,16 @@ impl Pair {
             Wish::Undrain(of) => Ask::Undrain { held: held(of), reason: reason() },
             Wish::Override { status, lasts } => Ask::Override { status, lasts, reason: reason() },
             Wish::Release => Ask::Release { reason: reason() },
+            Wish::Restore { replace, ahead, is_broken } => {
+                let known = self.backup.instances.iter().find(|(of, _)| of == target);
+                // What is in no backup nobody restores.
+                let Some((_, instance)) = known else { return Ask::Expire };
+                let mut instance = Box::new(Instance::clone(instance));
+                if is_broken {
+                    instance.registration.port = 0;
+                }
+                Ask::Restore { instance, replace, after: self.backup.revision + ahead, reason: reason() }
+            }
             Wish::Expire => Ask::Expire,
             Wish::Protect => Ask::Protect,
         }
@@ -391,6 +432,7 @@ proptest! {
             registry: Registry::default(),
             plains: Plains::default(),
             history: Vec::new(),
+            backup: Snapshot::default(),
             leases: 0,
         };
         for step in steps {

@@ -14,6 +14,9 @@ pub(super) struct Plain {
     pub(super) verdicts: Vec<&'static str>,
     pub(super) is_cold: bool,
     pub(super) is_drained: bool,
+    /// When it was drained, and when its override was said, last.
+    drained_at: Wall,
+    pinned_at: Wall,
     pub(super) pinned: Option<(Pinned, Option<Wall>)>,
     pub(super) lapsed: Option<Now>,
     pub(super) status: Status,
@@ -31,6 +34,8 @@ pub(super) struct Plains {
     pub(super) revision: u64,
     /// What this batch has decided, which time does not touch.
     decided: BTreeSet<Target>,
+    /// What it has restored: a sign of life of what was there before says nothing of that.
+    restored: BTreeSet<Target>,
 }
 
 /// What became of a command.
@@ -51,6 +56,8 @@ impl Plain {
             registration,
             lease,
             is_drained: false,
+            drained_at: Wall(0),
+            pinned_at: Wall(0),
             pinned: None,
             lapsed: None,
             status: Status::Starting,
@@ -59,6 +66,35 @@ impl Plain {
             warms_since: None,
             answered: None,
         }
+    }
+
+    /// As a backup has it; whatever is not written down begins anew.
+    fn known(now: Now, instance: &Instance) -> Self {
+        let condition = &instance.condition;
+        Self {
+            verdicts: condition.verdicts.iter().map(Verdict::as_str).collect(),
+            is_cold: condition.is_cold,
+            is_drained: condition.drain.is_some(),
+            drained_at: condition.drain.as_ref().map_or(Wall(0), |drain| drain.note.at),
+            pinned: condition.pinned.as_ref().map(|pinned| (pinned.status, pinned.until)),
+            pinned_at: condition.pinned.as_ref().map_or(Wall(0), |pinned| pinned.note.at),
+            lapsed: condition.lapsed.map(|wall| Now { wall, ..now }),
+            status: instance.status,
+            since: instance.since,
+            ..Self::new(now, instance.registration.clone(), instance.lease)
+        }
+    }
+
+    /// Whether the same is said and known of both.
+    fn is_as(&self, other: &Self) -> bool {
+        let drained = |of: &Self| of.is_drained.then_some(of.drained_at);
+        let pinned = |of: &Self| of.pinned.map(|pinned| (pinned, of.pinned_at));
+        self.registration == other.registration
+            && self.lease == other.lease
+            && self.verdicts == other.verdicts
+            && self.is_cold == other.is_cold
+            && self.lapsed.map(|lapsed| lapsed.wall) == other.lapsed.map(|lapsed| lapsed.wall)
+            && (drained(self), pinned(self)) == (drained(other), pinned(other))
     }
 
     fn is_warming(&self) -> bool {
@@ -118,6 +154,7 @@ impl Plain {
 impl Plains {
     pub(super) fn begin_batch(&mut self) {
         self.decided.clear();
+        self.restored.clear();
     }
 
     pub(super) fn restart(&mut self, now: Now) {
@@ -151,7 +188,8 @@ impl Plains {
         target: &Target,
     ) -> Result<bool, &'static str> {
         let answer = before.beat(now, target, None);
-        if let Some(plain) = self.all.get_mut(target).filter(|_| answer == Ok(true)) {
+        let is_its = answer == Ok(true) && !self.restored.contains(target);
+        if let Some(plain) = self.all.get_mut(target).filter(|_| is_its) {
             match plain.lapsed {
                 Some(_) => plain.answered = Some(now.mono),
                 None => plain.renewed = now.mono,
@@ -207,7 +245,9 @@ impl Plains {
                 if plain.status == Status::Up && others == 0 && !force {
                     return Err("last");
                 }
-                Ok(self.change(now, target, Action::Draining, |plain| plain.is_drained = true))
+                Ok(self.change(now, target, Action::Draining, |plain| {
+                    (plain.is_drained, plain.drained_at) = (true, now.wall);
+                }))
             }
             Ask::Undrain { held, .. } => {
                 if !self.held(target, held)?.is_drained {
@@ -224,7 +264,9 @@ impl Plains {
                     return Ok(Done { lease: self.lease(target), ..IDLE });
                 }
                 let until = lasts.map(|lasts| now.wall + lasts);
-                Ok(self.change(now, target, Action::Overridden, |plain| plain.pinned = Some((status, until))))
+                Ok(self.change(now, target, Action::Overridden, |plain| {
+                    (plain.pinned, plain.pinned_at) = (Some((status, until)), now.wall);
+                }))
             }
             Ask::Release { .. } => {
                 if self.held(target, None)?.pinned.is_none() {
@@ -232,7 +274,9 @@ impl Plains {
                 }
                 Ok(self.change(now, target, Action::Released, |plain| plain.pinned = None))
             }
-            Ask::Restore { .. } => unreachable!("what a backup brings back has tests of its own"),
+            Ask::Restore { instance, replace, after, .. } => {
+                self.restore(now, target, &instance, replace, after)
+            }
             Ask::Expire => Ok(self.expire(now, target)),
             Ask::Protect => match self.all.get(target) {
                 Some(plain) if plain.lapsed.is_some() => {
@@ -278,6 +322,7 @@ impl Plains {
         after.is_cold &= before.is_cold || is_new && was_gone;
         after.is_drained = before.is_drained && !is_new;
         after.pinned = before.pinned;
+        (after.drained_at, after.pinned_at) = (before.drained_at, before.pinned_at);
         (after.status, after.since, after.warms_since) = (before.status, before.since, before.warms_since);
         let is_same = after.registration == before.registration
             && after.verdicts == before.verdicts
@@ -295,6 +340,27 @@ impl Plains {
             return Ok(Done { action, created, lease });
         }
         Ok(self.change(now, target, Action::Updated, |_| {}))
+    }
+
+    fn restore(
+        &mut self,
+        now: Now,
+        target: &Target,
+        instance: &Instance,
+        replace: bool,
+        after: u64,
+    ) -> Result<Done, &'static str> {
+        if instance.registration.port == 0 {
+            return Err("invalid");
+        }
+        let back = Plain::known(now, instance);
+        if let Some(known) = self.all.get(target).filter(|known| !replace || known.is_as(&back)) {
+            return Ok(Done { lease: Some(known.lease), ..IDLE });
+        }
+        let created = self.all.insert(target.clone(), back).is_none();
+        self.revision = self.revision.max(after);
+        self.restored.insert(target.clone());
+        Ok(Done { created, ..self.change(now, target, Action::Restored, |_| {}) })
     }
 
     /// One thing that time asks of one instance.
