@@ -1,12 +1,11 @@
-//! Which endpoint takes a call: the better of two that are drawn at random.
+//! Which endpoint takes a call.
 //!
-//! Two choices and not the best of all, because the best of all is the same for every proxy at the same
-//! moment, and all of them would run there together; two are nearly as even as all, and cost nothing to
-//! compare. Draws are weighted, comparisons are not.
+//! The algorithm picks ([`crate::pick`]), or the call's key does ([`crate::owners`]); here is what holds
+//! for all of them: who is passed over, who is tried, and what becomes of one that is full.
 //!
-//! One that warms up is drawn like the others, and then takes the call with the probability of its ramp:
+//! One that warms up is picked like the others, and then takes the call with the probability of its ramp:
 //! its share is the ramp's part of what it will be. Where nothing else is up there is nothing to spare
-//! it for, and it takes all.
+//! it for, and it takes all. Where keys have owners, it takes those keys that lie below its ramp.
 //!
 //! Endpoints that are out (see [`crate::outlier`]) are passed over, unless too few are left without them.
 //! When one of them is due to be tried, the next call that comes is its probe: were it left to chance,
@@ -19,6 +18,8 @@ use resilience::{OutlierPolicy, Transition};
 
 use crate::{
     endpoint::{Endpoint, Occupied},
+    owners::{Key, Owners},
+    pick::pick,
     random::Random,
     refusal::{Reason, Refusal},
     routing::{Seat, Service},
@@ -33,6 +34,16 @@ pub(crate) struct Chosen {
     pub(crate) permit: Option<CallPermit>,
     /// What asking for it made of the endpoint's breaker.
     pub(crate) transition: Option<Transition>,
+    /// Whose key it is, where keys have owners.
+    pub(crate) home: Option<Home>,
+}
+
+/// The owner of a call's key.
+#[derive(Debug)]
+pub(crate) struct Home {
+    pub(crate) endpoint: Arc<Endpoint>,
+    /// Why it does not have the call; empty where it does.
+    pub(crate) reason: &'static str,
 }
 
 /// What all choices of one moment have in common.
@@ -42,6 +53,8 @@ pub(crate) struct Draw<'a> {
     pub(crate) now: Now,
     /// Calls that one endpoint takes at once.
     pub(crate) most: u32,
+    /// Where the call's key lies, where it has one that matters.
+    pub(crate) key: Option<Key>,
 }
 
 /// Takes a place at an endpoint that has a seat; at another one than `tried`, if there is another.
@@ -56,10 +69,10 @@ pub(crate) fn choose(
         return Err(Refusal::new(Reason::NoEndpoint, detail));
     }
     let field = Field::new(service, tried, draw);
-    if let Some(chosen) = field.probe() {
-        return Ok(chosen);
-    }
-    let chosen = field.pick().and_then(|seat| field.take(seat));
+    let chosen = match service.owners.as_ref().zip(draw.key) {
+        Some((owners, key)) => field.owner(owners, key),
+        None => field.probe().or_else(|| field.pick().and_then(|seat| field.take(seat))),
+    };
     // It was full, or has just gone out. Any other will do before a call is refused.
     let chosen = chosen.or_else(|| service.seats.iter().find_map(|seat| field.take(seat)));
     chosen.ok_or_else(|| field.refusal())
@@ -74,9 +87,6 @@ struct Field<'a> {
     passing_over: Option<&'a OutlierPolicy>,
 }
 
-/// Draws until the seats are gone through one by one.
-const DRAWS: usize = 4;
-
 impl<'a> Field<'a> {
     fn new(service: &'a Service, tried: Option<&'a Arc<Endpoint>>, draw: Draw<'a>) -> Self {
         let policy = service.policy.outlier_detection.as_ref();
@@ -89,29 +99,92 @@ impl<'a> Field<'a> {
         Self { service, tried, draw, passing_over }
     }
 
-    /// An endpoint that is out and is due to be tried. A call that was tried elsewhere before is not risked
-    /// again.
+    /// An endpoint that is out and is due to be tried.
     fn probe(&self) -> Option<Chosen> {
+        self.passing_over?;
+        self.service.seats.iter().find_map(|seat| self.try_out(seat))
+    }
+
+    /// A place as a probe at an endpoint that is out, if it is due. A call that was tried elsewhere before
+    /// is not risked again.
+    fn try_out(&self, seat: &Seat) -> Option<Chosen> {
         let policy = self.passing_over.filter(|_| self.tried.is_none())?;
-        let due = |seat: &&Seat| seat.endpoint.outlier.is_due(policy, self.draw.now);
-        self.service.seats.iter().filter(due).find_map(|seat| {
-            let (permit, transition) = seat.endpoint.outlier.permit(policy, self.draw.now).ok()?;
-            let occupied = seat.endpoint.occupy(self.draw.most)?;
-            Some(Chosen { occupied, permit: Some(permit), transition })
-        })
+        if !seat.endpoint.outlier.is_due(policy, self.draw.now) {
+            return None;
+        }
+        let (permit, transition) = seat.endpoint.outlier.permit(policy, self.draw.now).ok()?;
+        let occupied = seat.endpoint.occupy(self.draw.most)?;
+        Some(Chosen { occupied, permit: Some(permit), transition, home: None })
     }
 
     /// The endpoint that the call should go to.
     fn pick(&self) -> Option<&'a Seat> {
-        let seats = self.service.seats.as_slice();
-        let up = &seats[..self.service.up];
-        let chosen = self.better_of_two(seats);
-        let ramp = chosen.and_then(|seat| seat.ramp);
         let Draw { random, now, .. } = self.draw;
-        if ramp.is_some_and(|ramp| !up.is_empty() && random.ratio() >= ramp.at(now.mono)) {
-            return self.better_of_two(up);
+        let among = |will_do: &dyn Fn(&Seat) -> bool| {
+            let fresh = |seat: &Seat| will_do(seat) && !self.was_tried(seat);
+            let fresh = pick(self.service, random, now.mono, fresh);
+            // Where all the others are out, better the same again than none.
+            fresh.or_else(|| self.tried.and_then(|_| pick(self.service, random, now.mono, will_do)))
+        };
+        let chosen = among(&|seat| !self.is_passed_over(seat))?;
+        let is_spared =
+            |ramp: crate::warm_up::Ramp| self.service.up > 0 && random.ratio() >= ramp.at(now.mono);
+        if chosen.ramp.is_some_and(is_spared) {
+            return among(&|seat| seat.ramp.is_none() && !self.is_passed_over(seat)).or(Some(chosen));
         }
-        chosen
+        Some(chosen)
+    }
+
+    /// A place at the owner of the call's key, or on the way from there.
+    fn owner(&self, owners: &Owners, key: Key) -> Option<Chosen> {
+        let takes = |seat: &&Seat| !self.is_passed_over(seat) && !self.warms_up_past(seat, key);
+        let room = owners.bound.map(|bound| Room::new(bound, self.service.seats.iter().filter(takes)));
+        let (mut home, mut warming) = (None, None);
+        let mut reason = "";
+        for node in owners.walk(key) {
+            let is_home = home.is_none();
+            let endpoint = home.get_or_insert(&node.endpoint);
+            let seat = node.seat.and_then(|at| self.service.seats.get(at));
+            let chosen = match (self.why_not(seat, key, room.as_ref()), seat) {
+                (None, Some(seat)) => self.take(seat).ok_or("full"),
+                (Some("ejected"), Some(seat)) => self.try_out(seat).ok_or("ejected"),
+                (why, _) => Err(why.unwrap_or("not_up")),
+            };
+            match chosen {
+                Ok(chosen) => {
+                    let home = Some(Home { endpoint: Arc::clone(endpoint), reason });
+                    return Some(Chosen { home, ..chosen });
+                }
+                Err(why) if is_home => reason = why,
+                Err(_) => {}
+            }
+            if warming.is_none() {
+                warming = seat.filter(|seat| seat.ramp.is_some() && !self.is_passed_over(seat));
+            }
+        }
+        // Nobody else is there: one that warms up is spared nothing.
+        let chosen = self.take(warming?)?;
+        let home = home.map(|endpoint| Home { endpoint: endpoint.clone(), reason });
+        Some(Chosen { home, ..chosen })
+    }
+
+    /// Why an endpoint does not take this key's call; `None` where it does.
+    fn why_not(&self, seat: Option<&Seat>, key: Key, room: Option<&Room>) -> Option<&'static str> {
+        let Some(seat) = seat else { return Some("not_up") };
+        if self.is_passed_over(seat) {
+            Some("ejected")
+        } else if self.was_tried(seat) {
+            Some("tried_before")
+        } else if self.warms_up_past(seat, key) {
+            Some("warming_up")
+        } else {
+            room.filter(|room| !room.has(seat)).map(|_| "at_its_bound")
+        }
+    }
+
+    /// Whether it warms up, and does not take this key yet.
+    fn warms_up_past(&self, seat: &Seat, key: Key) -> bool {
+        seat.ramp.is_some_and(|ramp| key.fraction >= ramp.at(self.draw.now.mono))
     }
 
     /// Takes a place there; `None` where it is full, or passed over.
@@ -128,7 +201,7 @@ impl<'a> Field<'a> {
             Some(Err(refused)) => (None, refused.transition.map(|transition| *transition)),
             None => (None, None),
         };
-        Some(Chosen { occupied, permit, transition })
+        Some(Chosen { occupied, permit, transition, home: None })
     }
 
     fn is_passed_over(&self, seat: &Seat) -> bool {
@@ -137,35 +210,6 @@ impl<'a> Field<'a> {
 
     fn was_tried(&self, seat: &Seat) -> bool {
         self.tried.is_some_and(|tried| Arc::ptr_eq(tried, &seat.endpoint))
-    }
-
-    fn better_of_two(&self, seats: &'a [Seat]) -> Option<&'a Seat> {
-        if let [only] = seats {
-            return Some(only);
-        }
-        let fresh = |seat: &Seat| !self.is_passed_over(seat) && !self.was_tried(seat);
-        let numbers = self.draw.random.number();
-        let Some(first) = self.drawn(seats, numbers as u32, fresh) else {
-            // All the others are out; better the same again than none.
-            return self.drawn(seats, numbers as u32, |seat| !self.is_passed_over(seat));
-        };
-        let other = |seat: &Seat| fresh(seat) && !Arc::ptr_eq(&seat.endpoint, &first.endpoint);
-        let Some(second) = self.drawn(seats, (numbers >> 32) as u32, other) else { return Some(first) };
-        let now = self.draw.now.mono;
-        Some(if first.endpoint.load(now) <= second.endpoint.load(now) { first } else { second })
-    }
-
-    /// A seat at random among those that will do.
-    fn drawn(&self, seats: &'a [Seat], random: u32, will_do: impl Fn(&Seat) -> bool) -> Option<&'a Seat> {
-        let mut at = draw(seats, random);
-        for _ in 1..DRAWS {
-            match seats.get(at)? {
-                seat if will_do(seat) => return Some(seat),
-                _ => at = draw(seats, self.draw.random.number() as u32),
-            }
-        }
-        let (before, from) = seats.split_at(at);
-        from.iter().chain(before).find(|seat| will_do(seat))
     }
 
     /// Why nobody takes the call.
@@ -181,11 +225,25 @@ impl<'a> Field<'a> {
     }
 }
 
-/// The seat on which a point falls that is drawn evenly from the line of all weights.
-fn draw(seats: &[Seat], random: u32) -> usize {
-    let line = seats.last().map_or(1, |seat| seat.end);
-    let point = (u64::from(random) * line) >> 32;
-    seats.partition_point(|seat| seat.end <= point)
+/// How many calls each endpoint may have, where their loads are bounded. It knows the calls of this proxy
+/// and no others.
+struct Room {
+    bound: hash_ring::Bound,
+    calls: u64,
+    weights: u64,
+}
+
+impl Room {
+    /// The room at these seats, which are those that may be chosen.
+    fn new<'a>(bound: hash_ring::Bound, seats: impl Iterator<Item = &'a Seat>) -> Self {
+        let all = seats.map(|seat| (u64::from(seat.endpoint.in_flight()), u64::from(seat.weight)));
+        let (calls, weights) = all.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        Self { bound, calls, weights }
+    }
+
+    fn has(&self, seat: &Seat) -> bool {
+        self.bound.admits(seat.endpoint.in_flight(), seat.weight, self.calls, self.weights)
+    }
 }
 
 #[cfg(test)]
@@ -249,7 +307,8 @@ mod tests {
         let mut calls = vec![0; service.endpoints.len()];
         let tried = tried.map(|tried| &service.endpoints[tried]);
         for _ in 0..20_000 {
-            let draw = Draw { random: &random, now: Now { mono: Mono(1), wall: Wall(1) }, most: 10 };
+            let draw =
+                Draw { random: &random, now: Now { mono: Mono(1), wall: Wall(1) }, most: 10, key: None };
             let chosen = choose(service, tried, draw).unwrap();
             let taken = |endpoint| Arc::ptr_eq(endpoint, chosen.occupied.endpoint());
             calls[service.endpoints.iter().position(taken).unwrap()] += 1;

@@ -1,10 +1,10 @@
 //! A call, from the request's head to the answer's.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use http::{Request, Response, StatusCode, Version, request::Parts};
 use hyper::body::Incoming;
-use resilience::{Ending, Fault, RetryDecision};
+use resilience::{Deadline, Ending, Fault, RetryDecision};
 use tokio::{sync::oneshot, time::timeout_at};
 
 use crate::{
@@ -15,12 +15,14 @@ use crate::{
     connect::Failure,
     endpoint::Endpoint,
     gateway::Gateway,
-    hop,
+    hop, limits,
     listener::Client,
-    outbound::Outbound,
+    outbound::{self, Outbound},
+    owners::Key,
     record::Record,
     refusal::{Reason, Refusal},
-    retry, route,
+    retry::{self, Tried},
+    route,
     routing::Service,
     upgrade,
 };
@@ -36,89 +38,179 @@ pub(crate) async fn call(
     gateway: Arc<Gateway>,
     request: Request<Incoming>,
     client: Option<oneshot::Receiver<Client>>,
+    peer: IpAddr,
 ) -> Response<Body> {
     let (parts, incoming) = request.into_parts();
     let mut record = Record::begin(gateway.clone(), &parts);
-    match carry(&gateway, &mut record, parts, incoming, client).await {
+    let asked = Asked { parts, incoming, client, peer };
+    match carry(&gateway, &mut record, asked).await {
         Ok((answer, outbound)) => deliver(&gateway, record, answer, outbound),
         Err(refusal) => record.refuse(refusal),
     }
 }
 
-/// Route, permit, and as many attempts as the policy allows within the time for the call.
-async fn carry(
-    gateway: &Gateway,
-    record: &mut Record,
+/// A request as it came.
+struct Asked {
     parts: Parts,
     incoming: Incoming,
     client: Option<oneshot::Receiver<Client>>,
+    peer: IpAddr,
+}
+
+/// A call that has leave to be tried.
+struct Course {
+    service: Arc<Service>,
+    outbound: Outbound,
+    /// Where its key lies.
+    key: Option<Key>,
+    deadline: Deadline,
+}
+
+/// Route, limits, permit, and as many attempts as the policy allows within the time for the call.
+async fn carry(
+    gateway: &Arc<Gateway>,
+    record: &mut Record,
+    asked: Asked,
 ) -> Result<(Answer, Outbound), Refusal> {
-    let (service, mut outbound, first) = {
-        // Let go before anything is waited for: see `install`.
-        let table = gateway.routing.load();
-        let service = route::find(&table, &gateway.namespace, &parts)?;
-        record.routed(service.clone());
-        let outbound = Outbound::new(parts, incoming, client, service.policy.timeouts.idle)?;
-        record.ask_permit(&service)?;
-        let now = gateway.clock.now();
-        service.guard.budget.call(now.mono);
-        let first = balance::choose(&service, None, gateway.draw(now))?;
-        (service, outbound, first)
-    };
-    let timeouts = service.policy.timeouts;
-    let deadline = clock::deadline(timeouts.call);
-    match timeout_at(deadline, attempts(gateway, record, &service, &mut outbound, first)).await {
-        Ok(answer) => answer.map(|answer| (answer, outbound)),
-        Err(_elapsed) => {
-            let limit = identity::duration::format(timeouts.call);
-            let detail = format!("service {:?} did not answer within {limit}", service.name.as_str());
-            Err(Refusal::new(Reason::Upstream(Fault::CallTimeout), detail))
+    let (mut course, first) = match set_out(gateway, record, asked)? {
+        Stage::Planned(course, first) => (course, first),
+        Stage::Waits(service, asked) => {
+            record.enter(limits::enter(gateway, &service).await?);
+            enter(gateway, record, asked)?
         }
+    };
+    let deadline = course.deadline;
+    let limit = clock::deadline(deadline.left(gateway.clock.mono()));
+    match timeout_at(limit, attempts(gateway, record, &mut course, first)).await {
+        Ok(answer) => answer.map(|answer| (answer, course.outbound)),
+        Err(_elapsed) => Err(overdue(&course.service, deadline)),
     }
+}
+
+/// How far a call has come without waiting.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every call is planned at once, and a box would cost it an allocation"
+)]
+enum Stage {
+    Planned(Course, Chosen),
+    /// It has to ask for a place among the calls that the service takes at once.
+    Waits(Arc<Service>, Asked),
+}
+
+/// By one table from the route to the choice of the first endpoint, and let go of before anything is waited
+/// for: see `install`.
+fn set_out(gateway: &Gateway, record: &mut Record, asked: Asked) -> Result<Stage, Refusal> {
+    let table = gateway.routing.load();
+    let service = route::find(&table, &gateway.namespace, &asked.parts)?;
+    record.routed(service.clone());
+    limits::within_rates(&service, &asked.parts, asked.peer, record.begun().mono)?;
+    if service.policy.concurrency.is_some() {
+        return Ok(Stage::Waits(service, asked));
+    }
+    plan(gateway, record, service, asked).map(|(course, first)| Stage::Planned(course, first))
+}
+
+/// The same for a call that has waited for its place: by the table of now.
+fn enter(gateway: &Gateway, record: &mut Record, asked: Asked) -> Result<(Course, Chosen), Refusal> {
+    let table = gateway.routing.load();
+    let service = route::find(&table, &gateway.namespace, &asked.parts)?;
+    record.routed(service.clone());
+    plan(gateway, record, service, asked)
+}
+
+/// The permit, and the first endpoint.
+fn plan(
+    gateway: &Gateway,
+    record: &mut Record,
+    service: Arc<Service>,
+    asked: Asked,
+) -> Result<(Course, Chosen), Refusal> {
+    let Asked { parts, incoming, client, peer } = asked;
+    let key = service.key(&parts, peer);
+    let left = outbound::time_left(&parts.headers);
+    let deadline = Deadline::new(record.begun().mono, service.policy.timeouts.call, left);
+    let outbound = Outbound::new(parts, incoming, client, &service.policy)?;
+    record.ask_permit(&service)?;
+    let now = gateway.clock.now();
+    service.guard.budget.call(now.mono);
+    let first = balance::choose(&service, None, gateway.draw(now, key))?;
+    Ok((Course { service, outbound, key, deadline }, first))
+}
+
+fn overdue(service: &Service, deadline: Deadline) -> Refusal {
+    let name = service.name.as_str();
+    if deadline.is_inherited() {
+        let detail = format!("service {name:?} did not answer within the time that the caller gave");
+        return Refusal::new(Reason::Deadline, detail);
+    }
+    let limit = identity::duration::format(service.policy.timeouts.call);
+    Refusal::new(
+        Reason::Upstream(Fault::CallTimeout),
+        format!("service {name:?} did not answer within {limit}"),
+    )
 }
 
 /// Tries until there is an answer, or a reason to stop.
 async fn attempts(
     gateway: &Gateway,
     record: &mut Record,
-    service: &Service,
-    outbound: &mut Outbound,
+    Course { service, outbound, key, deadline }: &mut Course,
     mut chosen: Chosen,
 ) -> Result<Answer, Refusal> {
     let policy = &service.policy;
     loop {
         let endpoint = chosen.occupied.endpoint().clone();
-        let (context, number) = record.begin_attempt(chosen);
-        outbound.mark(&context, number);
+        let (context, begun, number) = record.begin_attempt(chosen);
+        outbound.mark(&context, number, deadline.left(begun));
         let run = attempt::run(&endpoint, outbound, &policy.timeouts, gateway);
-        let failure = match run.await {
-            Ok(answer) => return Ok(answer),
-            Err(failure) => failure,
+        let (tried, failure) = match run.await {
+            Ok(answer) => {
+                let tried = Tried::answered(&answer.response, number);
+                record.answered(&tried);
+                if retry::decide(gateway, service, outbound, tried, *deadline) != RetryDecision::Again {
+                    return Ok(answer);
+                }
+                record.end_attempt(tried.ending);
+                (tried, None)
+            }
+            Err(failure) => {
+                if let Some(reason) = outbound.progress.fault() {
+                    return Err(Refusal::new(reason, failure.detail));
+                }
+                let tried = Tried::failed(failure.fault, number);
+                record.end_attempt(tried.ending);
+                let decision = retry::decide(gateway, service, outbound, tried, *deadline);
+                if decision != RetryDecision::Again {
+                    return Err(refusal(&endpoint, failure, number, decision));
+                }
+                (tried, Some(failure))
+            }
         };
-        if let Some(reason) = outbound.progress.fault() {
-            return Err(Refusal::new(reason, failure.detail));
-        }
-        record.end_attempt(Ending::Failed(failure.fault));
-        let alone = service.seats.len() < 2;
-        let decision = retry::after(gateway, service, outbound, &failure, number, alone).await;
-        let next = match decision {
-            RetryDecision::Again => again(gateway, service, &endpoint)?,
-            _ => None,
+        retry::pause(gateway, service, tried).await;
+        chosen = match (again(gateway, service, &endpoint, *key)?, failure) {
+            (Some(next), _) => next,
+            (None, Some(failure)) => return Err(refusal(&endpoint, failure, number, RetryDecision::Again)),
+            (None, None) => {
+                let detail = format!("no instance of service {:?} is left to try", service.name.as_str());
+                return Err(Refusal::new(Reason::NoEndpoint, detail));
+            }
         };
-        match next {
-            Some(next) => chosen = next,
-            None => return Err(refusal(&endpoint, failure, number, decision)),
-        }
     }
 }
 
 /// A place for another try, by what is known now: since the call began, an instance may have been told
 /// to drain. `None` where there is nowhere to go any more.
-fn again(gateway: &Gateway, service: &Service, tried: &Arc<Endpoint>) -> Result<Option<Chosen>, Refusal> {
+fn again(
+    gateway: &Gateway,
+    service: &Service,
+    tried: &Arc<Endpoint>,
+    key: Option<Key>,
+) -> Result<Option<Chosen>, Refusal> {
     let table = gateway.routing.load();
     let newest = table.find(service.namespace.as_str(), service.name.as_str());
     let Some(newest) = newest.filter(|newest| !newest.seats.is_empty()) else { return Ok(None) };
-    balance::choose(newest, Some(tried), gateway.draw(gateway.clock.now())).map(Some)
+    balance::choose(newest, Some(tried), gateway.draw(gateway.clock.now(), key)).map(Some)
 }
 
 /// What the client is told when the last attempt has failed.
@@ -150,11 +242,14 @@ fn deliver(
             }
         };
     }
+    let status = answer.response.status().as_u16();
+    if let Some(fallback) = record.stand_in_for(status) {
+        return record.fall_back(status, &fallback);
+    }
     let (mut parts, incoming) = answer.response.into_parts();
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
     hop::strip(&mut parts.headers);
-    let status = parts.status.as_u16();
     let body = Body::streaming(incoming, status, record, answer.connection, outbound.progress);
     Response::from_parts(parts, body)
 }

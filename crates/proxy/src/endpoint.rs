@@ -15,7 +15,7 @@ use identity::{InstanceId, Mono};
 use registry::Host;
 use tokio::sync::Notify;
 
-use crate::{meter::Meter, outlier::Outlier, pool::Pool};
+use crate::{latency::Latency, meter::Meter, outlier::Outlier, pool::Pool};
 
 /// An endpoint. It stays the same value as long as the instance keeps its address, through changes of
 /// its status and of its neighbours.
@@ -33,6 +33,7 @@ pub(crate) struct Endpoint {
     seated: AtomicBool,
     /// Rung when the last call has ended where none is sent any more.
     bell: Arc<Notify>,
+    pub(crate) latency: Latency,
     penalty: Penalty,
 }
 
@@ -57,6 +58,7 @@ impl Endpoint {
             was_called: AtomicBool::new(false),
             seated: AtomicBool::new(true),
             bell,
+            latency: Latency::default(),
             penalty: Penalty::default(),
         }
     }
@@ -100,9 +102,11 @@ impl Endpoint {
         self.penalty.word.store(0, Relaxed);
     }
 
-    /// How much there is against sending a call here: what is under way, made heavier by failures.
+    /// How much there is against sending a call here: how long it would take behind those that are under
+    /// way, made heavier by failures.
     pub(crate) fn load(&self, now: Mono) -> f64 {
-        (f64::from(self.in_flight()) + 1.0) * (1.0 + self.penalty.at(now))
+        let takes = LEAST_LATENCY + self.latency.at(now);
+        (f64::from(self.in_flight()) + 1.0) * takes * (1.0 + self.penalty.at(now))
     }
 }
 
@@ -123,6 +127,9 @@ impl Drop for Occupied {
         }
     }
 }
+
+/// Seconds that are added to every latency, so that what differs by less is as good as equal.
+const LEAST_LATENCY: f64 = 0.001;
 
 /// What the failures of late weigh.
 ///

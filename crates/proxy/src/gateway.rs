@@ -18,6 +18,7 @@ use crate::{
     meter::Book,
     outbox::Outbox,
     overrides::Overrides,
+    owners::Key,
     policy::Policy,
     random::Random,
     refusals::Refusals,
@@ -94,8 +95,8 @@ impl Gateway {
     }
 
     /// What endpoints are chosen by at this moment.
-    pub(crate) fn draw(&self, now: Now) -> Draw<'_> {
-        Draw { random: &self.random, now, most: self.limits.calls_per_endpoint }
+    pub(crate) fn draw(&self, now: Now, key: Option<Key>) -> Draw<'_> {
+        Draw { random: &self.random, now, most: self.limits.calls_per_endpoint, key }
     }
 
     /// Reports what the breaker of a service did, or that of one of its endpoints.

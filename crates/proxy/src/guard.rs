@@ -19,6 +19,7 @@ use resilience::{BreakerPolicy, Counts, Ejections, Force, Outcome, Refused, Retr
 use wire::native::channel;
 
 use crate::{
+    limits::Concurrency,
     meter::Meter,
     policy::Policy,
     routing::Service,
@@ -37,6 +38,9 @@ pub(crate) struct Guard {
     compared: AtomicU64,
     /// The number of the latest operator's word that was followed.
     followed: AtomicU64,
+    /// Whose turn it is, where endpoints take turns.
+    pub(crate) turn: AtomicU64,
+    pub(crate) concurrency: Concurrency,
 }
 
 /// What an operator's word stands on where the policy has no breaker.
@@ -51,6 +55,8 @@ impl Guard {
             watched: Watched::new(seed, now),
             compared: AtomicU64::new(now.mono.0),
             followed: AtomicU64::new(0),
+            turn: AtomicU64::new(0),
+            concurrency: Concurrency::default(),
         }
     }
 

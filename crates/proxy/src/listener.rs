@@ -59,8 +59,9 @@ pub(crate) async fn serve(
             () = stopping.cancelled() => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if room => match accepted {
-                Ok((stream, _)) => {
-                    let served = connection::serve(gateway.clone(), builder.clone(), stream, stopping.clone());
+                Ok((stream, peer)) => {
+                    let client = connection::From { stream, peer: peer.ip() };
+                    let served = connection::serve(gateway.clone(), builder.clone(), client, stopping.clone());
                     connections.spawn(served);
                     if connections.len() == gateway.limits.connections {
                         gateway.refusals.count(ended::CONNECTIONS, 1);

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header, request::Parts};
 use hyper::body::Incoming;
+use resilience::{GRPC_TIMEOUT_HEADER, TIMEOUT_HEADER, format_grpc_timeout, grpc_timeout};
 use tokio::sync::oneshot;
 use traces::context::{TRACEPARENT, TRACESTATE, TraceContext};
 
 use crate::{
     hop::{self, Coding},
     listener::Client,
+    policy::Policy,
     refusal::{Reason, Refusal},
     request_body::{Progress, RequestBody},
 };
@@ -18,6 +20,9 @@ use crate::{
 const ATTEMPT: HeaderName = HeaderName::from_static("bellwether-attempt");
 /// How many proxies of ours a call may pass through before it must be going in a circle.
 const HOPS_MAX: usize = 32;
+/// How much time is left for the call.
+const TIMEOUT: HeaderName = HeaderName::from_static(TIMEOUT_HEADER);
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static(GRPC_TIMEOUT_HEADER);
 const VIA: HeaderValue = HeaderValue::from_static("1.1 bellwether");
 
 /// A request that is ready to be sent, as often as it has to be.
@@ -31,6 +36,11 @@ pub(crate) struct Outbound {
     pub(crate) upgrade: Option<oneshot::Receiver<Client>>,
     /// Attempts that a proxy before this one has made already.
     earlier_attempts: u32,
+    /// Whether sending it twice has the effect of sending it once, or may be done all the same by the policy.
+    may_repeat: bool,
+    /// Whether those after us are told how much time is left, and whether also in gRPC's words.
+    tells_time: bool,
+    tells_grpc_time: bool,
 }
 
 impl Outbound {
@@ -38,7 +48,7 @@ impl Outbound {
         mut parts: Parts,
         incoming: Incoming,
         client: Option<oneshot::Receiver<Client>>,
-        idle: Duration,
+        policy: &Policy,
     ) -> Result<Self, Refusal> {
         let coding = hop::coding(&parts.headers);
         if coding == Coding::Other {
@@ -49,6 +59,9 @@ impl Outbound {
         }
         let earlier_attempts = attempt(&parts.headers).saturating_sub(1);
         let upgrade = hop::upgrade(&parts.headers).cloned();
+        let tells_grpc_time = parts.headers.contains_key(GRPC_TIMEOUT);
+        // Without a policy or a caller who is in a hurry the time is one that everybody has anyway.
+        let tells_time = policy.revision > 0 || parts.headers.contains_key(TIMEOUT) || tells_grpc_time;
         parts.extensions.clear();
         hop::strip(&mut parts.headers);
         hop::strip_ours(&mut parts.headers);
@@ -66,8 +79,21 @@ impl Outbound {
         Self::count_hop(&mut parts.headers)?;
         Self::make_origin_form(&mut parts)?;
         parts.version = Version::HTTP_11;
-        let (body, progress) = RequestBody::new(incoming, idle);
-        Ok(Self { parts, body: Some(body), progress, upgrade, earlier_attempts })
+        let (body, progress) = RequestBody::new(incoming, policy.timeouts.idle);
+        let idempotent = matches!(
+            parts.method,
+            Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE | Method::TRACE
+        );
+        Ok(Self {
+            parts,
+            body: Some(body),
+            progress,
+            upgrade,
+            earlier_attempts,
+            may_repeat: idempotent || policy.retry.non_idempotent,
+            tells_time,
+            tells_grpc_time,
+        })
     }
 
     fn count_hop(headers: &mut HeaderMap) -> Result<(), Refusal> {
@@ -110,17 +136,13 @@ impl Outbound {
         self.body.is_some() || self.is_repeatable()
     }
 
-    /// Whether sending it twice has the effect of sending it once, and can be done.
+    /// Whether it may be sent twice, and can be.
     pub(crate) fn is_repeatable(&self) -> bool {
-        let idempotent = matches!(
-            self.parts.method,
-            Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE | Method::TRACE
-        );
-        idempotent && self.upgrade.is_none() && self.body.as_ref().is_none_or(RequestBody::is_empty)
+        self.may_repeat && self.upgrade.is_none() && self.body.as_ref().is_none_or(RequestBody::is_empty)
     }
 
-    /// Writes where this attempt stands in the trace and among the attempts.
-    pub(crate) fn mark(&mut self, context: &TraceContext, attempt: u32) {
+    /// Writes where this attempt stands in the trace and among the attempts, and how much time it has.
+    pub(crate) fn mark(&mut self, context: &TraceContext, attempt: u32, left: Duration) {
         let headers = &mut self.parts.headers;
         if let Ok(value) = HeaderValue::try_from(context.traceparent()) {
             headers.insert(TRACEPARENT, value);
@@ -130,6 +152,16 @@ impl Outbound {
             _ => headers.remove(TRACESTATE),
         };
         headers.insert(ATTEMPT, (self.earlier_attempts + attempt).into());
+        if self.tells_time
+            && let Ok(value) = HeaderValue::try_from(format!("{}ms", left.as_millis()))
+        {
+            headers.insert(TIMEOUT, value);
+        }
+        if self.tells_grpc_time
+            && let Ok(value) = HeaderValue::try_from(format_grpc_timeout(left))
+        {
+            headers.insert(GRPC_TIMEOUT, value);
+        }
     }
 
     /// The request, and what is left to make another one of it.
@@ -152,6 +184,14 @@ impl Outbound {
         self.parts = parts;
         self.body = Some(body);
     }
+}
+
+/// How long the caller waits for an answer, as it says: the shorter where it says so twice.
+pub(crate) fn time_left(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let ours = text(&TIMEOUT).and_then(|text| identity::duration::parse(text).ok());
+    let grpc = text(&GRPC_TIMEOUT).and_then(grpc_timeout);
+    ours.into_iter().chain(grpc).min()
 }
 
 /// The attempt that a header speaks of; the first where there is none that can be read.

@@ -8,19 +8,21 @@ use http::{Method, Response, Uri, request::Parts};
 use hyper::client::conn::http1::SendRequest;
 use identity::{Mono, Now, SpanId};
 use monitoring::StatusClass;
-use resilience::{Ending, Fault, Outcome, State, classify};
+use resilience::{Ending, Fallback, Fault, Outcome, State, classify};
 use traces::{
     context::{Flags, TRACEPARENT, TRACESTATE, TraceContext},
     sampling::Decision,
 };
 
 use crate::{
-    balance::Chosen,
+    balance::{Chosen, Home},
     body::Body,
     endpoint::{Endpoint, Occupied},
     gateway::Gateway,
-    refusal::{Reason, Refusal},
+    limits::Place,
+    refusal::{self, Reason, Refusal},
     request_body::{Progress, RequestBody},
+    retry::Tried,
     routing::Service,
     spans,
     watched::CallPermit,
@@ -35,6 +37,8 @@ pub(crate) struct Record {
     occupied: Option<Occupied>,
     /// The leave of the attempt under way, by its endpoint.
     attempting: Option<CallPermit>,
+    /// Among the calls that the service takes at once.
+    place: Option<Place>,
     ended: bool,
 }
 
@@ -51,6 +55,8 @@ pub(crate) struct Story {
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) refused: Option<Reason>,
     pub(crate) detail: String,
+    /// Whether something else was answered in the service's place.
+    pub(crate) fell_back: bool,
 }
 
 /// One try.
@@ -59,6 +65,8 @@ pub(crate) struct Attempt {
     pub(crate) span: SpanId,
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) begun: Now,
+    /// Whose the call's key is, where keys have owners.
+    pub(crate) home: Option<Home>,
     /// When it ended and how; `None` while it is under way.
     pub(crate) end: Option<(Mono, Ending)>,
 }
@@ -86,14 +94,63 @@ impl Record {
             attempts: Vec::new(),
             refused: None,
             detail: String::new(),
+            fell_back: false,
         };
-        Self { gateway, story, permit: None, occupied: None, attempting: None, ended: false }
+        Self { gateway, story, permit: None, occupied: None, attempting: None, place: None, ended: false }
     }
 
     /// The call has found its service.
     pub(crate) fn routed(&mut self, service: Arc<Service>) {
         self.story.breaker = service.guard.state(&service.policy);
         self.story.service = Some(service);
+    }
+
+    /// When the call began.
+    pub(crate) fn begun(&self) -> Now {
+        self.story.begun
+    }
+
+    /// The call has a place among those that the service takes at once.
+    pub(crate) fn enter(&mut self, place: Option<Place>) {
+        self.place = place;
+    }
+
+    /// The head of an answer has come.
+    pub(crate) fn answered(&mut self, tried: &Tried) {
+        let now = self.gateway.clock.mono();
+        // A failure that comes fast is no sign of speed.
+        if let Some(attempt) = self.story.attempts.last()
+            && classify(tried.ending) == Outcome::Success
+        {
+            attempt.endpoint.latency.learn(now.since(attempt.begun.mono), now);
+        }
+        if let Some(patience) = tried.patience {
+            for permit in self.permit.iter_mut().chain(&mut self.attempting) {
+                permit.retry_after(patience);
+            }
+        }
+    }
+
+    /// What is answered in the service's place where it has no answer. Not to a call that changes something:
+    /// who ordered must not be told that all is well.
+    fn fallback(&self) -> Option<Fallback> {
+        let is_safe = matches!(self.story.method, Method::GET | Method::HEAD | Method::OPTIONS);
+        let service = self.story.service.as_ref().filter(|_| is_safe)?;
+        service.policy.fallback.clone()
+    }
+
+    /// What stands in for an answer of this status; nothing for one that is no failure.
+    pub(crate) fn stand_in_for(&self, status: u16) -> Option<Fallback> {
+        let is_failure = classify(Ending::Answered(status)) == Outcome::Failure;
+        is_failure.then(|| self.fallback()).flatten()
+    }
+
+    /// Ends a call that the service has answered with an error, with another answer in its place.
+    pub(crate) fn fall_back(mut self, status: u16, fallback: &Fallback) -> Response<Body> {
+        self.story.fell_back = true;
+        self.story.detail = format!("the service answered {status}");
+        self.end(Ending::Answered(status), fallback.status);
+        refusal::stand_in(fallback, "upstream_status").map(Body::Whole)
     }
 
     /// Asks the service's breaker.
@@ -123,17 +180,17 @@ impl Record {
         }
     }
 
-    /// Begins an attempt and answers with its place in the trace, and its number.
-    pub(crate) fn begin_attempt(&mut self, chosen: Chosen) -> (TraceContext, u32) {
-        let Chosen { occupied, permit, transition } = chosen;
+    /// Begins an attempt and answers with its place in the trace, when it began, and its number.
+    pub(crate) fn begin_attempt(&mut self, chosen: Chosen) -> (TraceContext, Mono, u32) {
+        let Chosen { occupied, permit, transition, home } = chosen;
         let (span, begun) = (self.gateway.random.span_id(), self.gateway.clock.now());
         let endpoint = occupied.endpoint().clone();
         if let Some((service, transition)) = self.story.service.as_deref().zip(transition) {
             self.gateway.tell(service, Some(&endpoint), transition, begun);
         }
-        self.story.attempts.push(Attempt { span, endpoint, begun, end: None });
+        self.story.attempts.push(Attempt { span, endpoint, begun, home, end: None });
         (self.occupied, self.attempting) = (Some(occupied), permit);
-        (self.story.trace.with_span(span), self.story.attempts.len() as u32)
+        (self.story.trace.with_span(span), begun.mono, self.story.attempts.len() as u32)
     }
 
     /// The attempt under way has failed; the call may go on.
@@ -206,13 +263,23 @@ impl Record {
         if self.story.service.is_none() {
             self.gateway.refusals.count(refusal.reason.as_str(), 1);
         }
-        self.close(refusal.reason.ending(), refusal.status());
-        refusal.response().map(Body::Whole)
+        match self.fallback().filter(|_| refusal.reason.is_the_services()) {
+            Some(fallback) => {
+                self.story.fell_back = true;
+                self.close(refusal.reason.ending(), fallback.status);
+                refusal::stand_in(&fallback, refusal.reason.as_str()).map(Body::Whole)
+            }
+            None => {
+                self.close(refusal.reason.ending(), refusal.status());
+                refusal.response().map(Body::Whole)
+            }
+        }
     }
 
     /// Tells everyone. No ending means that we refused before anything was tried.
     fn close(&mut self, ending: Option<Ending>, status: u16) {
         self.ended = true;
+        self.place = None;
         let now = self.gateway.clock.now();
         self.end_attempt_at(ending.unwrap_or(Ending::CallerFault), now);
         let outcome = measured(ending);

@@ -4,8 +4,8 @@
 use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, header};
-use resilience::{Ending, Fault};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use resilience::{Ending, Fallback, Fault};
 use wire::native::problem::{Code, Problem};
 
 /// RFC 9209.
@@ -28,6 +28,12 @@ pub(crate) enum Reason {
     BreakerOpen,
     NoEndpoint,
     TooManyCalls,
+    /// More calls than the service's policy allows in their time.
+    RateLimited,
+    /// More calls at once than the service's policy allows.
+    ConcurrencyLimited,
+    /// The caller said how long it waits, and that is over.
+    Deadline,
     /// The client's body broke off.
     ClientBody,
     /// The client's body stalled.
@@ -50,6 +56,9 @@ impl Reason {
             Self::BreakerOpen => "breaker_open",
             Self::NoEndpoint => "no_endpoint",
             Self::TooManyCalls => "too_many_calls",
+            Self::RateLimited => "rate_limited",
+            Self::ConcurrencyLimited => "concurrency_limited",
+            Self::Deadline => "deadline",
             Self::ClientBody => "client_body",
             Self::ClientStalled => "client_stalled",
             Self::Upstream(fault) => fault.as_str(),
@@ -67,7 +76,9 @@ impl Reason {
             Self::Loop => Code::LoopDetected,
             Self::BreakerOpen => Code::BreakerOpen,
             Self::NoEndpoint => Code::NoEndpoint,
-            Self::TooManyCalls => Code::ConcurrencyLimited,
+            Self::TooManyCalls | Self::ConcurrencyLimited => Code::ConcurrencyLimited,
+            Self::RateLimited => Code::RateLimited,
+            Self::Deadline => Code::CallTimeout,
             Self::ClientBody => Code::MalformedBody,
             Self::ClientStalled => Code::RequestTimeout,
             Self::Upstream(fault) => match fault {
@@ -98,7 +109,9 @@ impl Reason {
             Self::NoSnapshot | Self::BreakerOpen | Self::NoEndpoint => {
                 "bellwether; error=destination_unavailable"
             }
-            Self::TooManyCalls => "bellwether; error=connection_limit_reached",
+            Self::TooManyCalls | Self::ConcurrencyLimited => "bellwether; error=connection_limit_reached",
+            Self::RateLimited => "bellwether; error=http_request_denied",
+            Self::Deadline => "bellwether; error=http_response_timeout",
             Self::Upstream(fault) => match fault {
                 Fault::Connect => "bellwether; error=connection_refused",
                 Fault::ConnectTimeout => "bellwether; error=connection_timeout",
@@ -113,11 +126,18 @@ impl Reason {
         HeaderValue::from_static(status)
     }
 
+    /// Whether it is the service that has no answer, so that another one can stand in for it.
+    pub(crate) fn is_the_services(self) -> bool {
+        matches!(self, Self::BreakerOpen | Self::NoEndpoint | Self::Upstream(_))
+    }
+
     /// What it says about the service; nothing, where we did not get to call it.
     pub(crate) fn ending(self) -> Option<Ending> {
         match self {
             Self::Upstream(fault) => Some(Ending::Failed(fault)),
             Self::ClientBody | Self::ClientStalled => Some(Ending::CallerFault),
+            // How long a caller waits says nothing about the service.
+            Self::Deadline => Some(Ending::Cancelled),
             _ => None,
         }
     }
@@ -162,4 +182,21 @@ impl Refusal {
         }
         response
     }
+}
+
+/// Says that an answer is not the service's, and why there is none of it.
+const FALLBACK: HeaderName = HeaderName::from_static("bellwether-fallback");
+
+/// What is answered instead of an error, marked as what it is.
+pub(crate) fn stand_in(fallback: &Fallback, reason: &'static str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::copy_from_slice(fallback.body.as_bytes()));
+    *response.status_mut() = StatusCode::from_u16(fallback.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    let headers = response.headers_mut();
+    headers.insert(FALLBACK, HeaderValue::from_static(reason));
+    if let Ok(content_type) = HeaderValue::from_str(&fallback.content_type)
+        && !fallback.body.is_empty()
+    {
+        headers.insert(header::CONTENT_TYPE, content_type);
+    }
+    response
 }

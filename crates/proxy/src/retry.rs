@@ -1,33 +1,79 @@
 //! Whether a call is tried again, and when.
+//!
+//! What nothing has processed goes to another endpoint at once. Everything else waits first: for a
+//! jittered time that grows with each try, and for as long as the answer asked for with `Retry-After`.
+//! Where that is longer than the caller waits, there is no sense in another try.
 
 use std::time::Duration;
 
-use resilience::{Backoff, Ending, RetryDecision};
+use http::{HeaderMap, Response, header};
+use resilience::{Deadline, Ending, Fault, RetryDecision};
 use tokio::time::sleep;
 
-use crate::{connect::Failure, gateway::Gateway, outbound::Outbound, routing::Service};
+use crate::{gateway::Gateway, outbound::Outbound, routing::Service};
 
-/// How long to wait before the same endpoint is tried again. Another one is tried at once.
-const SAME_AGAIN: Backoff = Backoff { base: Duration::from_millis(25), max: Duration::from_millis(250) };
+/// An attempt that may be followed by another one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tried {
+    pub(crate) ending: Ending,
+    /// How long the endpoint asks to be left alone.
+    pub(crate) patience: Option<Duration>,
+    /// Which attempt it was; the first is 1.
+    pub(crate) number: u32,
+}
 
-/// Decides after attempt number `number` has failed, and waits where that is due.
-pub(crate) async fn after(
+impl Tried {
+    /// The head of an answer has come.
+    pub(crate) fn answered<B>(response: &Response<B>, number: u32) -> Self {
+        let ending = Ending::Answered(response.status().as_u16());
+        Self { ending, patience: patience(response.headers()), number }
+    }
+
+    /// There was none.
+    pub(crate) fn failed(fault: Fault, number: u32) -> Self {
+        Self { ending: Ending::Failed(fault), patience: None, number }
+    }
+}
+
+/// Decides whether it is.
+pub(crate) fn decide(
     gateway: &Gateway,
     service: &Service,
     outbound: &Outbound,
-    failure: &Failure,
-    number: u32,
-    alone: bool,
+    tried: Tried,
+    deadline: Deadline,
 ) -> RetryDecision {
-    if outbound.is_retry() || !outbound.can_be_sent() {
+    let Tried { ending, patience, number } = tried;
+    let retryable = service.policy.retry.on.iter().any(|on| on.covers(ending));
+    // A good answer goes on from here.
+    if !retryable || outbound.is_retry() || !outbound.can_be_sent() {
         return RetryDecision::NotRetryable;
     }
-    let guard = &service.guard;
     let now = gateway.clock.mono();
-    let ending = Ending::Failed(failure.fault);
-    let decision = RetryDecision::after(&service.policy.retry, &guard.budget, ending, number, now);
-    if decision == RetryDecision::Again && alone {
-        sleep(SAME_AGAIN.delay(number - 1, gateway.random.ratio())).await;
+    if patience.is_some_and(|patience| patience >= deadline.left(now)) {
+        return RetryDecision::NotRetryable;
     }
-    decision
+    RetryDecision::after(&service.policy.retry, &service.guard.budget, ending, number, now)
+}
+
+/// Waits as long as is due before the next attempt.
+pub(crate) async fn pause(gateway: &Gateway, service: &Service, tried: Tried) {
+    let nothing_was_processed =
+        matches!(tried.ending, Ending::Failed(fault) if fault.nothing_was_processed());
+    let is_alone = service.seats.len() < 2;
+    let backoff = match nothing_was_processed && !is_alone {
+        true => Duration::ZERO,
+        false => service.policy.retry.backoff.delay(tried.number - 1, gateway.random.ratio()),
+    };
+    let wait = backoff.max(tried.patience.unwrap_or_default());
+    if !wait.is_zero() {
+        sleep(wait).await;
+    }
+}
+
+/// How long an answer asks to be left alone, where it says so in seconds (RFC 9110, section 10.2.3). A
+/// date is not believed: the clocks of two machines do not agree.
+fn patience(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
+    text.trim().parse().ok().map(Duration::from_secs)
 }

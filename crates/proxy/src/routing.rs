@@ -4,24 +4,31 @@
 //! (breakers, connections, histograms) is shared between the tables, so that a change of one instance
 //! forgets nothing about the others.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
+
+use http::request::Parts;
 
 use identity::{InstanceId, Namespace, RouteName, ServiceName};
 use monitoring::{CallKey, Outcome, Reporter, StatusClass};
 use registry::Status;
+use resilience::{Algorithm, LoadBalancing};
 use tokio::sync::Notify;
 use wire::native::channel::{self, ServiceUpdate, Update};
 
 use crate::{
     endpoint::Endpoint,
     guard::Guard,
+    hash_key,
+    limits::Rates,
     meter::{Book, Meter},
     outlier::Outlier,
+    owners::{Key, Owners},
     policies::Policies,
     policy::Policy,
     pool::Pool,
     random::Random,
     settings::Limits,
+    turns,
     warm_up::Ramp,
 };
 
@@ -48,12 +55,20 @@ pub(crate) struct Service {
     pub(crate) seats: Vec<Seat>,
     /// How many of them are up.
     pub(crate) up: usize,
+    /// The weights of the endpoints, in their order.
+    weights: Vec<u32>,
+    /// Who owns which key, where the policy asks for it.
+    pub(crate) owners: Option<Owners>,
+    /// The order of the seats' turns, where they take turns.
+    pub(crate) turns: Vec<u32>,
+    pub(crate) rates: Rates,
 }
 
 /// An endpoint's place among those that calls go to.
 #[derive(Debug, Clone)]
 pub(crate) struct Seat {
     pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) weight: u32,
     /// The weights of this one and of all before it: where it ends on the line that is drawn from.
     pub(crate) end: u64,
     /// How far it has warmed up, where it still does.
@@ -140,9 +155,32 @@ impl Routing {
         for service in self.services.values_mut().flat_map(HashMap::values_mut) {
             let policy = self.policies.find(&service.namespace, &service.name).unwrap_or(&builder.policy);
             if !Arc::ptr_eq(policy, &service.policy) {
-                *service = Arc::new(Service { policy: policy.clone(), ..Service::clone(service) });
+                let next = Service { policy: policy.clone(), ..Service::clone(service) };
+                *service = Arc::new(next.arranged(Some(service)));
             }
         }
+    }
+}
+
+impl Service {
+    /// Where a call's key lies, where keys have owners and the call has one.
+    pub(crate) fn key(&self, parts: &Parts, peer: IpAddr) -> Option<Key> {
+        let (owners, key) = self.owners.as_ref().zip(self.policy.load_balancing.hash_key.as_ref())?;
+        hash_key::of(key, parts, peer).map(|key| owners.key(&key))
+    }
+
+    /// The service with what its policy asks to be worked out before calls come; what `before` has of it
+    /// is used again.
+    fn arranged(mut self, before: Option<&Service>) -> Self {
+        let LoadBalancing { algorithm, bounded, .. } = self.policy.load_balancing;
+        let before_owners = before.and_then(|before| before.owners.as_ref());
+        let members = self.endpoints.iter().zip(self.weights.iter().copied());
+        let owners = || Owners::new(algorithm, bounded, members, &self.seats, before_owners);
+        self.owners = algorithm.is_hashing().then(owners);
+        let takes_turns = algorithm == Algorithm::RoundRobin || algorithm.is_hashing();
+        self.turns = if takes_turns { turns::of(&self.seats) } else { Vec::new() };
+        self.rates = Rates::new(&self.policy, before.map(|before| &before.rates));
+        self
     }
 }
 
@@ -170,13 +208,25 @@ impl Builder {
         let mut end = 0;
         let seat = |(row, endpoint, ramp): (&channel::Endpoint, &Arc<Endpoint>, Option<Ramp>)| {
             end += u64::from(row.weight);
-            Seat { endpoint: endpoint.clone(), end, ramp }
+            Seat { endpoint: endpoint.clone(), weight: row.weight, end, ramp }
         };
         let seats: Vec<_> = up.chain(warming).map(seat).collect();
         let up = seats.iter().take_while(|seat| seat.ramp.is_none()).count();
         let (namespace, name) = (change.namespace.clone(), change.service.clone());
-        let policy = policy.clone();
-        Service { namespace, name, policy, guard, endpoints, seats, up }
+        let service = Service {
+            namespace,
+            name,
+            policy: policy.clone(),
+            guard,
+            endpoints,
+            seats,
+            up,
+            weights: change.endpoints.iter().map(|row| row.weight).collect(),
+            owners: None,
+            turns: Vec::new(),
+            rates: Rates::default(),
+        };
+        service.arranged(before.map(|before| &**before))
     }
 
     /// The endpoint as it was, or a new one where it is another address.

@@ -90,6 +90,9 @@ fn call(story: &Story, identity: &Identity, name: Arc<str>, outcome: Outcome, st
     if status != 0 {
         attributes.push("http.response.status_code", i64::from(status));
     }
+    if story.fell_back {
+        attributes.push("bellwether.fallback", true);
+    }
     if let Some(reason) = story.refused {
         attributes.push("bellwether.refused", reason.as_str());
         attributes.push("error.type", reason.as_str());
@@ -126,6 +129,12 @@ fn one_attempt(
     attributes.push("server.port", i64::from(attempt.endpoint.port));
     attributes.push("bellwether.instance", attempt.endpoint.instance.as_str());
     attributes.push("bellwether.attempt", number as i64);
+    if let Some(home) = &attempt.home {
+        attributes.push("bellwether.ring.home", home.endpoint.instance.as_str());
+        if !home.reason.is_empty() {
+            attributes.push("bellwether.ring.reason", home.reason);
+        }
+    }
     if number > 1 {
         attributes.push("http.request.resend_count", number as i64 - 1);
     }

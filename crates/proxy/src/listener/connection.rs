@@ -3,7 +3,7 @@
 //! The socket comes back when the HTTP library has done with it: for the problem document that it does
 //! not write itself, or for another protocol.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -29,11 +29,18 @@ pub(crate) struct Client {
     pub(crate) first: Bytes,
 }
 
+/// Where a connection comes from.
+#[derive(Debug)]
+pub(super) struct From {
+    pub(super) stream: TcpStream,
+    pub(super) peer: IpAddr,
+}
+
 /// Serves a client until it leaves; once `stopping`, until its calls in flight are answered.
 pub(super) async fn serve(
     gateway: Arc<Gateway>,
     builder: http1::Builder,
-    stream: TcpStream,
+    From { stream, peer }: From,
     stopping: CancellationToken,
 ) {
     // Answers must not wait for acknowledgements of their parts; a failure costs speed only.
@@ -44,7 +51,7 @@ pub(super) async fn serve(
     let (shared, whose) = (gateway.clone(), turn.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         whose.begin(!request.body().is_end_stream());
-        answer(shared.clone(), whose.clone(), request)
+        answer(shared.clone(), whose.clone(), request, peer)
     });
     let mut connection = builder.serve_connection(TokioIo::new(transport), service);
 
@@ -68,9 +75,10 @@ async fn answer(
     gateway: Arc<Gateway>,
     turn: Arc<Turn>,
     mut request: Request<Incoming>,
+    peer: IpAddr,
 ) -> Result<Response<Answering>, Infallible> {
     let client = request.extensions_mut().remove::<OnUpgrade>().map(|_| turn.expect_upgrade());
-    let response = call(gateway, request, client).await;
+    let response = call(gateway, request, client, peer).await;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         turn.upgrade();
     }

@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod balancing;
 mod bodies;
 mod breaker;
 mod calls;
 mod drains;
+mod limits;
 mod networks;
 mod outage;
 mod outliers;
@@ -14,5 +16,6 @@ mod policies;
 mod published;
 mod refused;
 mod reports;
+mod retries;
 mod strict;
 mod world;

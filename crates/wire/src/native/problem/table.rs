@@ -287,6 +287,10 @@ table! {
         "As many calls to this service are in flight as its policy or the proxy allows.",
         "wait as long as Retry-After says; add instances if it goes on",
         "a burst of calls to a slow service";
+    RateLimited = 2011, 429, Failed, "Too many calls in this time",
+        "More calls come than a rate limit of the service's policy lets pass. The limit may be one for all calls, or one for each caller, user or address.",
+        "wait as long as Retry-After says; the limit is rate_limits of the policy",
+        "200 calls in a second to a service that takes 100";
     EndpointForbidden = 2012, 502, Denied, "The endpoint's address is not allowed",
         "The instance's address, or the one that its name resolved to, is never called: link-local, a cloud's metadata service, or outside of the proxy's allowed networks.",
         "check what the name resolves to and who registered it; if it is meant to be called, the proxy's setting dial_networks has to name its network",
