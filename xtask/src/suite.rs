@@ -28,6 +28,7 @@ fn find_tools(context: &mut Context) -> Verdict {
         tools::SCHEMATHESIS,
         tools::GRPC_HEALTH,
         tools::GRPC_TOOLS,
+        tools::PROMETHEUS,
         tools::NODE,
         tools::NPM,
         tools::CHROMIUM,

@@ -77,6 +77,14 @@ pub(crate) const GRPC_TOOLS: Tool = Tool {
     source: Source::PyPi("grpcio-tools", "1.85.1"),
 };
 
+/// Asks for targets in a test, and scrapes them.
+pub(crate) const PROMETHEUS: Tool = Tool {
+    name: "prometheus",
+    probe: &["prometheus", "--version"],
+    oldest: (2, 28),
+    source: Source::Debian("prometheus"),
+};
+
 /// A download may hang where there is no network.
 const INSTALL_LIMIT: Duration = Duration::from_secs(600);
 

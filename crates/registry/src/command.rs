@@ -97,6 +97,13 @@ pub enum Ask {
         /// Why.
         reason: Box<str>,
     },
+    /// This, as long as nothing else has happened to the instance since its caller looked.
+    At {
+        /// The revision of the instance's last change that the caller knows of.
+        revision: u64,
+        /// What is asked.
+        then: Box<Ask>,
+    },
     /// Judge what is due: a lease, a warm-up, an override. Changes nothing where nothing is.
     Expire,
     /// Take back that a lease has lapsed, since many others of the zone have as well.
@@ -146,6 +153,16 @@ pub enum Error {
     /// Another process holds the lease.
     #[error("instance {0} is held by another lease; a process that registered after you owns it now")]
     StaleLease(Target),
+    /// It is not any more as the caller saw it.
+    #[error("instance {target} has changed: it is at revision {revision}, and not at {expected}")]
+    Changed {
+        /// Which instance.
+        target: Target,
+        /// Of its last change.
+        revision: u64,
+        /// What the caller knew.
+        expected: u64,
+    },
     /// Nobody else would take the calls.
     #[error("instance {0} is the last of its service that takes calls; draining it needs force")]
     LastInstance(Target),

@@ -100,6 +100,13 @@ impl<'a> Draft<'a> {
             Ask::Restore { instance, replace, after, reason } => {
                 self.restore(now, target, *instance, replace, after, actor, reason)
             }
+            Ask::At { revision: expected, then } => {
+                let revision = self.held(&target, None)?.revision;
+                if revision != expected {
+                    return Err(Error::Changed { target, revision, expected });
+                }
+                self.apply(now, Command { target, actor, ask: *then })
+            }
             Ask::Expire => Ok(self.expire(now, target, actor)),
             Ask::Protect => Ok(self.protect(now, target, actor)),
         }

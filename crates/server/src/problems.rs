@@ -21,6 +21,7 @@ pub(crate) fn registry(error: registry::Error) -> Problem {
     match error {
         registry::Error::NotFound(_) => Problem::new(Code::NoSuchInstance, detail),
         registry::Error::StaleLease(_) => Problem::new(Code::StaleLease, detail),
+        registry::Error::Changed { .. } => Problem::new(Code::InstanceChanged, detail).at("If-Match"),
         registry::Error::LastInstance(_) => Problem::new(Code::LastInstance, detail),
         registry::Error::Invalid(error) => invalid(&error),
         registry::Error::Full { .. } => Problem::new(Code::TooManyInstances, detail),

@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use identity::{Mono, Now, ProxyId};
+use identity::{Mono, Namespace, Now, ProxyId, ServiceName};
 use registry::{Subscriber, Target};
 use storage_catalog::{KnownProxy, ProxyChange};
 use tokio::sync::{Mutex, Notify, watch};
@@ -113,9 +113,9 @@ impl Subscribers {
         self.tell();
     }
 
-    /// A client asked for the instances of a service.
-    pub(crate) fn polled(&self, target: (&identity::Namespace, &identity::ServiceName), by: &str, now: Now) {
-        self.clients.polled(target, by, now);
+    /// A client asked for the instances of a service, or of a namespace.
+    pub(crate) fn polled(&self, of: (&Namespace, Option<&ServiceName>), by: &str, now: Now) {
+        self.clients.polled(of, by, now);
     }
 
     /// Everybody who may send calls to this instance, and whether there is nobody else.

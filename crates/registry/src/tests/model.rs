@@ -47,6 +47,11 @@ enum Wish {
         ahead: u64,
         is_broken: bool,
     },
+    /// Something else, as long as the instance is as it was seen.
+    At {
+        is_current: bool,
+        wish: Box<Wish>,
+    },
     Expire,
     Protect,
 }
@@ -140,6 +145,11 @@ fn wish() -> impl Strategy<Value = Wish> {
         2 => Just(Wish::Release),
         4 => (any::<bool>(), select(&[0_u64, 0, 1, 7]), prop::bool::weighted(0.1))
             .prop_map(|(replace, ahead, is_broken)| Wish::Restore { replace, ahead, is_broken }),
+        2 => (any::<bool>(), select(&[Pinned::Up, Pinned::Down])).prop_map(|(is_current, status)| {
+            Wish::At { is_current, wish: Box::new(Wish::Override { status, lasts: None }) }
+        }),
+        1 => (any::<bool>(), Just(Wish::Release))
+            .prop_map(|(is_current, wish)| Wish::At { is_current, wish: Box::new(wish) }),
         1 => Just(Wish::Expire),
         1 => Just(Wish::Protect),
     ]
@@ -332,6 +342,11 @@ impl Pair {
                 }
                 Ask::Restore { instance, replace, after: self.backup.revision + ahead, reason: reason() }
             }
+            Wish::At { is_current, wish } => {
+                let known = plains.all.get(target).map_or(0, |plain| plain.revision);
+                let revision = if is_current { known } else { known + 1 };
+                Ask::At { revision, then: Box::new(self.ask(plains, target, *wish, lease)) }
+            }
             Wish::Expire => Ask::Expire,
             Wish::Protect => Ask::Protect,
         }
@@ -358,6 +373,7 @@ impl Pair {
             prop_assert_eq!(seen.condition.lapsed, plain.lapsed.map(|lapsed| lapsed.wall));
             prop_assert_eq!((seen.condition.is_cold, pinned), (plain.is_cold, plain.pinned));
             prop_assert_eq!(seen.condition.drain.is_some(), plain.is_drained);
+            prop_assert_eq!(seen.revision, plain.revision, "{}", target);
             prop_assert!(seen.revision <= self.registry.revision());
             let first = plain.timers(self.now).first().map(|(at, _)| (*at).max(self.now.mono));
             prop_assert!(
@@ -415,6 +431,7 @@ fn kind(error: &Error) -> &'static str {
         Error::NotFound(_) => "unknown",
         Error::StaleLease(_) => "stale",
         Error::LastInstance(_) => "last",
+        Error::Changed { .. } => "changed",
         Error::Invalid(_) => "invalid",
         Error::Full { .. } => "full",
     }

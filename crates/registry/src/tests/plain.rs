@@ -21,6 +21,8 @@ pub(super) struct Plain {
     pub(super) lapsed: Option<Now>,
     pub(super) status: Status,
     pub(super) since: Wall,
+    /// Of its last change.
+    pub(super) revision: u64,
     renewed: Mono,
     warms_since: Option<Mono>,
     /// Its lease lapsed, but a heartbeat was answered before that was durable.
@@ -62,6 +64,7 @@ impl Plain {
             lapsed: None,
             status: Status::Starting,
             since: now.wall,
+            revision: 0,
             renewed: now.mono,
             warms_since: None,
             answered: None,
@@ -277,6 +280,12 @@ impl Plains {
             Ask::Restore { instance, replace, after, .. } => {
                 self.restore(now, target, &instance, replace, after)
             }
+            Ask::At { revision, then } => {
+                if self.held(target, None)?.revision != revision {
+                    return Err("changed");
+                }
+                self.apply(now, target, *then)
+            }
             Ask::Expire => Ok(self.expire(now, target)),
             Ask::Protect => match self.all.get(target) {
                 Some(plain) if plain.lapsed.is_some() => {
@@ -324,6 +333,7 @@ impl Plains {
         after.pinned = before.pinned;
         (after.drained_at, after.pinned_at) = (before.drained_at, before.pinned_at);
         (after.status, after.since, after.warms_since) = (before.status, before.since, before.warms_since);
+        after.revision = before.revision;
         let is_same = after.registration == before.registration
             && after.verdicts == before.verdicts
             && after.is_cold == before.is_cold
@@ -410,6 +420,7 @@ impl Plains {
         plain.work_out(now);
         let lease = Some(plain.lease);
         self.revision += 1;
+        plain.revision = self.revision;
         self.decided.insert(target.clone());
         Done { action: Some(action), lease, ..IDLE }
     }

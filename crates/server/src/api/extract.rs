@@ -165,6 +165,27 @@ pub(crate) fn held_lease(headers: &HeaderMap, body: Option<&str>) -> Result<Opti
     text.map(|text| text.parse::<LeaseId>().map_err(|error| invalid(place, error))).transpose()
 }
 
+/// The revision of an instance that a caller has seen, by `If-Match`: the entity tag that came with the
+/// instance. `*` asks for no more than that it is there.
+pub(crate) fn seen_revision(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    if text == "*" {
+        return Ok(None);
+    }
+    let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    let digits = bare.len() <= 20 && !bare.is_empty() && bare.bytes().all(|b| b.is_ascii_digit());
+    let revision =
+        bare.parse().ok().filter(|_| digits && headers.get_all(header::IF_MATCH).iter().count() == 1);
+    let rule = "the revision of the instance as its ETag has it, such as \"17\", or *";
+    revision.map(Some).ok_or_else(|| invalid("If-Match", format!("If-Match is not valid: {rule}")))
+}
+
+/// The entity tag of an instance: the revision of its last change.
+pub(crate) fn tag(revision: u64) -> [(header::HeaderName, String); 1] {
+    [(header::ETAG, format!("\"{revision}\""))]
+}
+
 /// A value that breaks a rule, with the place where it stands.
 pub(crate) fn invalid(place: &str, why: impl ToString) -> Problem {
     Problem::new(Code::InvalidValue, why.to_string()).at(place)

@@ -5,11 +5,13 @@
 //! that are common as annotations elsewhere is heeded: `prometheus.io/scrape: "false"` leaves an instance
 //! out, `prometheus.io/port`, `…/path` and `…/scheme` say where its metrics are.
 //!
-//! Who asks here scrapes and sends no calls, so it does not stand in the way of a drain.
+//! Who asks here gets addresses and says nothing of what it does with them, so it counts among those who may
+//! send calls, like whoever else asks: a receipt names it as `unacknowledged`.
 
 use std::collections::BTreeMap;
 
 use axum::{Extension, Json, extract::State as Of};
+use http::HeaderMap;
 use identity::{Namespace, ServiceName};
 use registry::{Host, Instance, Registry, Target};
 use serde::Deserialize;
@@ -20,7 +22,7 @@ use wire::native::{api, problem::Problem};
 use super::{
     Caller, Shared,
     extract::{Answer, Asked, Named},
-    may_read,
+    may_read, polled,
 };
 use crate::{state::State, view};
 
@@ -49,8 +51,10 @@ async fn targets(
     Extension(caller): Caller,
     Named(namespace): Named<Namespace>,
     Asked(query): Asked<TargetQuery>,
+    headers: HeaderMap,
 ) -> Answer<Json<Vec<api::TargetGroup>>> {
     may_read(&caller, &namespace)?;
+    polled(&state, &caller, &headers, &namespace, query.service.as_ref());
     let registry = state.roll.read();
     let all = || registry.services(&namespace).cloned().collect();
     let services: Vec<ServiceName> = query.service.map_or_else(all, |service| vec![service]);

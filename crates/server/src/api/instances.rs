@@ -15,7 +15,7 @@ use wire::native::{
 
 use super::{
     Caller, DIALECT, Shared,
-    extract::{Answer, Asked, Named, Sent, held_lease, invalid},
+    extract::{Answer, Asked, Named, Sent, held_lease, invalid, tag},
     may_read, registration, services,
 };
 use crate::{access::Principal, clock, problems, random, state::State, view};
@@ -103,13 +103,16 @@ async fn register(
 #[utoipa::path(
     get, path = "/bellwether/v1/namespaces/{namespace}/services/{service}/instances/{instance}", tag = "discovery",
     params(("namespace" = String, Path), ("service" = String, Path), ("instance" = String, Path)),
-    responses((status = 200, body = api::Instance), (status = "default", body = Problem)),
+    responses(
+        (status = 200, body = api::Instance, headers(("ETag" = String, description = "its revision, for If-Match of an override"))),
+        (status = "default", body = Problem),
+    ),
 )]
 async fn show(
     Of(state): Shared,
     Extension(caller): Caller,
     Named((namespace, service, instance)): Named<(Namespace, ServiceName, InstanceId)>,
-) -> Answer<Json<api::Instance>> {
+) -> Answer<impl IntoResponse> {
     may_read(&caller, &namespace)?;
     let registry = state.roll.read();
     if registry.service(&namespace, &service).is_none() {
@@ -118,7 +121,8 @@ async fn show(
     let target = Target { namespace, service, instance };
     let now = clock::now();
     let found = registry.instance(&target).map(|instance| view::instance(&registry, now, &target, instance));
-    Ok(Json(found.ok_or_else(|| problems::registry(registry::Error::NotFound(target.clone())))?))
+    let found = found.ok_or_else(|| problems::registry(registry::Error::NotFound(target.clone())))?;
+    Ok((tag(found.revision), Json(found)))
 }
 
 /// Removes an instance: the holder of its lease, or an operator.

@@ -124,13 +124,14 @@ fn may_read(caller: &Principal, namespace: &Namespace) -> Result<(), Problem> {
     caller.require(Scope::Read, Some(namespace))
 }
 
-/// Counts somebody who asks for a service's instances among those who may send calls to them.
+/// Counts somebody who asks for a service's instances, or for those of a namespace, among those who may send
+/// calls to them.
 fn polled(
     state: &State,
     caller: &Principal,
     headers: &HeaderMap,
     namespace: &Namespace,
-    service: &ServiceName,
+    service: Option<&ServiceName>,
 ) {
     if extract::is_our_own(headers) {
         return;

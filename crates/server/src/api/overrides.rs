@@ -1,7 +1,7 @@
 //! What operators say of instances and services, whatever these say of themselves.
 
-use axum::{Extension, Json, extract::State as Of};
-use http::StatusCode;
+use axum::{Extension, Json, extract::State as Of, response::IntoResponse};
+use http::{HeaderMap, StatusCode};
 use identity::{InstanceId, Namespace, ServiceName, duration};
 use registry::{Ask, Command, Effect, Pinned, ServiceView, Status, Target};
 use serde::Deserialize;
@@ -15,7 +15,7 @@ use wire::native::{
 
 use super::{
     Caller, DIALECT, Shared,
-    extract::{Answer, Asked, Named, Sent, invalid},
+    extract::{Answer, Asked, Named, Sent, invalid, seen_revision, tag},
     instances::{EndQuery, WriteQuery, decide},
     services,
 };
@@ -29,17 +29,23 @@ pub(super) fn routes() -> OpenApiRouter<std::sync::Arc<State>> {
 #[utoipa::path(
     put, path = "/bellwether/v1/namespaces/{namespace}/services/{service}/instances/{instance}/override",
     tag = "registration",
-    params(("namespace" = String, Path), ("service" = String, Path), ("instance" = String, Path), WriteQuery),
+    params(("namespace" = String, Path), ("service" = String, Path), ("instance" = String, Path), WriteQuery,
+        ("If-Match" = Option<String>, Header, description = "the instance's ETag; if it has changed since, nothing happens")),
     request_body = api::OverrideBody,
-    responses((status = 200, body = api::Instance), (status = "default", body = Problem)),
+    responses(
+        (status = 200, body = api::Instance, headers(("ETag" = String, description = "its revision"))),
+        (status = 412, description = "the instance has changed since", body = Problem),
+        (status = "default", body = Problem),
+    ),
 )]
 async fn pin(
     Of(state): Shared,
     Extension(caller): Caller,
     Named((namespace, service, instance)): Named<(Namespace, ServiceName, InstanceId)>,
     Asked(query): Asked<WriteQuery>,
+    headers: HeaderMap,
     Sent(body): Sent<api::OverrideBody>,
-) -> Answer<Json<api::Instance>> {
+) -> Answer<impl IntoResponse> {
     caller.require(Scope::Admin, Some(&namespace))?;
     let status: Pinned = body.status.parse().map_err(|error| problems::invalid(&error))?;
     if body.reason.trim().is_empty() {
@@ -48,7 +54,7 @@ async fn pin(
     let lasts = body.lasts.as_deref().map(duration::parse).transpose();
     let lasts = lasts.map_err(|error| invalid("/for", error))?;
     let target = Target { namespace, service, instance };
-    let ask = Ask::Override { status, lasts, reason: body.reason.into() };
+    let ask = at(&headers, Ask::Override { status, lasts, reason: body.reason.into() })?;
     let command = Command { target: target.clone(), actor: caller.actor(DIALECT), ask };
     let outcome = decide(&state, command, query.dry_run).await?;
     let registry = state.roll.read();
@@ -63,24 +69,39 @@ async fn pin(
         None => registry.instance(&target),
     };
     let seen = seen.map(|instance| view::instance(&registry, now, &target, instance));
-    Ok(Json(seen.ok_or_else(|| problems::registry(registry::Error::NotFound(target.clone())))?))
+    let seen = seen.ok_or_else(|| problems::registry(registry::Error::NotFound(target.clone())))?;
+    Ok((tag(seen.revision), Json(seen)))
+}
+
+/// What is asked of an instance, as long as it is as the caller saw it.
+fn at(headers: &HeaderMap, ask: Ask) -> Result<Ask, Problem> {
+    Ok(match seen_revision(headers)? {
+        Some(revision) => Ask::At { revision, then: Box::new(ask) },
+        None => ask,
+    })
 }
 
 /// Ends an override: the instance is again what its lease, its drain and its checks say.
 #[utoipa::path(
     delete, path = "/bellwether/v1/namespaces/{namespace}/services/{service}/instances/{instance}/override",
     tag = "registration",
-    params(("namespace" = String, Path), ("service" = String, Path), ("instance" = String, Path), EndQuery),
-    responses((status = 204, description = "there is none"), (status = "default", body = Problem)),
+    params(("namespace" = String, Path), ("service" = String, Path), ("instance" = String, Path), EndQuery,
+        ("If-Match" = Option<String>, Header, description = "the instance's ETag; if it has changed since, nothing happens")),
+    responses(
+        (status = 204, description = "there is none"),
+        (status = 412, description = "the instance has changed since", body = Problem),
+        (status = "default", body = Problem),
+    ),
 )]
 async fn release(
     Of(state): Shared,
     Extension(caller): Caller,
     Named((namespace, service, instance)): Named<(Namespace, ServiceName, InstanceId)>,
     Asked(mut query): Asked<EndQuery>,
+    headers: HeaderMap,
 ) -> Answer<StatusCode> {
     caller.require(Scope::Admin, Some(&namespace))?;
-    let ask = Ask::Release { reason: query.reason("released by an operator")? };
+    let ask = at(&headers, Ask::Release { reason: query.reason("released by an operator")? })?;
     let target = Target { namespace, service, instance };
     decide(&state, Command { target, actor: caller.actor(DIALECT), ask }, query.dry_run).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -58,7 +58,7 @@ async fn owner(
     may_read(&caller, &namespace)?;
     let algorithm = algorithm(query.algorithm.as_deref())?;
     let bound = query.bounded.as_deref().map(bound).transpose()?;
-    polled(&state, &caller, &headers, &namespace, &service);
+    polled(&state, &caller, &headers, &namespace, Some(&service));
     let in_flight = |bound| Bounded { bound, in_flight: state.live.in_flight(&namespace, &service) };
     let lookup = Lookup { algorithm, bounded: bound.map(in_flight) };
     let ring = ring_of(&state, &namespace, &service, algorithm).await?;

@@ -107,7 +107,7 @@ async fn show(
     headers: HeaderMap,
 ) -> Answer<Json<api::Service>> {
     may_read(&caller, &namespace)?;
-    polled(&state, &caller, &headers, &namespace, &service);
+    polled(&state, &caller, &headers, &namespace, Some(&service));
     let status = query
         .status
         .as_deref()

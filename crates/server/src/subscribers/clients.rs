@@ -44,8 +44,8 @@ struct Watch {
 
 #[derive(Debug, Default)]
 struct Pollers {
-    /// Who asked for which service, and when last.
-    asked: HashMap<(Namespace, ServiceName), BTreeMap<Box<str>, Now>>,
+    /// Who asked for which service, or for a namespace whole, and when last.
+    asked: HashMap<(Namespace, Option<ServiceName>), BTreeMap<Box<str>, Now>>,
     count: usize,
     /// When somebody asked last for whom there was no room.
     overflowed: Option<Mono>,
@@ -105,9 +105,9 @@ impl Drop for Watching {
 }
 
 impl Clients {
-    pub(super) fn polled(&self, of: (&Namespace, &ServiceName), by: &str, now: Now) {
+    pub(super) fn polled(&self, of: (&Namespace, Option<&ServiceName>), by: &str, now: Now) {
         let mut pollers = self.pollers();
-        let key = (of.0.clone(), of.1.clone());
+        let key = (of.0.clone(), of.1.cloned());
         if let Some(known) = pollers.asked.get_mut(&key).and_then(|asked| asked.get_mut(by)) {
             *known = now;
             return;
@@ -136,9 +136,15 @@ impl Clients {
         let watches_complete = watches.uncounted == 0;
         drop(watches);
         let pollers = self.pollers();
-        let asked = pollers.asked.get(&(target.namespace.clone(), target.service.clone()));
-        let lately = asked.into_iter().flatten().filter(|(_, at)| now.since(at.mono) < POLL_WINDOW);
-        all.extend(lately.map(|(name, at)| subscriber(name, SubscriberKind::Poll, *at)));
+        let of = |service| pollers.asked.get(&(target.namespace.clone(), service));
+        let asked = [of(Some(target.service.clone())), of(None)];
+        let lately = asked.into_iter().flatten().flatten().filter(|(_, at)| now.since(at.mono) < POLL_WINDOW);
+        let mut last: BTreeMap<&str, Now> = BTreeMap::new();
+        for (name, at) in lately {
+            let known = last.entry(name).or_insert(*at);
+            *known = if known.mono < at.mono { *at } else { *known };
+        }
+        all.extend(last.into_iter().map(|(name, at)| subscriber(name, SubscriberKind::Poll, at)));
         watches_complete && pollers.overflowed.is_none_or(|at| now.since(at) >= POLL_WINDOW)
     }
 

@@ -45,6 +45,57 @@ async fn an_override_holds_whatever_else_is_known_until_it_is_released() {
 }
 
 #[tokio::test]
+async fn an_override_by_a_revision_holds_for_the_instance_as_it_was_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    ask(&server, Method::PUT, HELLO_1, r#"{"address":"10.0.0.7","port":1}"#).await;
+    let tag = async || {
+        let response = send(&server, Method::GET, HELLO_1, &[], "").await;
+        response.headers()["etag"].to_str().unwrap().to_owned()
+    };
+    let seen = tag().await;
+    assert_eq!(seen, format!("\"{}\"", get(&server, HELLO_1).await["revision"]));
+    let drill = r#"{"status":"down","reason":"a drill"}"#;
+    let put = async |tag: &str, dry_run: bool| {
+        let path = format!("{OVERRIDE}?dry_run={dry_run}");
+        ask_as(&server, Method::PUT, &path, &[("if-match", tag)], drill).await
+    };
+    assert_eq!(put(&seen, true).await.0, 200);
+    let response = send(&server, Method::PUT, OVERRIDE, &[("if-match", &seen)], drill).await;
+    assert_eq!(
+        (response.status().as_u16(), response.headers()["etag"].to_str().unwrap()),
+        (200, tag().await.as_str())
+    );
+
+    // Somebody else was faster.
+    for dry_run in [true, false] {
+        let (status, problem) = put(&seen, dry_run).await;
+        assert_eq!(
+            (status.as_u16(), &problem["code"], &problem["field"]),
+            (412, &json!("BW-1110"), &json!("If-Match"))
+        );
+        assert!(
+            problem["detail"].as_str().unwrap().ends_with("it is at revision 2, and not at 1"),
+            "{problem}"
+        );
+    }
+    let release = async |tag: &str| ask_as(&server, Method::DELETE, OVERRIDE, &[("if-match", tag)], "").await;
+    assert_eq!(release(&seen).await.1["code"], "BW-1110");
+    assert_eq!(get(&server, HELLO_1).await["status"], "down", "nothing has happened");
+    assert_eq!(release(&tag().await).await.0, 204);
+    assert_eq!(get(&server, HELLO_1).await["status"], "up");
+
+    assert_eq!(put("*", false).await.0, 200, "it is there");
+    for bad in ["", "W/\"1\"", "\"1\", \"2\"", "-1", "one", "18446744073709551616", "\"", "1.0"] {
+        let (status, problem) = put(bad, false).await;
+        assert_eq!((status.as_u16(), &problem["field"]), (400, &json!("If-Match")), "{bad}: {problem}");
+    }
+    let elsewhere = OVERRIDE.replace("hello-1", "hello-2");
+    let (status, problem) = ask_as(&server, Method::PUT, &elsewhere, &[("if-match", "\"1\"")], drill).await;
+    assert_eq!((status.as_u16(), &problem["code"]), (404, &json!("BW-1102")));
+}
+
+#[tokio::test]
 async fn an_override_for_a_time_ends_by_itself() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path()).await;

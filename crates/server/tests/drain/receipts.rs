@@ -218,7 +218,15 @@ async fn watchers_and_pollers_stand_in_the_way_and_our_own_command_line_does_not
     let _watch = send(&server, Method::GET, "/bellwether/v1/namespaces/default/watch", &own, "").await;
     send(&server, Method::GET, CART, &[("sec-fetch-site", "same-origin")], "").await;
     assert_eq!(drain(&server, "20s").await["safe"], true);
-    for path in [CART.to_owned(), format!("{CART}/owner?key=k")] {
+    let targets = "/bellwether/v1/namespaces/default/http_sd";
+    assert_eq!(send(&server, Method::GET, &format!("{targets}?service=other"), &[], "").await.status(), 200);
+    assert_eq!(drain(&server, "20s").await["safe"], true, "who asks for others gets none of these addresses");
+    for path in [
+        CART.to_owned(),
+        format!("{CART}/owner?key=k"),
+        format!("{targets}?service=cart"),
+        targets.to_owned(),
+    ] {
         assert_eq!(send(&server, Method::GET, &path, &[("user-agent", "curl/8")], "").await.status(), 200);
         let receipt = drain(&server, "10ms").await;
         let one = &receipt["subscribers"][0];

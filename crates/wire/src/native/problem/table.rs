@@ -159,6 +159,10 @@ table! {
         "The service is known, but none of its instances may take calls now.",
         "see why with `bellwether service show`",
         "GET …/services/cart/owner?key=42 while all instances are down";
+    InstanceChanged = 1110, 412, Failed, "The instance has changed",
+        "The request is for an instance as somebody saw it, by the revision in If-Match, and something else has happened to it since.",
+        "look at the instance again, and ask with its new revision if that is still what you want",
+        "PUT …/instances/cart-1/override with If-Match: \"7\" while its revision is 9";
     NoSuchProxy = 1121, 404, NotFound, "No such proxy",
         "No proxy with this id is known: it never came, it has said goodbye, or it was forgotten.",
         "list the known ones with `bellwether proxy list`",
