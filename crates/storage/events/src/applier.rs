@@ -68,7 +68,7 @@ impl EventApplier {
 
     fn first_to_keep(&self) -> Option<u64> {
         let segments = self.journal.segments();
-        let mut disk = segments.iter().map(|segment| segment.bytes).sum::<u64>();
+        let mut disk = self.journal.bytes();
         let log = self.store.read();
         let mut before = None;
         for pair in segments.windows(2).take_while(|pair| pair[1].number <= self.reached) {

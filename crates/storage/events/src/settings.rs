@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use storage_journal::{History, OnDamage};
+use storage_journal::{AHEAD_BYTES, History, OnDamage};
 
 /// How much an event store may take, and for how long it keeps events. What goes first is the oldest
 /// segment of the journal.
@@ -39,14 +39,16 @@ impl Default for Settings {
 
 impl Settings {
     pub(crate) fn journal(&self) -> storage_journal::Settings {
+        // Retention drops whole segments, so they are small beside the budget.
+        let segment_bytes = (self.disk_bytes / 16).clamp(1 << 10, 16 << 20);
         storage_journal::Settings {
-            // Retention drops whole segments, so they are small beside the budget.
-            segment_bytes: (self.disk_bytes / 16).clamp(1 << 10, 16 << 20),
+            segment_bytes,
             // A batch, its revision and its place; or the last batches of all sources.
             max_record_bytes: self.max_batch_bytes.max(1 << 20) + 64,
             queue_bytes: self.queue_bytes.max(4 << 20),
             flush_interval: Duration::ZERO,
             reserve_bytes: self.reserve_bytes,
+            ahead_bytes: AHEAD_BYTES.min(segment_bytes / 16),
             history: History::Window,
             // An audit with holes in it is no audit.
             on_damage: OnDamage::Refuse,

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use storage_disk::{Disk, File, Open};
 
+use crate::ahead::Ahead;
 use crate::errors::AppendError;
 use crate::format::{FileKind, GroupBuffer, HEADER_BYTES, Header, MARK_FILE, Mark, segment_path};
 use crate::queue::{Answer, Forming, Inner, Rotated, Shared, Work};
@@ -26,6 +27,17 @@ pub(crate) struct Active {
     pub(crate) salt: u64,
     /// Its committed length.
     pub(crate) bytes: u64,
+    pub(crate) ahead: Ahead,
+}
+
+impl Active {
+    /// Ends the segment where its groups end. It is what they take then, and the next owner goes on in it
+    /// without a question. A failure leaves zeros that nobody looks at.
+    fn cut(&mut self) {
+        if self.ahead.bytes(self.bytes) > 0 {
+            let _ = self.ahead.cut(&*self.file, self.bytes);
+        }
+    }
 }
 
 /// The segment that is begun next.
@@ -97,18 +109,25 @@ impl Committer {
                 }
             }
         }
+        if let Some(active) = &mut self.active {
+            active.cut();
+        }
     }
 
     fn commit(&mut self, mut forming: Forming) {
         let result = self.write(&mut forming);
         let active = self.active.as_ref().map(|active| (active.number, active.bytes));
         let (count, bytes) = (forming.group.count(), forming.group.len());
-        let update = |inner: &mut Inner, result: &Answer| match (result, active) {
-            (Err(error), _) => inner.stats.fail(error),
-            (Ok(_), Some((segment, committed))) if count > 0 => {
-                inner.committed(segment, committed, count, bytes)
+        let ahead_bytes = self.active.as_ref().map_or(0, |active| active.ahead.bytes(active.bytes));
+        let update = |inner: &mut Inner, result: &Answer| {
+            inner.ahead_bytes = ahead_bytes;
+            match (result, active) {
+                (Err(error), _) => inner.stats.fail(error),
+                (Ok(_), Some((segment, committed))) if count > 0 => {
+                    inner.committed(segment, committed, count, bytes)
+                }
+                _ => {}
             }
-            _ => {}
         };
         self.shared.finish(forming, result, update);
     }
@@ -130,20 +149,38 @@ impl Committer {
         let path = segment_path(&self.folder, segment);
         let written = active.file.write_all_at(group.seal(active.salt, offset, first_record), offset);
         if let Err(error) = written {
-            let is_whole_again = is_full(&error) && active.file.truncate(offset).is_ok();
+            let is_whole_again = is_full(&error) && active.ahead.cut(&*active.file, offset).is_ok();
             if !is_whole_again {
                 self.give_up();
             }
             return Err(self.failure("write", &path, &error));
         }
+        let end = offset + group.len() as u64;
+        if let Some(to) = active.ahead.reach(&self.settings, end, group.len() as u64)
+            && self.has_room(forming.uses_reserve, to - end)
+            && let Some(active) = &mut self.active
+            && let Err(error) = active.ahead.extend(&*active.file, end, to)
+        {
+            self.give_up();
+            return Err(self.failure("write", &path, &error));
+        }
+        let Some(active) = &mut self.active else { return Err(AppendError::Closed) };
         if let Err(error) = active.file.sync_data() {
             self.give_up();
             return Err(self.failure("sync", &path, &error));
         }
-        active.bytes += group.len() as u64;
+        active.bytes = end;
         self.next_record += u64::from(group.count());
         self.write_mark();
         Ok(Position { segment, record: first_record })
+    }
+
+    /// Whether zeros may be written ahead without taking what is kept for others.
+    fn has_room(&self, uses_reserve: bool, bytes: u64) -> bool {
+        let reserve = self.settings.reserve_bytes;
+        !uses_reserve
+            && (reserve == 0
+                || self.disk.free_bytes(&self.folder).is_ok_and(|free| free >= reserve.saturating_add(bytes)))
     }
 
     fn check_reserve(&self) -> Result<(), AppendError> {
@@ -187,7 +224,8 @@ impl Committer {
     /// Ends the current segment and begins the next. There is no way back where that fails: the next
     /// one may already stand on the disk and say how much of this one counts.
     fn roll(&mut self) -> Result<(), AppendError> {
-        if let Some(active) = self.active.take() {
+        if let Some(mut active) = self.active.take() {
+            active.cut();
             self.plan_after(&active);
         }
         self.begin_segment()
@@ -233,7 +271,10 @@ impl Committer {
                     first_record: self.upcoming.first_record,
                     is_damaged: false,
                 };
-                self.shared.lock().segments.insert(active.number, info);
+                let mut inner = self.shared.lock();
+                inner.segments.insert(active.number, info);
+                inner.ahead_bytes = 0;
+                drop(inner);
                 self.active = Some(active);
                 if self.upcoming.tail.take().is_some() {
                     self.write_mark();
@@ -257,11 +298,13 @@ impl Committer {
             salt: salt()?,
         };
         file.write_all_at(&header.encode(FileKind::Segment), 0)?;
-        let mut active = Active { number: header.number, file, salt: header.salt, bytes: HEADER_BYTES };
+        let (number, salt) = (header.number, header.salt);
+        let mut active = Active { number, file, salt, bytes: HEADER_BYTES, ahead: Ahead::default() };
         if let Some(tail) = &self.upcoming.tail {
             self.copy_tail(tail, &mut active)?;
         }
         active.file.sync_data()?;
+        active.ahead = Ahead::none(active.bytes);
         Ok(active)
     }
 
@@ -319,7 +362,7 @@ impl Committer {
     }
 }
 
-fn is_full(error: &io::Error) -> bool {
+pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 

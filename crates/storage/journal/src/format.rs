@@ -36,6 +36,10 @@
 //!
 //! A snapshot ends with a group without records, whose first record number is the count of all.
 //!
+//! Behind the last group of a segment that is written to, zeros may stand, up to the end of the file. They
+//! are there before the groups that will be written over them, and end a segment as the end of its file
+//! does: a group's offset is never 0, so that zeros are no group anywhere.
+//!
 //! The mark file holds 24 bytes: number of a segment (8), its committed length (8), CRC-32C of these
 //! sixteen (4), and `mark` (4).
 //!
@@ -46,7 +50,8 @@
 //! - *A group knows its place.* Zeros, stale blocks and copies of other groups are never valid where
 //!   they do not belong. And a valid group is written only after the sync of those before it, so one
 //!   that stands *beyond* an invalid one proves that this was acknowledged once: damage. Without such
-//!   a proof it is the torn end of an unfinished write, as every power cut may leave it.
+//!   a proof it is the torn end of an unfinished write, as every power cut may leave it. Zeros prove nothing
+//!   either way: whether something acknowledged stood there, the mark says, as it does of a file that ends.
 //! - *The salt* keeps a payload that imitates a group from being taken for one.
 //! - *The committed length in the next header* lets a segment be given up after a failed write or
 //!   sync: what stands beyond it was never acknowledged, what stands before it must be whole.

@@ -52,6 +52,7 @@ use std::thread::{self, JoinHandle};
 
 use storage_disk::Disk;
 
+mod ahead;
 mod committer;
 mod completion;
 mod errors;
@@ -65,7 +66,7 @@ mod snapshot;
 
 pub use errors::{AppendError, Damage, OpenError, ReadError, SnapshotError};
 pub use records::Records;
-pub use settings::{History, OnDamage, Settings};
+pub use settings::{AHEAD_BYTES, History, OnDamage, Settings};
 pub use snapshot::{Snapshot, SnapshotInfo};
 
 use committer::Committer;
@@ -124,7 +125,8 @@ pub struct Recovery {
     pub records: u64,
     /// Segments that were read.
     pub segments: u64,
-    /// Bytes at the end of the last segment that were never acknowledged and do not count.
+    /// Bytes at the end of the last segment that were never acknowledged and do not count; zeros that were
+    /// written ahead are none of them.
     pub torn_bytes: u64,
     /// Acknowledged records that are damaged or missing; only with [`OnDamage::SkipRest`].
     pub damaged: Vec<Damage>,
@@ -334,10 +336,10 @@ impl Journal {
         self.shared.lock().segments.values().copied().collect()
     }
 
-    /// What segments and snapshot take on the disk.
+    /// What segments and snapshot take on the disk, with the zeros ahead.
     pub fn bytes(&self) -> u64 {
         let inner = self.shared.lock();
-        inner.snapshot_bytes + inner.segments.values().map(|info| info.bytes).sum::<u64>()
+        inner.snapshot_bytes + inner.ahead_bytes + inner.segments.values().map(|info| info.bytes).sum::<u64>()
     }
 
     /// What the snapshot takes on the disk; 0 where there is none.

@@ -72,6 +72,8 @@ pub(crate) struct Inner {
     gathering: bool,
     closed: bool,
     pub(crate) segments: BTreeMap<u64, SegmentInfo>,
+    /// Zeros behind the groups of the newest segment.
+    pub(crate) ahead_bytes: u64,
     pub(crate) snapshot: Option<u64>,
     pub(crate) snapshot_bytes: u64,
     pub(crate) is_snapshot_running: bool,

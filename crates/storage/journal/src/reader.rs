@@ -131,6 +131,19 @@ impl Reader {
         }))
     }
 
+    /// Whether nothing but zeros stands from the position to the end of the file, and at least one does.
+    pub(crate) fn ends_with_zeros(&mut self) -> io::Result<bool> {
+        let mut offset = self.position;
+        while offset < self.length {
+            let length = (self.length - offset).min(WINDOW_BYTES as u64);
+            if self.bytes(offset, length as usize)?.iter().any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+            offset += length;
+        }
+        Ok(self.position < self.length)
+    }
+
     /// Where a valid group begins beyond the position, if one does.
     pub(crate) fn find_later_group(&mut self) -> io::Result<Option<u64>> {
         let last = self.length.saturating_sub(GROUP_HEADER_BYTES as u64);

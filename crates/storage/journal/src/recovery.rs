@@ -6,7 +6,7 @@
 //! - the newest snapshot, then all segments from its number on, without a gap;
 //! - of each segment but the last, what the next one's header says was committed, all of it;
 //! - of the last one, all up to the mark, then the longest valid prefix. Where a valid group stands
-//!   beyond its end, that end is no torn write but damage.
+//!   beyond its end, that end is no torn write but damage; where zeros do, they were written ahead.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use storage_disk::{Disk, Open};
 
+use crate::ahead::Ahead;
 use crate::committer::{Active, Tail, Upcoming};
 use crate::errors::{Damage, OpenError};
 use crate::format::{
@@ -132,6 +133,8 @@ struct End {
     valid: u64,
     /// Where the file ends.
     length: u64,
+    /// Nothing but zeros stands behind its valid groups.
+    ends_with_zeros: bool,
     salt: u64,
     /// The number of its first record that is not proved.
     unproved_record: u64,
@@ -159,10 +162,13 @@ impl End {
             upcoming.first_record = self.unproved_record;
             upcoming.tail = Some(Tail { segment: self.last, from: self.proved, to: self.valid });
         }
-        let goes_on = self.proved == self.length && self.length < settings.segment_bytes;
-        if goes_on && let Ok(file) = self.reopen(disk, folder) {
-            let active = Active { number: self.last, file, salt: self.salt, bytes: self.length };
-            return (Some(active), upcoming);
+        let is_whole = self.proved == self.valid && (self.valid == self.length || self.ends_with_zeros);
+        if is_whole
+            && self.valid < settings.segment_bytes
+            && let Ok(file) = self.reopen(disk, folder)
+        {
+            let (bytes, ahead) = (self.valid, Ahead::none(self.valid));
+            return (Some(Active { number: self.last, file, salt: self.salt, bytes, ahead }), upcoming);
         }
         (None, upcoming)
     }
@@ -170,7 +176,12 @@ impl End {
     fn reopen(&self, disk: &dyn Disk, folder: &Path) -> io::Result<Box<dyn storage_disk::File>> {
         // A killed process may have left the segment's name unsynced.
         disk.sync_folder(folder)?;
-        disk.open(&segment_path(folder, self.last), Open::Write)
+        let file = disk.open(&segment_path(folder, self.last), Open::Write)?;
+        // Zeros that a killed process left ahead may not be durable, and are not relied on.
+        if self.length > self.valid {
+            file.truncate(self.valid)?;
+        }
+        Ok(file)
     }
 }
 
@@ -303,6 +314,7 @@ impl Scan<'_, '_> {
                 end.salt = header.salt;
                 let invalid = self.replay_groups(&mut reader, &path, &bounds, end)?;
                 (end.valid, end.length) = (reader.position(), reader.length());
+                end.ends_with_zeros = reader.ends_with_zeros().map_err(OpenError::io("read", &path))?;
                 info.bytes = reader.position();
                 self.next_record = Some(reader.next_record());
                 self.highest_record = self.highest_record.max(reader.next_record());
@@ -313,7 +325,7 @@ impl Scan<'_, '_> {
         if damage.is_none() && !is_known_damaged {
             end.is_last_sound = true;
             if next.is_none() {
-                self.recovery.torn_bytes = end.length - end.valid;
+                self.recovery.torn_bytes = if end.ends_with_zeros { 0 } else { end.length - end.valid };
                 // What is not proved moves into the next segment.
                 info.bytes = end.proved;
             }

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// What journals write ahead where nothing else is said: the groups of 64 busy writers for some ten syncs,
+/// and those of a single one for hundreds.
+pub const AHEAD_BYTES: u64 = 256 << 10;
+
 /// How old records go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum History {
@@ -40,6 +44,10 @@ pub struct Settings {
     /// Nothing is appended while the disk has less room than this, so that it stays free for those
     /// who need it more.
     pub reserve_bytes: u64,
+    /// At most so many zeros stand ahead of the newest records, so that a sync need not make the file longer
+    /// (see the `ahead` module). They count as bytes on the disk, are given back when the segment ends, and
+    /// a journal that holds little has as little of them. With 0, every group makes the file longer.
+    pub ahead_bytes: u64,
     /// How old records go.
     pub history: History,
     /// What to do with a damaged journal.
@@ -54,6 +62,7 @@ impl Default for Settings {
             queue_bytes: 16 << 20,
             flush_interval: Duration::ZERO,
             reserve_bytes: 0,
+            ahead_bytes: AHEAD_BYTES,
             history: History::Snapshots,
             on_damage: OnDamage::Refuse,
         }

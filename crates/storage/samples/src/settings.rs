@@ -49,6 +49,8 @@ impl Settings {
             queue_bytes: self.queue_bytes,
             flush_interval: self.flush_interval,
             reserve_bytes: self.reserve_bytes,
+            // Batches are few and large, so that a sync more or less is nothing beside them.
+            ahead_bytes: 0,
             history: History::Snapshots,
             on_damage: OnDamage::SkipRest,
         }

@@ -2,14 +2,14 @@
 
 use storage_disk::Fault;
 
-use super::world::{World, small};
+use super::world::{World, small, with_zeros};
 use crate::{AppendError, Settings};
 
 /// A life of a journal: appends, batches, snapshots, a restart.
 fn live(world: &mut World) {
     world.open();
     for round in 0..3 {
-        for count in [1, 3, 1] {
+        for count in [1, 3, 1, 1, 1] {
             let _ = world.append(count);
         }
         if round != 1 {
@@ -34,20 +34,22 @@ fn check_afterwards(world: &mut World) {
     assert!(world.open());
 }
 
-fn operations() -> u64 {
-    let mut world = World::new(0, small());
+fn operations(settings: Settings) -> u64 {
+    let mut world = World::new(0, settings);
     live(&mut world);
     world.disk.operations()
 }
 
 fn check_everywhere(fault: Fault, length: u64, seeds: u64, end: fn(&mut World)) {
-    for index in 0..operations() + length {
-        for seed in 0..seeds {
-            let mut world = World::new(seed * 1000 + index, small());
-            world.disk.fail(index..index + length, fault);
-            live(&mut world);
-            end(&mut world);
-            check_afterwards(&mut world);
+    for settings in [small(), with_zeros()] {
+        for index in 0..operations(settings.clone()) + length {
+            for seed in 0..seeds {
+                let mut world = World::new(seed * 1000 + index, settings.clone());
+                world.disk.fail(index..index + length, fault);
+                live(&mut world);
+                end(&mut world);
+                check_afterwards(&mut world);
+            }
         }
     }
 }

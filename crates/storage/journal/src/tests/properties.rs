@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use storage_disk::Fault;
 
-use super::world::{World, small};
+use super::world::{World, small, with_zeros};
 use crate::Settings;
 
 #[derive(Debug, Clone)]
@@ -85,8 +85,9 @@ proptest! {
     #[test]
     fn acknowledged_is_recovered_is_submitted_whatever_happens(
         seed in any::<u64>(),
+        zeros in any::<bool>(),
         steps in proptest::collection::vec(step(), 1..60),
     ) {
-        check(seed, small(), steps);
+        check(seed, if zeros { with_zeros() } else { small() }, steps);
     }
 }

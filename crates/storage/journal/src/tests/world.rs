@@ -22,6 +22,11 @@ pub(super) fn small() -> Settings {
     Settings { segment_bytes: 300, ..Settings::default() }
 }
 
+/// Segments that zeros are written ahead of after a few records.
+pub(super) fn with_zeros() -> Settings {
+    Settings { segment_bytes: 700, ahead_bytes: 600, ..Settings::default() }
+}
+
 /// The number, and a filler that depends on it, so that a wrong byte is seen.
 pub(super) fn payload(id: u64) -> Vec<u8> {
     let mut bytes = id.to_le_bytes().to_vec();
