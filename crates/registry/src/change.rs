@@ -1,6 +1,6 @@
 //! What happened: the unit of durability, of watching, and of the history.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use identity::Wall;
 
@@ -48,28 +48,28 @@ pub struct Cause {
     /// Who did it, and where from.
     pub actor: Actor,
     /// In words.
-    pub reason: Box<str>,
+    pub reason: Cow<'static, str>,
 }
 
-/// Who did something, and where from.
+/// Who did something, and where from. The many changes of one request share the texts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Actor {
     /// A token's name, a proxy, or `registry` where time did it.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// The address and the dialect that the request came by; empty where it came by none.
-    pub from: Box<str>,
+    pub from: Arc<str>,
 }
 
 impl Actor {
     /// Time, which only the registry itself looks at.
     pub fn registry() -> Self {
-        Self { name: "registry".into(), from: Box::default() }
+        Self { name: "registry".into(), from: Arc::default() }
     }
 }
 
 impl From<&str> for Actor {
     fn from(name: &str) -> Self {
-        Self { name: name.into(), from: Box::default() }
+        Self { name: name.into(), from: Arc::default() }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What can be asked of a registry, and what it answers.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use identity::Invalid;
 
@@ -137,7 +137,7 @@ impl Command {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// The change that has to become durable, if there was one.
-    pub change: Option<Change>,
+    pub change: Option<Arc<Change>>,
     /// Whether the instance was not there before.
     pub created: bool,
     /// The lease that holds now; none for an instance that is gone.

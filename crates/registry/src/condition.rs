@@ -10,7 +10,13 @@
 //! 5. a check that has not passed yet,
 //! 6. a warm-up.
 
-use std::{str::FromStr, time::Duration};
+use std::{
+    borrow::Cow,
+    ops::Deref,
+    str::FromStr,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use identity::{Invalid, Wall, duration};
 
@@ -31,11 +37,39 @@ pub struct Condition {
     pub pinned: Option<Box<Override>>,
 }
 
+/// A condition where it stands in an instance. That of most, who have nothing against them, takes no room.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known(Option<Box<Condition>>);
+
+impl Deref for Known {
+    type Target = Condition;
+
+    fn deref(&self) -> &Condition {
+        static NOTHING: LazyLock<Condition> = LazyLock::new(Condition::default);
+        self.0.as_deref().unwrap_or(&NOTHING)
+    }
+}
+
+impl From<Condition> for Known {
+    fn from(condition: Condition) -> Self {
+        Self((condition != Condition::default()).then(|| Box::new(condition)))
+    }
+}
+
+impl Known {
+    /// The drain, where there is one, holds since this revision.
+    pub(crate) fn drained_since(&mut self, revision: u64) {
+        if let Some(drain) = self.0.as_deref_mut().and_then(|known| known.drain.as_mut()) {
+            drain.revision = revision;
+        }
+    }
+}
+
 /// Who wanted something, when and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
     /// Who.
-    pub by: Box<str>,
+    pub by: Arc<str>,
     /// When.
     pub at: Wall,
     /// Why.
@@ -155,7 +189,7 @@ impl Condition {
     }
 
     /// The status that follows, and why.
-    pub(crate) fn status(&self, registration: &Registration) -> (Status, Box<str>) {
+    pub(crate) fn status(&self, registration: &Registration) -> (Status, Cow<'static, str>) {
         let text = |period: Option<Duration>| period.map(duration::format).unwrap_or_default();
         if let Some(pinned) = &self.pinned {
             return (pinned.status.into(), format!("{}: {}", pinned.note.by, pinned.note.reason).into());

@@ -5,12 +5,9 @@
 //! while everyone else still sees the registry alone. If the disk refuses the batch, the draft is
 //! dropped, and nothing has happened.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
+use hashbrown::{HashMap, HashSet};
 use identity::{Invalid, Now, duration};
 
 use crate::{
@@ -36,7 +33,7 @@ pub struct Draft<'a> {
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Batch {
     /// To be made durable, in this order, before the batch is committed.
-    pub changes: Vec<Change>,
+    pub changes: Vec<Arc<Change>>,
     /// Leases that begin anew, though nothing changed.
     pub renewals: Vec<Target>,
 }
@@ -70,8 +67,9 @@ impl<'a> Draft<'a> {
             Ask::Deregister { held, reason } => {
                 check_reason(&reason)?;
                 self.held(&target, held)?;
-                let cause = Cause { action: Action::Deregistered, actor, reason };
-                Ok(self.change(now, target, Effect::Removed, cause))
+                let cause = Cause { action: Action::Deregistered, actor, reason: owned(reason) };
+                let before = self.current(&target).cloned();
+                Ok(self.change(now, target, before, Effect::Removed, cause))
             }
             Ask::Heartbeat { held } => self.heartbeat(now, target, held, actor),
             Ask::Judge { lease, check, verdict } => {
@@ -84,8 +82,8 @@ impl<'a> Draft<'a> {
                 if current.condition.drain.is_none() {
                     return Ok(self.unchanged(&target));
                 }
-                let condition = Condition { drain: None, ..current.condition.clone() };
-                Ok(self.condition(now, target, condition, Action::Undrained, actor, Some(reason)))
+                let condition = Condition { drain: None, ..Condition::clone(&current.condition) };
+                Ok(self.condition(now, target, condition, Action::Undrained, actor, Some(owned(reason))))
             }
             Ask::Override { status, lasts, reason } => self.pin(now, target, status, lasts, actor, reason),
             Ask::Release { reason } => {
@@ -94,8 +92,8 @@ impl<'a> Draft<'a> {
                 if current.condition.pinned.is_none() {
                     return Ok(self.unchanged(&target));
                 }
-                let condition = Condition { pinned: None, ..current.condition.clone() };
-                Ok(self.condition(now, target, condition, Action::Released, actor, Some(reason)))
+                let condition = Condition { pinned: None, ..Condition::clone(&current.condition) };
+                Ok(self.condition(now, target, condition, Action::Released, actor, Some(owned(reason))))
             }
             Ask::Restore { instance, replace, after, reason } => {
                 self.restore(now, target, *instance, replace, after, actor, reason)
@@ -128,46 +126,47 @@ impl<'a> Draft<'a> {
     ) -> Result<Outcome, Error> {
         registration.check()?;
         self.base.allows(&registration.address)?;
-        let Some(current) = self.current(&target) else {
+        let Some(current) = self.current(&target).cloned() else {
             if self.instances >= INSTANCES_MAX {
                 return Err(Error::Full { what: "the registry".to_owned(), limit: INSTANCES_MAX });
             }
             let instance = Instance {
-                condition: Condition::fresh(&registration),
+                condition: Condition::fresh(&registration).into(),
                 registration,
                 status: Status::Starting,
-                reason: Box::default(),
+                reason: Cow::default(),
                 since: now.wall,
                 lease,
                 registered_at: now.wall,
                 revision: 0,
             };
             let cause = Cause { action: Action::Registered, actor, reason: "registered".into() };
-            return Ok(self.put(now, target, instance, cause));
+            return Ok(self.put(now, target, None, instance, cause));
         };
         if held.is_some_and(|held| held != current.lease) {
             return Err(Error::StaleLease(target));
         }
         let lease = if held.is_some() { current.lease } else { lease };
-        let condition = self.taken_over(current, &registration, held.is_none());
-        if current.registration == registration && current.condition == condition {
+        let condition = self.taken_over(&current, &registration, held.is_none());
+        if current.registration == registration && *current.condition == condition {
             if lease == current.lease {
                 return Ok(self.renew(target, lease));
             }
             let reason = "another process registered the same".into();
             let cause = Cause { action: Action::Leased, actor, reason };
-            return Ok(self.change(now, target, Effect::Leased(lease), cause));
+            return Ok(self.change(now, target, Some(current), Effect::Leased(lease), cause));
         }
-        let instance = Instance { registration, condition, lease, ..Instance::clone(current) };
+        let condition = condition.into();
+        let instance = Instance { registration, condition, lease, ..Instance::clone(&current) };
         let who =
             if held.is_some() { "its owner says something else" } else { "another process took it over" };
         let cause = Cause { action: Action::Updated, actor, reason: who.into() };
-        Ok(self.put(now, target, instance, cause))
+        Ok(self.put(now, target, Some(current), instance, cause))
     }
 
     /// What is known of an instance that is registered again: by its process, or by a new one.
     fn taken_over(&self, current: &Instance, registration: &Registration, by_new: bool) -> Condition {
-        let before = &current.condition;
+        let before = &*current.condition;
         let was_gone = before.lapsed.is_some();
         let known = current.registration.checks.iter().zip(&before.verdicts);
         let verdict = |check: &Check| {
@@ -195,7 +194,7 @@ impl<'a> Draft<'a> {
             let lease = current.lease;
             return Ok(self.renew(target, lease));
         }
-        let condition = Condition { lapsed: None, ..current.condition.clone() };
+        let condition = Condition { lapsed: None, ..Condition::clone(&current.condition) };
         let reason = "a heartbeat came after the lease had lapsed".into();
         Ok(self.condition(now, target, condition, Action::Recovered, actor, Some(reason)))
     }
@@ -212,7 +211,7 @@ impl<'a> Draft<'a> {
         let Some(current) = self.current(&target).filter(|current| current.lease == lease) else {
             return NOTHING;
         };
-        let mut condition = current.condition.clone();
+        let mut condition = Condition::clone(&current.condition);
         let at = current.registration.checks.iter().position(|of| of == check);
         let Some(known) = at.and_then(|at| condition.verdicts.get_mut(at)) else { return NOTHING };
         // Why it fails may be told anew with each question; that alone is no change.
@@ -247,8 +246,8 @@ impl<'a> Draft<'a> {
         }
         let note = Note { by: actor.name.clone(), at: now.wall, reason: reason.clone() };
         let drain = Some(Box::new(Drain { note, revision: self.revision + 1 }));
-        let condition = Condition { drain, ..current.condition.clone() };
-        Ok(self.condition(now, target, condition, Action::Draining, actor, Some(reason)))
+        let condition = Condition { drain, ..Condition::clone(&current.condition) };
+        Ok(self.condition(now, target, condition, Action::Draining, actor, Some(owned(reason))))
     }
 
     fn pin(
@@ -275,8 +274,8 @@ impl<'a> Draft<'a> {
         let note = Note { by: actor.name.clone(), at: now.wall, reason: reason.clone() };
         let until = lasts.map(|lasts| now.wall + lasts);
         let pinned = Some(Box::new(Override { status, note, until }));
-        let condition = Condition { pinned, ..current.condition.clone() };
-        Ok(self.condition(now, target, condition, Action::Overridden, actor, Some(reason)))
+        let condition = Condition { pinned, ..Condition::clone(&current.condition) };
+        Ok(self.condition(now, target, condition, Action::Overridden, actor, Some(owned(reason))))
     }
 
     #[expect(clippy::too_many_arguments, reason = "the members of what was asked")]
@@ -291,8 +290,8 @@ impl<'a> Draft<'a> {
         reason: Box<str>,
     ) -> Result<Outcome, Error> {
         instance.check()?;
-        let current = self.current(&target);
-        if current.is_some_and(|current| !replace || current.is_as(&instance)) {
+        let current = self.current(&target).cloned();
+        if current.as_ref().is_some_and(|current| !replace || current.is_as(&instance)) {
             return Ok(self.unchanged(&target));
         }
         if current.is_none() && self.instances >= INSTANCES_MAX {
@@ -300,10 +299,9 @@ impl<'a> Draft<'a> {
         }
         self.revision = self.revision.max(after);
         // Its revisions are of the backup's own time, and may be of another server's.
-        if let Some(drain) = &mut instance.condition.drain {
-            drain.revision = self.revision + 1;
-        }
-        Ok(self.put(now, target, instance, Cause { action: Action::Restored, actor, reason }))
+        instance.condition.drained_since(self.revision + 1);
+        let cause = Cause { action: Action::Restored, actor, reason: owned(reason) };
+        Ok(self.put(now, target, current, instance, cause))
     }
 
     fn expire(&mut self, now: Now, target: Target, actor: Actor) -> Outcome {
@@ -314,7 +312,8 @@ impl<'a> Draft<'a> {
         let (Some(timer), Some(current)) = (self.base.due_timer(now, &target), self.current(&target)) else {
             return NOTHING;
         };
-        let before = current.condition.clone();
+        let current = current.clone();
+        let before = Condition::clone(&current.condition);
         match timer {
             Timer::Lease if self.renewed.contains(&target) => NOTHING,
             Timer::Lease => {
@@ -325,7 +324,7 @@ impl<'a> Draft<'a> {
                 let after = current.registration.forget_after().map(duration::format).unwrap_or_default();
                 let reason = format!("no heartbeat for {after} after its lease lapsed").into();
                 let cause = Cause { action: Action::Forgotten, actor, reason };
-                self.change(now, target, Effect::Removed, cause)
+                self.change(now, target, Some(current), Effect::Removed, cause)
             }
             Timer::Recover => {
                 let condition = Condition { lapsed: None, ..before };
@@ -348,7 +347,7 @@ impl<'a> Draft<'a> {
     fn protect(&mut self, now: Now, target: Target, actor: Actor) -> Outcome {
         let current = self.current(&target).filter(|current| current.condition.lapsed.is_some());
         let Some(current) = current else { return NOTHING };
-        let condition = Condition { lapsed: None, ..current.condition.clone() };
+        let condition = Condition { lapsed: None, ..Condition::clone(&current.condition) };
         let reason = "too many leases of its zone lapsed at once to believe it".into();
         self.condition(now, target, condition, Action::Protected, actor, Some(reason))
     }
@@ -395,44 +394,64 @@ impl<'a> Draft<'a> {
         condition: Condition,
         action: Action,
         actor: Actor,
-        reason: Option<Box<str>>,
+        reason: Option<Cow<'static, str>>,
     ) -> Outcome {
-        let Some(current) = self.current(&target) else { return NOTHING };
-        let mut instance = Instance { condition, ..Instance::clone(current) };
+        let Some(current) = self.current(&target).cloned() else { return NOTHING };
+        let mut instance = Instance { condition: condition.into(), ..Instance::clone(&current) };
         instance.settle(now.wall);
         let reason = reason.unwrap_or_else(|| instance.reason.clone());
-        self.put(now, target, instance, Cause { action, actor, reason })
+        self.put(now, target, Some(current), instance, Cause { action, actor, reason })
     }
 
-    fn put(&mut self, now: Now, target: Target, mut instance: Instance, cause: Cause) -> Outcome {
+    fn put(
+        &mut self,
+        now: Now,
+        target: Target,
+        before: Option<Arc<Instance>>,
+        mut instance: Instance,
+        cause: Cause,
+    ) -> Outcome {
         instance.settle(now.wall);
         instance.revision = self.revision + 1;
         // Up to now calls may have gone there, drained or not.
-        let took_calls = self.current(&target).is_none_or(|before| before.status.may_take_calls());
-        if let Some(drain) = instance.condition.drain.as_mut().filter(|_| took_calls) {
-            drain.revision = instance.revision;
+        let took_calls = before.as_ref().is_none_or(|before| before.status.may_take_calls());
+        if took_calls {
+            instance.condition.drained_since(instance.revision);
         }
-        self.change(now, target, Effect::Put(Arc::new(instance)), cause)
+        self.change(now, target, before, Effect::Put(Arc::new(instance)), cause)
     }
 
-    fn change(&mut self, now: Now, target: Target, effect: Effect, cause: Cause) -> Outcome {
+    /// `before` is what holds of the instance so far.
+    fn change(
+        &mut self,
+        now: Now,
+        target: Target,
+        before: Option<Arc<Instance>>,
+        effect: Effect,
+        cause: Cause,
+    ) -> Outcome {
         if !matches!(effect, Effect::Leased(_)) {
             self.revision += 1;
         }
-        let before = self.current(&target);
         let after = match &effect {
             Effect::Put(instance) => Some(instance.clone()),
             Effect::Removed => None,
             Effect::Leased(lease) => {
-                before.map(|before| Arc::new(Instance { lease: *lease, ..Instance::clone(before) }))
+                before.as_ref().map(|before| Arc::new(Instance { lease: *lease, ..Instance::clone(before) }))
             }
         };
         let (was, is) = (before.is_some(), after.is_some());
         self.instances = self.instances + usize::from(is && !was) - usize::from(was && !is);
         let lease = after.as_ref().map(|instance| instance.lease);
         self.decided.insert(target.clone(), after);
-        let change = Change { revision: self.revision, at: now.wall, target, effect, cause };
+        let target = self.base.known_names(target, was);
+        let change = Arc::new(Change { revision: self.revision, at: now.wall, target, effect, cause });
         self.batch.changes.push(change.clone());
         Outcome { change: Some(change), created: is && !was, lease }
     }
+}
+
+/// What somebody gives as a reason, beside what we say ourselves.
+fn owned(reason: Box<str>) -> Cow<'static, str> {
+    reason.into_string().into()
 }

@@ -4,9 +4,11 @@
 //! gone, so the facts are found by taking away what decides, again and again, until nothing is left: what
 //! is told cannot differ from what was decided.
 
+use std::borrow::Cow;
+
 use identity::Wall;
 
-use crate::{Instance, Note, Status, Verdict};
+use crate::{Condition, Instance, Note, Status, Verdict};
 
 /// Something that is known of an instance and keeps calls away from it, or an operator's word.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +18,7 @@ pub struct Fact {
     /// The status where nothing weightier is known.
     pub status: Status,
     /// In words.
-    pub says: Box<str>,
+    pub says: Cow<'static, str>,
     /// Who wanted it, when and why, where somebody did.
     pub note: Option<Note>,
     /// Since when, where that is known.
@@ -56,7 +58,7 @@ impl FactKind {
 impl Instance {
     /// What its status follows from, the weightiest first; nothing where nothing speaks against it.
     pub fn facts(&self) -> Vec<Fact> {
-        let mut rest = self.condition.clone();
+        let mut rest = Condition::clone(&self.condition);
         let mut facts = Vec::new();
         loop {
             let (status, says) = rest.status(&self.registration);

@@ -1,11 +1,11 @@
 //! An instance: what its owner says of it, and what the registry knows besides.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 use identity::{InstanceId, Invalid, Namespace, ServiceName, Wall};
 
 use crate::{
-    Condition, Registration,
+    Condition, Known, Registration,
     registration::{TEXT_MAX, check_text},
 };
 
@@ -110,11 +110,11 @@ pub struct Instance {
     /// What its owner says.
     pub registration: Registration,
     /// What is known of it, from which its status follows.
-    pub condition: Condition,
+    pub condition: Known,
     /// Whether calls should go there.
     pub status: Status,
     /// Why it has that status.
-    pub reason: Box<str>,
+    pub reason: Cow<'static, str>,
     /// Since when it has that status.
     pub since: Wall,
     /// The lease of the process that registered it last.
@@ -142,7 +142,7 @@ impl Instance {
     /// Whether the same is said and known of both, whenever that was.
     pub(crate) fn is_as(&self, other: &Instance) -> bool {
         let drain = |of: &Instance| of.condition.drain.as_ref().map(|drain| drain.note.clone());
-        let known = |of: &Instance| Condition { drain: None, ..of.condition.clone() };
+        let known = |of: &Instance| Condition { drain: None, ..Condition::clone(&of.condition) };
         self.registration == other.registration
             && self.lease == other.lease
             && drain(self) == drain(other)

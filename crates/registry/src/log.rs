@@ -3,18 +3,18 @@
 //! Beside the whole run there is one for each service, sharing the changes, so that the watcher of a
 //! quiet service neither walks through what the busy ones did nor needs a snapshot because of it.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
+use hashbrown::{Equivalent, HashMap};
 use identity::{Namespace, ServiceName};
 
-use crate::{Change, Target};
+use crate::{Change, Effect, Instance, Target};
 
-/// How many changes are kept for watchers that were away. Worst case about 70 MiB, if every one of
-/// them carries the largest metadata; ordinarily a twentieth of that.
-pub const CHANGES_KEPT: usize = 65_536;
+/// How many changes are kept for watchers that were away: a hundred changes a second for five minutes.
+pub const CHANGES_KEPT: usize = 32_768;
+/// What they may take together, if the registry has none of their instances any more. Ordinarily it shares
+/// these with them, and they take a fifth of it.
+pub const CHANGES_BYTES: usize = 64 << 20;
 
 /// What a watcher that has seen everything up to some revision has missed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,14 +36,6 @@ pub enum Scope {
     Service(Namespace, ServiceName),
 }
 
-impl Scope {
-    /// The scopes in which an instance is, the widest first.
-    pub fn of(target: &Target) -> [Scope; 3] {
-        let (namespace, service) = (&target.namespace, &target.service);
-        [Scope::All, Scope::Namespace(namespace.clone()), Scope::Service(namespace.clone(), service.clone())]
-    }
-}
-
 /// A bounded run of changes without gaps.
 #[derive(Debug)]
 pub(crate) struct Log {
@@ -51,6 +43,7 @@ pub(crate) struct Log {
     services: HashMap<(Namespace, ServiceName), Run>,
     /// How many there may be.
     keep: usize,
+    bytes: usize,
 }
 
 #[derive(Debug, Default)]
@@ -84,25 +77,34 @@ impl Log {
     /// A log of nothing, in which everything up to `revision` is unknown.
     pub(crate) fn new(revision: u64, keep: usize) -> Self {
         let whole = Run { complete_after: revision, ..Run::default() };
-        Self { whole, services: HashMap::new(), keep }
+        Self { whole, services: HashMap::new(), keep, bytes: 0 }
     }
 
     /// `before` is the revision of the last change of the same service, where that is known.
     pub(crate) fn push(&mut self, change: Arc<Change>, before: Option<u64>) {
-        if self.whole.changes.len() >= self.keep {
+        self.bytes += bytes(&change);
+        while self.whole.changes.len() >= self.keep || self.bytes > CHANGES_BYTES {
+            if self.whole.changes.is_empty() {
+                break;
+            }
             self.drop_oldest();
         }
-        let run = self.services.entry(key(&change)).or_insert_with(|| {
+        if let Some(run) = self.services.get_mut(&Key::of(&change)) {
+            run.changes.push_back(change.clone());
+        } else {
             // What was there and is not kept is older than all that is.
-            Run { complete_after: before.unwrap_or(self.whole.complete_after), ..Run::default() }
-        });
-        run.changes.push_back(change.clone());
+            let complete_after = before.unwrap_or(self.whole.complete_after);
+            let run = Run { changes: VecDeque::from([change.clone()]), complete_after };
+            let Target { namespace, service, .. } = &change.target;
+            self.services.insert((namespace.clone(), service.clone()), run);
+        }
         self.whole.changes.push_back(change);
     }
 
     fn drop_oldest(&mut self) {
         let Some(oldest) = self.whole.drop_oldest() else { return };
-        let key = key(&oldest);
+        self.bytes -= bytes(&oldest);
+        let key = Key::of(&oldest);
         if let Some(run) = self.services.get_mut(&key) {
             // The oldest of all is the oldest of its service.
             run.drop_oldest();
@@ -126,17 +128,37 @@ impl Log {
                 let within = |change: &&Arc<Change>| change.target.namespace == *namespace;
                 self.whole.after(revision).map(|changes| changes.filter(within).cloned().collect())
             }
-            Scope::Service(namespace, service) => {
-                match self.services.get(&(namespace.clone(), service.clone())) {
-                    Some(run) => run.after(revision).map(|changes| changes.cloned().collect()),
-                    None => (revision >= last.unwrap_or(self.whole.complete_after)).then(Vec::new),
-                }
-            }
+            Scope::Service(namespace, service) => match self.services.get(&Key(namespace, service)) {
+                Some(run) => run.after(revision).map(|changes| changes.cloned().collect()),
+                None => (revision >= last.unwrap_or(self.whole.complete_after)).then(Vec::new),
+            },
         };
         changes.map_or(Since::Resync, Since::Changes)
     }
 }
 
-fn key(change: &Change) -> (Namespace, ServiceName) {
-    (change.target.namespace.clone(), change.target.service.clone())
+/// Roughly what a change takes in memory.
+fn bytes(change: &Change) -> usize {
+    let instance = match &change.effect {
+        Effect::Put(instance) => size_of::<Instance>() + instance.registration.metadata.bytes(),
+        Effect::Removed | Effect::Leased(_) => 0,
+    };
+    // Names, reasons and the share of the queues.
+    size_of::<Change>() + 256 + instance
+}
+
+/// A service's names where they stand, to look for its run.
+#[derive(Hash)]
+struct Key<'a>(&'a Namespace, &'a ServiceName);
+
+impl<'a> Key<'a> {
+    fn of(change: &'a Change) -> Self {
+        Key(&change.target.namespace, &change.target.service)
+    }
+}
+
+impl Equivalent<(Namespace, ServiceName)> for Key<'_> {
+    fn equivalent(&self, (namespace, service): &(Namespace, ServiceName)) -> bool {
+        (self.0, self.1) == (namespace, service)
+    }
 }

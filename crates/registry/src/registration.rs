@@ -164,6 +164,11 @@ impl Metadata {
         self.ends.is_empty()
     }
 
+    /// How many bytes of names and texts there are.
+    pub fn bytes(&self) -> usize {
+        self.letters.len()
+    }
+
     /// The text under a name.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter().find(|(of, _)| *of == name).map(|(_, text)| text)

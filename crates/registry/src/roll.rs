@@ -15,6 +15,7 @@ use crate::{
     Status, Target,
     circle::Circle,
     draft::Batch,
+    index::Index,
     log::{CHANGES_KEPT, Log},
     owner::ramp,
     protection::{Zones, zone_key},
@@ -27,8 +28,11 @@ pub(crate) const INSTANCES_MAX: usize = 1_000_000;
 /// Every namespace's services and instances.
 #[derive(Debug, Default)]
 pub struct Registry {
-    namespaces: BTreeMap<Namespace, BTreeMap<ServiceName, Service>>,
+    /// Where the services are, in order.
+    namespaces: BTreeMap<Namespace, BTreeMap<ServiceName, usize>>,
+    services: Slab<Service>,
     pub(crate) slots: Slab<Slot>,
+    index: Index,
     revision: u64,
     log: Log,
     /// When to look at which slot: never later than its first timer, but for leases that are spared.
@@ -41,8 +45,10 @@ pub struct Registry {
     moves: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Service {
+    pub(crate) namespace: Namespace,
+    pub(crate) name: ServiceName,
     /// Where in the slots its instances are.
     pub(crate) members: BTreeMap<InstanceId, usize>,
     pub(crate) revision: u64,
@@ -55,6 +61,8 @@ pub(crate) struct Service {
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) target: Target,
+    /// Where its service is.
+    service: usize,
     pub(crate) instance: Arc<Instance>,
     pub(crate) timers: Timers,
     /// [`zone_key`] of its zone.
@@ -119,12 +127,11 @@ impl Registry {
         let Snapshot { revision, instances } = snapshot;
         let mut registry = Self { revision, log: Log::new(revision, CHANGES_KEPT), ..Self::default() };
         for (target, instance) in instances {
-            registry.put(now, target, instance, Action::Restored);
+            registry.put(now, &target, instance, Action::Restored);
         }
         // The last change of a service may have been that an instance went, of which nothing is left.
         // Its revision must not go back for that, nor a watcher miss it.
-        let services = registry.namespaces.values_mut().flat_map(BTreeMap::values_mut);
-        services.for_each(|service| service.revision = revision);
+        registry.services.iter_mut().for_each(|(_, service)| service.revision = revision);
         registry
     }
 
@@ -190,10 +197,9 @@ impl Registry {
     /// Takes over what a draft decided. Leases that it touches begin anew at `now`.
     pub fn commit(&mut self, now: Now, batch: Batch) {
         for change in batch.changes {
-            let lapsed = (change.cause.action == Action::Lapsed).then(|| change.target.clone());
-            self.replay(now, change);
-            let at = lapsed.and_then(|target| self.at(&target));
-            if let Some(at) = at
+            let is_lapse = change.cause.action == Action::Lapsed;
+            let at = self.take_over(now, change);
+            if let Some(at) = at.filter(|_| is_lapse)
                 && self.slots.get_mut(at).is_some_and(|slot| slot.timers.recover_if_answered(now))
             {
                 self.requeue(at);
@@ -204,24 +210,33 @@ impl Registry {
         }
     }
 
-    /// Takes over one durable change, also when recovering.
-    pub fn replay(&mut self, now: Now, change: Change) {
+    /// Takes over one durable change, when recovering.
+    pub fn replay(&mut self, now: Now, change: impl Into<Arc<Change>>) {
+        self.take_over(now, change.into());
+    }
+
+    /// Takes over one durable change, and says in which slot.
+    fn take_over(&mut self, now: Now, change: Arc<Change>) -> Option<usize> {
+        let Change { target, effect, .. } = &*change;
         self.revision = change.revision;
-        let Target { namespace, service, .. } = &change.target;
-        let before = self.service_at(namespace, service).map(|service| service.revision);
-        match &change.effect {
-            Effect::Put(instance) => {
-                self.put(now, change.target.clone(), instance.clone(), change.cause.action);
+        let service = self.index.service(&self.services, target.namespace.as_str(), target.service.as_str());
+        let before = service.and_then(|at| self.services.get(at)).map(|service| service.revision);
+        let at = match effect {
+            Effect::Put(instance) => self.put(now, target, instance.clone(), change.cause.action),
+            Effect::Removed => {
+                self.remove(target);
+                None
             }
-            Effect::Removed => self.remove(&change.target),
-            Effect::Leased(lease) => self.lease(now, &change.target, *lease),
-        }
+            Effect::Leased(lease) => self.lease(now, target, *lease),
+        };
         if change.is_visible() {
-            if let Some(service) = self.service_mut(&change.target) {
+            let place = at.and_then(|at| self.slots.get(at)).map(|slot| slot.service).or(service);
+            if let Some(service) = place.and_then(|at| self.services.get_mut(at)) {
                 service.revision = change.revision;
             }
-            self.log.push(Arc::new(change), before);
+            self.log.push(change, before);
         }
+        at
     }
 
     /// The common heartbeat, without a draft: moves the deadline of a lease that holds.
@@ -248,10 +263,8 @@ impl Registry {
         instance: &str,
         held: Option<LeaseId>,
     ) -> Heartbeat {
-        let service = self.namespaces.get(namespace).and_then(|services| services.get(service));
-        let Some(slot) = service.and_then(|service| self.member(service, instance)) else {
-            return Heartbeat::Unknown;
-        };
+        let at = self.index.slot(&self.slots, namespace.as_str(), service, instance);
+        let Some(slot) = at.and_then(|at| self.slots.get(at)) else { return Heartbeat::Unknown };
         if held.is_some_and(|held| held != slot.instance.lease) {
             return Heartbeat::Stale;
         }
@@ -275,11 +288,12 @@ impl Registry {
     }
 
     /// Decides and commits all that is due: for those who need no durability.
-    pub fn advance(&mut self, now: Now) -> Vec<Change> {
+    pub fn advance(&mut self, now: Now) -> Vec<Arc<Change>> {
         let due = self.due(now, usize::MAX).commands;
         let mut draft = self.draft();
-        let changes = due.into_iter().filter_map(|command| draft.apply(now, command).ok()?.change).collect();
+        due.into_iter().for_each(|command| drop(draft.apply(now, command)));
         let batch = draft.finish();
+        let changes = batch.changes.clone();
         self.commit(now, batch);
         changes
     }
@@ -303,6 +317,7 @@ impl Registry {
     /// Every instance, in order.
     pub fn instances(&self) -> impl Iterator<Item = (&Target, &Arc<Instance>)> {
         let services = self.namespaces.values().flat_map(BTreeMap::values);
+        let services = services.filter_map(|at| self.services.get(*at));
         let slots = services.flat_map(|service| service.members.values());
         slots.filter_map(|at| self.slots.get(*at)).map(|slot| (&slot.target, &slot.instance))
     }
@@ -347,6 +362,19 @@ impl Registry {
         self.slot(target).map(|slot| &slot.instance)
     }
 
+    /// The same names, by the texts that are there already: many changes are kept for watchers.
+    pub(crate) fn known_names(&self, target: Target, is_there: bool) -> Target {
+        if is_there && let Some(slot) = self.slot(&target) {
+            return slot.target.clone();
+        }
+        match self.service_at(&target.namespace, &target.service) {
+            Some(Service { namespace, name, .. }) => {
+                Target { namespace: namespace.clone(), service: name.clone(), ..target }
+            }
+            None => target,
+        }
+    }
+
     /// The instances of a target's service.
     pub(crate) fn members(&self, target: &Target) -> impl Iterator<Item = &Target> {
         let service = self.service_at(&target.namespace, &target.service);
@@ -355,7 +383,8 @@ impl Registry {
     }
 
     pub(crate) fn service_at(&self, namespace: &Namespace, service: &ServiceName) -> Option<&Service> {
-        self.namespaces.get(namespace)?.get(service)
+        let at = self.index.service(&self.services, namespace.as_str(), service.as_str())?;
+        self.services.get(at)
     }
 
     pub(crate) fn member(&self, service: &Service, id: &str) -> Option<&Slot> {
@@ -363,95 +392,112 @@ impl Registry {
     }
 
     fn at(&self, target: &Target) -> Option<usize> {
-        self.service_at(&target.namespace, &target.service)?.members.get(&target.instance).copied()
+        let Target { namespace, service, instance } = target;
+        self.index.slot(&self.slots, namespace.as_str(), service.as_str(), instance.as_str())
     }
 
     fn slot(&self, target: &Target) -> Option<&Slot> {
         self.slots.get(self.at(target)?)
     }
 
-    fn service_mut(&mut self, target: &Target) -> Option<&mut Service> {
-        self.namespaces.get_mut(&target.namespace)?.get_mut(&target.service)
-    }
-
-    /// The members of a target's service have changed.
-    fn forget_tables(&mut self, target: &Target) {
+    /// A member of a service has come, gone or changed its weight.
+    fn moved(&mut self, service: usize, instance: &InstanceId) {
         self.moves += 1;
         let moves = self.moves;
-        let Some(service) = self.service_mut(target) else { return };
-        service.circle.moved(moves, &target.instance);
+        let Some(service) = self.services.get_mut(service) else { return };
+        service.circle.moved(moves, instance);
         if service.maglev.take().is_some() {
             *self.tables_kept.get_mut() -= 1;
         }
     }
 
-    fn put(&mut self, now: Now, target: Target, instance: Arc<Instance>, action: Action) {
-        let zone = zone_key(&instance.registration.zone);
-        let (at, is_moved) = match self.at(&target) {
-            Some(at) => {
-                let Some(slot) = self.slots.get_mut(at) else { return };
-                let before = std::mem::replace(&mut slot.instance, instance);
-                let fresh = Timers::new(now, &slot.instance);
-                let timers = std::mem::replace(&mut slot.timers, fresh);
-                // What comes from a backup begins anew: the deadlines here are of something else.
-                if action != Action::Restored {
-                    slot.timers = timers.after(now, Some(&before), &slot.instance, action.renews());
-                }
-                slot.zone = zone;
-                (at, before.registration.weight != slot.weight())
-            }
-            None => {
-                let timers = Timers::new(now, &instance);
-                let at =
-                    self.slots.insert(Slot { target: target.clone(), instance, timers, zone, queued: None });
-                self.enter(target.clone(), at);
-                (at, true)
-            }
-        };
+    fn put(&mut self, now: Now, target: &Target, instance: Arc<Instance>, action: Action) -> Option<usize> {
+        let Some(at) = self.at(target) else { return self.enter(now, target, instance) };
+        let slot = self.slots.get_mut(at)?;
+        let before = std::mem::replace(&mut slot.instance, instance);
+        let fresh = Timers::new(now, &slot.instance);
+        let timers = std::mem::replace(&mut slot.timers, fresh);
+        // What comes from a backup begins anew: the deadlines here are of something else.
+        if action != Action::Restored {
+            slot.timers = timers.after(now, Some(&before), &slot.instance, action.renews());
+        }
+        slot.zone = zone_key(&slot.instance.registration.zone);
+        let (service, is_moved) = (slot.service, before.registration.weight != slot.weight());
         if is_moved {
-            self.forget_tables(&target);
+            self.moved(service, &target.instance);
         }
         self.requeue(at);
+        Some(at)
     }
 
-    /// Puts a slot where its names lead. What is named already keeps its text, and shares it.
-    fn enter(&mut self, target: Target, at: usize) {
-        let Target { namespace, service, instance } = target;
-        let known = self.namespaces.get_key_value(&namespace).map(|(name, _)| name.clone());
-        let namespace = known.unwrap_or(namespace);
-        let services = self.namespaces.entry(namespace.clone()).or_default();
-        let known = services.get_key_value(&service).map(|(name, _)| name.clone());
-        let name = known.unwrap_or(service);
-        let entry = services.entry(name.clone()).or_default();
-        entry.members.insert(instance.clone(), at);
-        if let Some(slot) = self.slots.get_mut(at) {
-            entry.revision = entry.revision.max(slot.instance.revision);
-            slot.target = Target { namespace, service: name, instance };
-        }
+    /// A slot for an instance that is new. What is named already keeps its text, and shares it.
+    fn enter(&mut self, now: Now, target: &Target, instance: Arc<Instance>) -> Option<usize> {
+        let known = self.index.service(&self.services, target.namespace.as_str(), target.service.as_str());
+        let service = known.unwrap_or_else(|| self.enter_service(target));
+        let of = self.services.get_mut(service)?;
+        of.revision = of.revision.max(instance.revision);
+        let (namespace, name, id) = (of.namespace.clone(), of.name.clone(), target.instance.clone());
+        let slot = Slot {
+            target: Target { namespace, service: name, instance: id.clone() },
+            service,
+            timers: Timers::new(now, &instance),
+            zone: zone_key(&instance.registration.zone),
+            instance,
+            queued: None,
+        };
+        let at = self.slots.insert(slot);
+        of.members.insert(id, at);
+        self.index.add_slot(&self.slots, at);
+        self.moved(service, &target.instance);
+        self.requeue(at);
+        Some(at)
+    }
+
+    fn enter_service(&mut self, target: &Target) -> usize {
+        let known = self.namespaces.get_key_value(&target.namespace).map(|(name, _)| name.clone());
+        let namespace = known.unwrap_or_else(|| target.namespace.clone());
+        let name = target.service.clone();
+        let at = self.services.insert(Service {
+            namespace: namespace.clone(),
+            name: name.clone(),
+            members: BTreeMap::new(),
+            revision: 0,
+            circle: Circle::default(),
+            maglev: OnceLock::new(),
+        });
+        self.index.add_service(&self.services, at);
+        self.namespaces.entry(namespace).or_default().insert(name, at);
+        at
     }
 
     fn remove(&mut self, target: &Target) {
-        self.forget_tables(target);
-        let Some(services) = self.namespaces.get_mut(&target.namespace) else { return };
-        let Some(service) = services.get_mut(&target.service) else { return };
-        let Some(at) = service.members.remove(&target.instance) else { return };
-        if service.members.is_empty() {
-            services.remove(&target.service);
-            if services.is_empty() {
-                self.namespaces.remove(&target.namespace);
-            }
-        }
-        if let Some(queued) = self.slots.try_remove(at).and_then(|slot| slot.queued) {
+        let Some(at) = self.at(target) else { return };
+        self.index.remove_slot(target, at);
+        let Some(slot) = self.slots.try_remove(at) else { return };
+        if let Some(queued) = slot.queued {
             self.timers.remove(&(queued, at));
+        }
+        self.moved(slot.service, &target.instance);
+        let Some(service) = self.services.get_mut(slot.service) else { return };
+        service.members.remove(&target.instance);
+        if service.members.is_empty() {
+            self.index.remove_service(&target.namespace, &target.service, slot.service);
+            self.services.remove(slot.service);
+            if let Some(services) = self.namespaces.get_mut(&target.namespace) {
+                services.remove(&target.service);
+                if services.is_empty() {
+                    self.namespaces.remove(&target.namespace);
+                }
+            }
         }
     }
 
-    fn lease(&mut self, now: Now, target: &Target, lease: LeaseId) {
-        let at = self.at(target);
-        if let Some(slot) = at.and_then(|at| self.slots.get_mut(at)) {
-            Arc::make_mut(&mut slot.instance).lease = lease;
-            slot.timers.renew(now);
-        }
+    fn lease(&mut self, now: Now, target: &Target, lease: LeaseId) -> Option<usize> {
+        let at = self.at(target)?;
+        let slot = self.slots.get_mut(at)?;
+        Arc::make_mut(&mut slot.instance).lease = lease;
+        slot.timers.renew(now);
+        Some(at)
     }
 
     /// Has a slot looked at in time. An entry that is early stays: whoever finds it looks and moves it.

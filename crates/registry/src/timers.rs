@@ -35,13 +35,14 @@ const NEVER: Mono = Mono(u64::MAX);
 pub(crate) struct Timers {
     /// Moved by heartbeats, which share the registry with each other and with readers.
     lease: AtomicU64,
-    /// What a heartbeat is worth; here, so that who looks at all leases looks nowhere else.
-    ttl: Option<Duration>,
+    /// What a heartbeat is worth, in nanoseconds, and 0 where there is no lease; here, so that who looks at
+    /// all leases looks nowhere else.
+    ttl: u64,
     has_lapsed: bool,
     recover: Mono,
     forget: Mono,
     /// When it began to take calls, while it warms up.
-    warm_from: Option<Mono>,
+    warm_from: Mono,
     warm: Mono,
     release: Mono,
 }
@@ -51,11 +52,11 @@ impl Timers {
     pub(crate) fn new(now: Now, instance: &Instance) -> Self {
         let never = || Self {
             lease: AtomicU64::new(NEVER.0),
-            ttl: None,
+            ttl: 0,
             has_lapsed: false,
             recover: NEVER,
             forget: NEVER,
-            warm_from: None,
+            warm_from: NEVER,
             warm: NEVER,
             release: NEVER,
         };
@@ -79,7 +80,7 @@ impl Timers {
             None => NEVER,
         };
         let recover = if has_lapsed && had_lapsed { self.recover } else { NEVER };
-        let warm_from = condition.is_warming().then(|| self.warm_from.unwrap_or(now.mono));
+        let warm_from = condition.is_warming().then(|| self.warm_from().unwrap_or(now.mono));
         let warm = warm_from.zip(registration.warm_up).map_or(NEVER, |(from, over)| from + over);
         let until = |of: &Instance| of.condition.pinned.as_ref().and_then(|pinned| pinned.until);
         let release = match until(instance) {
@@ -88,7 +89,8 @@ impl Timers {
             Some(at) => now.mono + at.since(now.wall),
             None => NEVER,
         };
-        let ttl = registration.ttl;
+        let ttl = registration.ttl.map_or(0, |ttl| u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX));
+        let warm_from = warm_from.unwrap_or(NEVER);
         let lease = self.lease;
         let timers = Self { lease, ttl, has_lapsed, recover, forget, warm_from, warm, release };
         if renews {
@@ -99,7 +101,7 @@ impl Timers {
 
     /// The lease begins anew.
     pub(crate) fn renew(&self, now: Now) {
-        let lease = self.ttl.map_or(NEVER, |ttl| now.mono + ttl);
+        let lease = self.ttl().map_or(NEVER, |ttl| now.mono + ttl);
         self.lease.store(lease.0, Relaxed);
     }
 
@@ -125,7 +127,7 @@ impl Timers {
 
     /// How long the lease holds without a heartbeat.
     pub(crate) fn ttl(&self) -> Option<Duration> {
-        self.ttl
+        (self.ttl > 0).then(|| Duration::from_nanos(self.ttl))
     }
 
     /// Whether the lease has been found lapsed.
@@ -135,7 +137,7 @@ impl Timers {
 
     /// When it began to take calls, while it warms up.
     pub(crate) fn warm_from(&self) -> Option<Mono> {
-        self.warm_from
+        Some(self.warm_from).filter(|at| *at != NEVER)
     }
 
     /// What is due first, and when.

@@ -376,11 +376,11 @@ impl Writer {
             }
             return Err(());
         }
-        let visible = batch.changes.iter().filter(|change| change.is_visible());
-        let changed: Vec<Target> = visible.map(|change| change.target.clone()).collect();
+        let changes = batch.changes.clone();
         write(&self.registry).commit(now, batch);
         answers.into_iter().for_each(Answer::send);
-        self.watchers.publish(&changed);
+        self.watchers
+            .publish(changes.iter().filter(|change| change.is_visible()).map(|change| &change.target));
         Ok(())
     }
 

@@ -5,11 +5,10 @@
 //! when a change finds it so, or when there are many: there are never more than twice as many channels
 //! as scopes that are watched, and a few.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use hashbrown::{Equivalent, HashMap, HashSet};
+use identity::{Namespace, ServiceName};
 use registry::{Scope, Target};
 use tokio::sync::watch;
 
@@ -30,6 +29,32 @@ struct Channels {
 
 /// Changes with every change of a scope; what it says is of no meaning. It ends with the registry's writer.
 pub(crate) type Woken = watch::Receiver<u64>;
+
+/// A [`Scope`] by names where they stand: every change is looked for in three. It has the same hash.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Within<'a> {
+    All,
+    Namespace(&'a Namespace),
+    Service(&'a Namespace, &'a ServiceName),
+}
+
+impl<'a> Within<'a> {
+    /// The scopes in which an instance is, the widest first.
+    fn of(Target { namespace, service, .. }: &'a Target) -> [Self; 3] {
+        [Within::All, Within::Namespace(namespace), Within::Service(namespace, service)]
+    }
+}
+
+impl Equivalent<Scope> for Within<'_> {
+    fn equivalent(&self, scope: &Scope) -> bool {
+        *self
+            == match scope {
+                Scope::All => Within::All,
+                Scope::Namespace(namespace) => Within::Namespace(namespace),
+                Scope::Service(namespace, service) => Within::Service(namespace, service),
+            }
+    }
+}
 
 impl Watchers {
     pub(crate) fn new() -> Self {
@@ -54,8 +79,8 @@ impl Watchers {
     pub(crate) fn publish<'a>(&self, changed: impl IntoIterator<Item = &'a Target>) {
         let mut channels = self.lock();
         // A batch may change a service a thousand times; its watchers are woken once.
-        let scopes = changed.into_iter().flat_map(Scope::of);
-        let scopes: HashSet<Scope> = scopes.filter(|scope| channels.of.contains_key(scope)).collect();
+        let scopes = changed.into_iter().flat_map(Within::of);
+        let scopes: HashSet<Within<'_>> = scopes.filter(|scope| channels.of.contains_key(scope)).collect();
         for scope in scopes {
             let Some(channel) = channels.of.get(&scope) else { continue };
             if channel.receiver_count() == 0 {

@@ -1,5 +1,7 @@
 //! Any history of commands, time and restarts agrees with the plain reference.
 
+use std::sync::Arc;
+
 use hash_ring::Ring;
 use proptest::{prelude::*, sample::select};
 
@@ -179,7 +181,7 @@ struct Pair {
     now: Now,
     registry: Registry,
     plains: Plains,
-    history: Vec<Change>,
+    history: Vec<Arc<Change>>,
     backup: Snapshot,
     leases: u64,
 }

@@ -81,10 +81,13 @@ fn what_breaks_a_rule_is_not_restored() {
     broken.registration.port = 0;
     cases.push((broken, "port"));
     let mut broken = instance.clone();
-    broken.condition.verdicts = [Verdict::Passing].into();
+    let verdicts = [Verdict::Passing].into();
+    broken.condition = Condition { verdicts, ..Condition::clone(&broken.condition) }.into();
     cases.push((broken, "checks"));
     let mut broken = instance.clone();
-    broken.condition.drain.as_mut().unwrap().note.reason = "a\nb".into();
+    let mut condition = Condition::clone(&broken.condition);
+    condition.drain.as_mut().unwrap().note.reason = "a\nb".into();
+    broken.condition = condition.into();
     cases.push((broken, "reason"));
     for (broken, what) in cases {
         match registry.apply(start(), restore("a", &broken, true, 40)) {

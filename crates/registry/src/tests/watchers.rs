@@ -36,6 +36,20 @@ fn a_services_revision_never_goes_back_also_when_its_last_change_left_nothing_be
     assert_eq!(restored.since(2, &scope), Since::Resync, "it has seen b, and would not hear that b went");
 }
 
+#[test]
+fn what_is_kept_for_watchers_is_bounded_in_bytes_as_well() {
+    let mut registry = Registry::default();
+    for port in 1..=1_200 {
+        let Command { target, actor, .. } = register("a", port, 1, None);
+        let metadata = (0..METADATA_MAX).map(|n| (n.to_string(), "x".repeat(TEXT_MAX))).collect();
+        let registration =
+            Registration { metadata, ..Registration::new(Host::parse("10.0.0.7").unwrap(), port) };
+        registry.apply(start(), Command::register(target, registration, LeaseId(1), actor)).unwrap();
+    }
+    let kept = 1_200 - registry.complete_after() as usize;
+    assert!((900..=CHANGES_BYTES / TEXT_MAX / METADATA_MAX).contains(&kept), "{kept}");
+}
+
 /// How many changes the registry keeps here.
 const KEPT: usize = 6;
 
@@ -164,7 +178,7 @@ proptest! {
                     };
                     let command = Command { target: name(at), actor: "test".into(), ask };
                     let change = registry.apply(start(), command).ok().and_then(|outcome| outcome.change);
-                    all.extend(change.map(Arc::new));
+                    all.extend(change);
                 }
                 Step::Look(at) => {
                     let kept = all.len().saturating_sub(KEPT).max(since_start);

@@ -60,8 +60,8 @@ async fn pin(
     let registry = state.roll.read();
     let now = clock::now();
     // What it is after this command, which later ones may have changed already.
-    let left = outcome.change.and_then(|change| match change.effect {
-        Effect::Put(instance) => Some(instance),
+    let left = outcome.change.and_then(|change| match &change.effect {
+        Effect::Put(instance) => Some(instance.clone()),
         Effect::Removed | Effect::Leased(_) => None,
     });
     let seen = match &left {

@@ -196,7 +196,7 @@ impl InstanceLine {
         };
         let instance = Instance {
             registration,
-            condition,
+            condition: condition.into(),
             status: self.status.parse::<Status>().map_err(text)?,
             reason: self.reason.into(),
             since: self.since,

@@ -41,7 +41,8 @@ fn backup() -> Backup {
                 note: note(),
                 until: Some(Wall(99)),
             })),
-        },
+        }
+        .into(),
         status: Status::Maintenance,
         reason: "o: why".into(),
         since: Wall(6),
@@ -51,7 +52,7 @@ fn backup() -> Backup {
     };
     let plain = Instance {
         registration: Registration::new(Host::parse("10.0.0.7").unwrap(), 81),
-        condition: Condition::default(),
+        condition: Condition::default().into(),
         status: Status::Up,
         reason: "registered".into(),
         ..rich.clone()

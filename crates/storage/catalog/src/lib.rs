@@ -6,14 +6,18 @@
 //!
 //! **Absent on purpose:** no decisions (the registry makes them), no clock, no async runtime.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use identity::{Now, ProxyId};
 use prost::Message;
 use registry::{Change, Registry, Snapshot};
 use storage_disk::Disk;
 use storage_journal::{
-    AppendError, History, Journal, OnDamage, OpenError, Recovery, Settings, SnapshotError, Stats,
+    AppendError, History, Journal, OnDamage, OpenError, Records, Recovery, Settings, SnapshotError, Stats,
 };
 
 mod proxy;
@@ -24,7 +28,9 @@ mod tests;
 mod token;
 
 pub use proxy::{KnownProxy, ProxyChange};
-use record::{ChangeRecord, InstanceRecord, ProxyGone, ProxyRecord, SnapshotHead, TokenRecord, TokenRevoked};
+use record::{
+    ChangeRecord, InstanceRecord, ProxyGone, ProxyRecord, SnapshotHead, TokenRecord, TokenRevoked, encode,
+};
 use removals::RemovalsRecord;
 pub use token::{Scope, Token};
 
@@ -35,6 +41,9 @@ const SNAPSHOT_AFTER_BYTES: u64 = 32 << 20;
 /// What may wait for the disk, which bounds what one batch can be: the end of a service of a million
 /// instances, whatever their ids, is one. It takes memory only while it is written.
 const QUEUE_BYTES: u64 = 160 << 20;
+
+/// Of the memory in which batches are encoded, this much is kept for the next.
+const KEPT_BYTES: u64 = 1 << 20;
 
 /// Whether a snapshot is worth its writing. It writes all that there is, so a large registry waits until as
 /// much has been written as the last one took: that bounds both what is written for each change and what is
@@ -47,6 +56,8 @@ fn is_worth_writing(written: u64, last_snapshot: u64) -> bool {
 #[derive(Debug)]
 pub struct Catalog {
     journal: Journal,
+    /// Memory for the next batch.
+    records: Mutex<Records>,
 }
 
 /// What a catalog held when it was opened.
@@ -77,18 +88,27 @@ impl Catalog {
         let mut replay = Replay::new(now);
         let (journal, recovery) =
             Journal::open(disk, folder, settings, &mut |_, kind, payload| replay.take(kind, payload))?;
-        Ok((Self { journal }, replay.finish(recovery)))
+        Ok((Self { journal, records: Mutex::default() }, replay.finish(recovery)))
     }
 
     /// Makes a batch of changes durable, all of them or none.
     ///
     /// # Errors
     /// Why it is not durable; then none of the changes may be shown.
-    pub async fn commit(&self, changes: &[Change]) -> Result<(), AppendError> {
+    pub async fn commit(&self, changes: &[Arc<Change>]) -> Result<(), AppendError> {
         if changes.is_empty() {
             return Ok(());
         }
-        self.journal.append_all(&removals::records(changes)).await.map(drop)
+        let append = {
+            let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+            if records.bytes() > KEPT_BYTES {
+                *records = Records::new();
+            }
+            records.clear();
+            removals::lay_out(changes, &mut records);
+            self.journal.append_records(&records)
+        };
+        append.await.map(drop)
     }
 
     /// Makes a token durable.
@@ -149,8 +169,11 @@ impl Catalog {
         for proxy in proxies {
             snapshot.write(record::PROXY, &ProxyRecord::from(proxy).encode_to_vec())?;
         }
+        let mut bytes = Vec::new();
         for (target, instance) in &registry.instances {
-            snapshot.write(record::INSTANCE, &InstanceRecord::new(target, instance).encode_to_vec())?;
+            bytes.clear();
+            encode::instance_of(target, instance, &mut bytes);
+            snapshot.write(record::INSTANCE, &bytes)?;
         }
         snapshot.finish().map(drop)
     }

@@ -2,7 +2,8 @@
 //!
 //! Each record is a Protocol Buffers message of its kind; the tags below are the format and are never
 //! used again for something else. Unknown fields are ignored, an unknown kind refuses the journal (it
-//! was written by a newer version, and leaving it out would be wrong data).
+//! was written by a newer version, and leaving it out would be wrong data). What the registry has is
+//! written by [`encode`], without a detour by these messages.
 //!
 //! | kind | message | stands in |
 //! |---|---|---|
@@ -25,6 +26,8 @@ use registry::{
 };
 
 use crate::{KnownProxy, Scope, Token};
+
+pub(crate) mod encode;
 
 pub(crate) const CHANGE: u8 = 1;
 pub(crate) const TOKEN: u8 = 2;
@@ -236,29 +239,6 @@ fn text(error: impl ToString) -> Unreadable {
     error.to_string()
 }
 
-impl From<&Change> for ChangeRecord {
-    fn from(change: &Change) -> Self {
-        let (put, lease) = match &change.effect {
-            Effect::Put(instance) => (Some(InstanceBody::from(&**instance)), None),
-            Effect::Removed => (None, None),
-            Effect::Leased(lease) => (None, Some(lease.0)),
-        };
-        ChangeRecord {
-            revision: change.revision,
-            at_unix_ns: change.at.0,
-            namespace: change.target.namespace.to_string(),
-            service: change.target.service.to_string(),
-            instance: change.target.instance.to_string(),
-            action: change.cause.action.as_str().to_owned(),
-            actor: change.cause.actor.name.to_string(),
-            from: change.cause.actor.from.to_string(),
-            reason: change.cause.reason.to_string(),
-            put,
-            lease,
-        }
-    }
-}
-
 impl TryFrom<ChangeRecord> for Change {
     type Error = Unreadable;
 
@@ -284,15 +264,6 @@ impl TryFrom<ChangeRecord> for Change {
 }
 
 impl InstanceRecord {
-    pub(crate) fn new(target: &Target, instance: &Instance) -> Self {
-        InstanceRecord {
-            namespace: target.namespace.to_string(),
-            service: target.service.to_string(),
-            instance: target.instance.to_string(),
-            body: Some(instance.into()),
-        }
-    }
-
     pub(crate) fn read(self) -> Result<(Target, Instance), Unreadable> {
         let body = self.body.ok_or("an instance without a body")?;
         Ok((target(&self.namespace, &self.service, &self.instance)?, body.try_into()?))
@@ -309,35 +280,6 @@ fn target(namespace: &str, service: &str, instance: &str) -> Result<Target, Unre
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-impl From<&Instance> for InstanceBody {
-    fn from(instance: &Instance) -> Self {
-        let (registration, condition) = (&instance.registration, &instance.condition);
-        InstanceBody {
-            address: registration.address.to_string(),
-            port: registration.port.into(),
-            zone: registration.zone.as_deref().map(str::to_owned),
-            version: registration.version.as_deref().map(str::to_owned),
-            weight: registration.weight,
-            metadata: registration.metadata.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
-            ttl_ns: registration.ttl.map(nanos),
-            deregister_after_ns: registration.deregister_after.map(nanos),
-            status: instance.status.as_str().to_owned(),
-            reason: instance.reason.to_string(),
-            since_unix_ns: instance.since.0,
-            lease: instance.lease.0,
-            registered_at_unix_ns: instance.registered_at.0,
-            revision: instance.revision,
-            checks: registration.checks.iter().zip(&condition.verdicts).map(CheckBody::from).collect(),
-            warm_up_ns: registration.warm_up.map(nanos),
-            lapsed_unix_ns: condition.lapsed.map(|at| at.0),
-            is_cold: condition.is_cold,
-            drain: condition.drain.as_deref().map(|drain| NoteBody::from(&drain.note)),
-            drain_revision: condition.drain.as_deref().map_or(0, |drain| drain.revision),
-            pinned: condition.pinned.as_deref().map(OverrideBody::from),
-        }
-    }
 }
 
 impl TryFrom<InstanceBody> for Instance {
@@ -375,7 +317,7 @@ impl TryFrom<InstanceBody> for Instance {
         };
         Ok(Instance {
             registration,
-            condition,
+            condition: condition.into(),
             status: body.status.parse::<Status>().map_err(text)?,
             reason: body.reason.into(),
             since: Wall(body.since_unix_ns),
@@ -383,31 +325,6 @@ impl TryFrom<InstanceBody> for Instance {
             registered_at: Wall(body.registered_at_unix_ns),
             revision: body.revision,
         })
-    }
-}
-
-impl From<(&Check, &Verdict)> for CheckBody {
-    fn from((check, verdict): (&Check, &Verdict)) -> Self {
-        let (probe, asks) = match &check.probe {
-            Probe::Http { path } => ("http", &**path),
-            Probe::Tcp => ("tcp", ""),
-            Probe::Grpc { service } => ("grpc", &**service),
-        };
-        let why = match verdict {
-            Verdict::Failing(why) => why.to_string(),
-            Verdict::Pending | Verdict::Passing => String::new(),
-        };
-        CheckBody {
-            probe: probe.to_owned(),
-            asks: asks.to_owned(),
-            port: check.port.map(u32::from),
-            interval_ns: nanos(check.interval),
-            timeout_ns: nanos(check.timeout),
-            success_threshold: check.success_threshold,
-            failure_threshold: check.failure_threshold,
-            verdict: verdict.as_str().to_owned(),
-            why,
-        }
     }
 }
 
@@ -438,25 +355,9 @@ impl CheckBody {
     }
 }
 
-impl From<&Note> for NoteBody {
-    fn from(note: &Note) -> Self {
-        NoteBody { by: note.by.to_string(), at_unix_ns: note.at.0, reason: note.reason.to_string() }
-    }
-}
-
 impl From<NoteBody> for Note {
     fn from(body: NoteBody) -> Self {
         Note { by: body.by.into(), at: Wall(body.at_unix_ns), reason: body.reason.into() }
-    }
-}
-
-impl From<&Override> for OverrideBody {
-    fn from(pinned: &Override) -> Self {
-        OverrideBody {
-            status: Status::from(pinned.status).to_string(),
-            note: Some((&pinned.note).into()),
-            until_unix_ns: pinned.until.map(|until| until.0),
-        }
     }
 }
 

@@ -5,10 +5,13 @@
 //! service would not fit into what one write may hold. So what they share is written once, and behind it
 //! who else has gone.
 
+use std::sync::Arc;
+
 use prost::Message;
 use registry::{Change, Effect};
+use storage_journal::Records;
 
-use crate::record::{self, ChangeRecord, Unreadable};
+use crate::record::{self, ChangeRecord, Unreadable, encode};
 
 /// Instances of one record: with the longest ids and reason it stays far below what a record may be.
 const INSTANCES_MAX: usize = 1_024;
@@ -23,18 +26,18 @@ pub(crate) struct RemovalsRecord {
 }
 
 /// Changes as records, fewer where many instances went at once.
-pub(crate) fn records(changes: &[Change]) -> Vec<(u8, Vec<u8>)> {
-    let runs = changes.chunk_by(goes_with).flat_map(|run| run.chunks(INSTANCES_MAX));
-    let record = |run: &[Change]| match run {
-        [] => None,
-        [one] => Some((record::CHANGE, ChangeRecord::from(one).encode_to_vec())),
-        [first, others @ ..] => {
-            let others = others.iter().map(|change| change.target.instance.to_string()).collect();
-            let record = RemovalsRecord { first: Some(first.into()), others };
-            Some((record::REMOVALS, record.encode_to_vec()))
+pub(crate) fn lay_out(changes: &[Arc<Change>], records: &mut Records) {
+    let goes_on = |one: &Arc<Change>, next: &Arc<Change>| goes_with(one, next);
+    for run in changes.chunk_by(goes_on).flat_map(|run| run.chunks(INSTANCES_MAX)) {
+        match run {
+            [] => {}
+            [one] => records.push_with(record::CHANGE, |bytes| encode::change(one, bytes)),
+            [first, others @ ..] => {
+                let others = others.iter().map(|change| change.target.instance.as_str());
+                records.push_with(record::REMOVALS, |bytes| encode::removals(first, others, bytes));
+            }
         }
-    };
-    runs.filter_map(record).collect()
+    }
 }
 
 /// Whether one instance went right after the other, and everything else is the same of both.

@@ -241,14 +241,15 @@ fn removals_are_read_as_they_were_written_and_nothing_else_is_taken_for_one() {
     let later = Now { wall: Wall(now().wall.0 + 1), ..now() };
     draft.apply(later, ask("e", gone("another reason"))).unwrap();
     let changes = draft.finish().changes;
-    let records = removals::records(&changes);
-    let kinds: Vec<u8> = records.iter().map(|(kind, _)| *kind).collect();
+    let mut records = Records::new();
+    removals::lay_out(&changes, &mut records);
+    let kinds: Vec<u8> = records.iter().map(|(kind, _)| kind).collect();
     assert_eq!(kinds, [record::REMOVALS, record::CHANGE, record::CHANGE, record::CHANGE, record::CHANGE]);
-    let read = records.iter().flat_map(|(kind, payload)| match *kind {
+    let read = records.iter().flat_map(|(kind, payload)| match kind {
         record::REMOVALS => decode::<RemovalsRecord>(payload).unwrap().read().unwrap(),
         _ => vec![Change::try_from(decode::<ChangeRecord>(payload).unwrap()).unwrap()],
     });
-    assert_eq!(read.collect::<Vec<_>>(), changes);
+    assert_eq!(read.map(Arc::new).collect::<Vec<_>>(), changes);
 }
 
 #[tokio::test]

@@ -240,6 +240,10 @@ impl GroupBuffer {
         self.count
     }
 
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.bytes[GROUP_HEADER_BYTES..]
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }

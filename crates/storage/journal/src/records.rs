@@ -5,7 +5,7 @@
 //! them as one copy. They are not written into the forming group itself, because encoding would then
 //! hold its lock, and a batch that turns out to be too large would have to be taken out of it again.
 
-use crate::format::{GROUP_HEADER_BYTES, GroupBuffer};
+use crate::format::{GROUP_HEADER_BYTES, GroupBuffer, records};
 
 /// Records for [`crate::Journal::append_records`].
 ///
@@ -16,6 +16,7 @@ use crate::format::{GROUP_HEADER_BYTES, GroupBuffer};
 /// records.push(7, b"first");
 /// records.push_with(7, |bytes| bytes.extend_from_slice(b"second"));
 /// assert_eq!(records.len(), 2);
+/// assert!(records.iter().eq([(7, &b"first"[..]), (7, b"second")]));
 /// ```
 #[derive(Debug)]
 pub struct Records {
@@ -48,6 +49,11 @@ impl Records {
     pub fn push_with(&mut self, kind: u8, encode: impl FnOnce(&mut Vec<u8>)) {
         let length = self.group.push_with(kind, encode);
         self.largest = self.largest.max(length as u64);
+    }
+
+    /// Each with its kind, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (u8, &[u8])> {
+        records(self.group.body())
     }
 
     /// How many there are.
