@@ -45,6 +45,8 @@ enum Command {
     #[command(subcommand)]
     Breaker(commands::Breaker),
     #[command(subcommand)]
+    Policy(commands::Policy),
+    #[command(subcommand)]
     Proxy(commands::Proxy),
     Ledger(commands::Ledger),
     Backup(commands::Backup),
@@ -75,6 +77,7 @@ impl Cli {
             Command::Trace(command) => command.run(),
             Command::Event(command) => command.run(),
             Command::Breaker(command) => command.run(),
+            Command::Policy(command) => command.run(),
             Command::Proxy(command) => command.run(),
             Command::Ledger(command) => command.run(),
             Command::Backup(command) => command.run(),
@@ -135,7 +138,7 @@ mod tests {
             "there are some to look at"
         );
         assert!(
-            complaint("bellwether policy apply").is_some()
+            complaint("bellwether policy aply").is_some()
                 && complaint("bellwether status --contrl").is_some()
         );
     }

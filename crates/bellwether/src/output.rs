@@ -65,7 +65,7 @@ fn pretty(document: &Json) -> Result<String, Problem> {
     Ok(text + "\n")
 }
 
-fn yaml(document: &Json) -> Result<String, Problem> {
+pub(crate) fn yaml(document: &Json) -> Result<String, Problem> {
     let mut text = serde_saphyr::to_string(document).map_err(|error| unprintable(&error))?;
     if !text.ends_with('\n') {
         text.push('\n');

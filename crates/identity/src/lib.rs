@@ -29,7 +29,7 @@ mod time;
 
 pub use ids::{SpanId, TraceId};
 pub use invalid::Invalid;
-pub use names::{InstanceId, Namespace, ProxyId, RouteName, ServiceName};
+pub use names::{InstanceId, Namespace, PolicyName, ProxyId, RouteName, ServiceName};
 pub use time::{Mono, Now, Wall};
 
 #[cfg(test)]

@@ -122,6 +122,11 @@ name! {
 }
 
 name! {
+    /// A policy: a document that says what holds for calls.
+    PolicyName, "policy", is_dns_label, DNS_LABEL_RULE
+}
+
+name! {
     /// A route: the part of a service's calls that shares one policy.
     RouteName, "route", is_opaque_id, OPAQUE_ID_RULE
 }

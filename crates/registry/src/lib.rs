@@ -47,6 +47,7 @@ mod log;
 mod networks;
 mod owner;
 mod parts;
+mod policies;
 mod probes;
 mod protection;
 mod receipt;
@@ -71,6 +72,11 @@ pub use log::{CHANGES_BYTES, CHANGES_KEPT, Scope, Since};
 pub use networks::{NETWORKS_MAX, Network, Networks};
 pub use owner::{Algorithm, Bounded, Lookup, Owner};
 pub use parts::{Part, Parts};
+pub use policies::{
+    DELETED_POLICIES_KEPT, Expected, POLICIES_MAX, POLICY_BYTES_KEPT, POLICY_BYTES_MAX,
+    POLICY_REVISIONS_KEPT, Policies, Policy, PolicyAction, PolicyAsk, PolicyChange, PolicyCommand,
+    PolicyDocument, PolicyError, PolicyRevision,
+};
 pub use probes::{FIRST_WITHIN, Found, Job, NEW_MAX, ProbeStats, Probes, QUICK_MAX, SLOW, SLOW_MAX};
 pub use protection::{Due, LAPSED_MIN, LATE_SHARE, Notice, PROTECTED_MAX, STALLED, Zone};
 pub use receipt::{Conclusion, Drained, SILENCE, Standing, Subscriber, SubscriberKind, UNCOUNTED, conclude};

@@ -11,8 +11,8 @@ use identity::{InstanceId, Invalid, Mono, Namespace, Now, ServiceName};
 use slab::Slab;
 
 use crate::{
-    Action, Change, Command, Draft, Effect, Error, Host, Instance, LeaseId, Networks, Outcome, Scope, Since,
-    Status, Target,
+    Action, Change, Command, Draft, Effect, Error, Host, Instance, LeaseId, Networks, Outcome, Policies,
+    PolicyChange, PolicyCommand, PolicyError, Scope, Since, Status, Target,
     circle::Circle,
     draft::Batch,
     index::Index,
@@ -35,6 +35,7 @@ pub struct Registry {
     index: Index,
     revision: u64,
     log: Log,
+    policies: Policies,
     /// When to look at which slot: never later than its first timer, but for leases that are spared.
     pub(crate) timers: BTreeSet<(Mono, usize)>,
     pub(crate) zones: Zones,
@@ -119,13 +120,17 @@ pub struct Snapshot {
     pub revision: u64,
     /// Every instance, in order.
     pub instances: Vec<(Target, Arc<Instance>)>,
+    /// Every revision of every policy that is kept, in order.
+    pub policies: Vec<PolicyChange>,
 }
 
 impl Registry {
     /// A registry as a snapshot has it. Its leases begin anew at `now`.
     pub fn restore(now: Now, snapshot: Snapshot) -> Self {
-        let Snapshot { revision, instances } = snapshot;
+        let Snapshot { revision, instances, policies } = snapshot;
         let mut registry = Self { revision, log: Log::new(revision, CHANGES_KEPT), ..Self::default() };
+        policies.into_iter().for_each(|change| registry.commit_policy(change));
+        registry.policies.forget_up_to(revision);
         for (target, instance) in instances {
             registry.put(now, &target, instance, Action::Restored);
         }
@@ -164,12 +169,37 @@ impl Registry {
     /// Everything that there is. It shares the instances, so that taking one costs some 100 bytes each.
     pub fn snapshot(&self) -> Snapshot {
         let instances = self.instances().map(|(target, instance)| (target.clone(), instance.clone()));
-        Snapshot { revision: self.revision, instances: instances.collect() }
+        let policies = self.policies.changes();
+        Snapshot { revision: self.revision, instances: instances.collect(), policies }
     }
 
     /// The revision of the last change.
     pub fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// The policies.
+    pub fn policies(&self) -> &Policies {
+        &self.policies
+    }
+
+    /// What a command to a policy would do; `None` where it changes nothing. The change has to become
+    /// durable, and then [`commit_policy`](Registry::commit_policy)s before anything else is decided.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn decide_policy(
+        &self,
+        now: Now,
+        command: PolicyCommand,
+    ) -> Result<Option<PolicyChange>, PolicyError> {
+        self.policies.decide(now, self.revision, command)
+    }
+
+    /// Takes over a durable change of a policy, also when recovering.
+    pub fn commit_policy(&mut self, change: PolicyChange) {
+        self.revision = self.revision.max(change.made.revision);
+        self.policies.commit(change);
     }
 
     /// How many instances there are.

@@ -13,6 +13,7 @@ mod model;
 mod networks;
 mod owners;
 mod plain;
+mod policies;
 mod probes;
 mod protection;
 mod registrations;

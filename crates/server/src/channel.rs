@@ -106,10 +106,13 @@ impl Subscription {
     fn missed(&self) -> Option<Update> {
         let now = clock::now();
         let registry = self.state.roll.read();
-        let Some(seen) = self.seen else { return Some(snapshot(&registry, now)) };
+        let policies = self.seen.and_then(|seen| self.state.policies.since(&registry, seen));
+        let (Some(seen), Some(policies)) = (self.seen, policies) else {
+            return Some(snapshot(&self.state, &registry, now));
+        };
         match registry.since(seen, &Scope::All) {
-            Since::Resync => Some(snapshot(&registry, now)),
-            Since::Changes(changes) if changes.is_empty() => None,
+            Since::Resync => Some(snapshot(&self.state, &registry, now)),
+            Since::Changes(changes) if changes.is_empty() && policies.is_empty() => None,
             Since::Changes(changes) => {
                 let mut touched: Vec<(&Namespace, &ServiceName)> =
                     changes.iter().map(|change| (&change.target.namespace, &change.target.service)).collect();
@@ -121,7 +124,7 @@ impl Subscription {
                     revision: registry.revision(),
                     snapshot: false,
                     services: services.collect(),
-                    policies: Vec::new(),
+                    policies,
                     overrides: Vec::new(),
                 })
             }
@@ -138,7 +141,7 @@ impl Drop for Subscription {
     }
 }
 
-fn snapshot(registry: &Registry, now: Now) -> Update {
+fn snapshot(state: &State, registry: &Registry, now: Now) -> Update {
     let services = registry.namespaces().flat_map(|namespace| {
         registry.services(namespace).map(move |name| service(registry, namespace, name, now))
     });
@@ -146,7 +149,7 @@ fn snapshot(registry: &Registry, now: Now) -> Update {
         revision: registry.revision(),
         snapshot: true,
         services: services.collect(),
-        policies: Vec::new(),
+        policies: state.policies.all(registry),
         overrides: Vec::new(),
     }
 }

@@ -83,13 +83,14 @@ async fn ended(mut revisions: Woken) {
 /// Tells of all that the registry has changed and that has no event yet.
 pub(crate) async fn catch_up(state: &State) -> Result<(), AcceptError> {
     let known = state.events.last_sequence(REGISTRY, 0).unwrap_or(0);
-    let (since, complete_after) = {
+    let (since, policies, complete_after) = {
         let registry = state.roll.read();
         if registry.revision() <= known {
             return Ok(());
         }
         let complete_after = registry.complete_after();
-        (registry.since(known.max(complete_after), &Scope::All), complete_after)
+        let after = known.max(complete_after);
+        (registry.since(after, &Scope::All), registry.policies().made_after(after), complete_after)
     };
     if known < complete_after {
         let reason = format!(
@@ -101,14 +102,37 @@ pub(crate) async fn catch_up(state: &State) -> Result<(), AcceptError> {
         tell(&state.events, Batch::of(None, [&event]), complete_after).await?;
     }
     let Since::Changes(changes) = since else { return Ok(()) };
+    // Two runs that ascend, so that sorting is merging.
+    let policies = policies.iter().map(News::Policy);
+    let mut news: Vec<News<'_>> =
+        changes.iter().map(|change| News::Instance(change)).chain(policies).collect();
+    news.sort_by_key(News::revision);
     let (mut page, mut text) = (Batch::default(), String::new());
-    for (at, change) in changes.iter().enumerate() {
-        view::tell(change, &mut text, &mut page);
-        if page.bytes() >= PAGE_BYTES || at + 1 == changes.len() {
-            tell(&state.events, std::mem::take(&mut page), change.revision).await?;
+    for (at, of) in news.iter().enumerate() {
+        match of {
+            News::Instance(change) => view::tell(change, &mut text, &mut page),
+            News::Policy(change) => view::tell_policy(change, &mut page),
+        }
+        if page.bytes() >= PAGE_BYTES || at + 1 == news.len() {
+            tell(&state.events, std::mem::take(&mut page), of.revision()).await?;
         }
     }
     Ok(())
+}
+
+/// A change that has no event yet.
+enum News<'a> {
+    Instance(&'a registry::Change),
+    Policy(&'a registry::PolicyChange),
+}
+
+impl News<'_> {
+    fn revision(&self) -> u64 {
+        match self {
+            News::Instance(change) => change.revision,
+            News::Policy(change) => change.made.revision,
+        }
+    }
 }
 
 /// The revision of the registry up to which every change has its event.

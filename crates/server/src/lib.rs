@@ -22,6 +22,7 @@ mod intake;
 pub mod listener;
 mod live;
 mod pages;
+mod policies;
 mod prober;
 mod problems;
 mod random;

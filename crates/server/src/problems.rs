@@ -28,6 +28,36 @@ pub(crate) fn registry(error: registry::Error) -> Problem {
     }
 }
 
+/// A change of a policy that the registry refused.
+pub(crate) fn policy(error: registry::PolicyError) -> Problem {
+    use registry::PolicyError::*;
+    let detail = error.to_string();
+    match error {
+        NotFound(_) => Problem::new(Code::NoSuchPolicy, detail),
+        NoSuchRevision { .. } | NothingBefore(_) => Problem::new(Code::NoSuchPolicyRevision, detail),
+        Mismatch { .. } => Problem::new(Code::PolicyChanged, detail).at("If-Match"),
+        Taken { .. } => Problem::new(Code::PolicyTaken, detail).at("/spec/service"),
+        Full { .. } => Problem::new(Code::TooManyPolicies, detail),
+        Invalid(error) => invalid(&error),
+    }
+}
+
+/// A document that is not a policy.
+pub(crate) fn mistake(mistake: &wire::policy::Mistake) -> Problem {
+    use wire::policy::Fault::*;
+    let code = match mistake.fault() {
+        Syntax => Code::MalformedBody,
+        Unknown => Code::UnknownField,
+        Missing => Code::MissingField,
+        Value => Code::InvalidValue,
+    };
+    let problem = Problem::new(code, mistake.detail()).at(mistake.path());
+    match mistake.what_next() {
+        Some(next) => problem.next(next.to_owned()),
+        None => problem,
+    }
+}
+
 /// A record that the disk refused.
 pub(crate) fn append(error: AppendError) -> Problem {
     let detail = error.to_string();

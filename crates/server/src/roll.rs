@@ -11,7 +11,9 @@ use std::{
 };
 
 use identity::Now;
-use registry::{Actor, Ask, Command, LeaseId, Notice, Outcome, Registry, Scope, Target};
+use registry::{
+    Actor, Ask, Command, LeaseId, Notice, Outcome, PolicyChange, PolicyCommand, Registry, Scope, Target,
+};
 use storage_catalog::{Catalog, KnownProxy, ProxyChange, Token};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -56,6 +58,7 @@ pub(crate) type Decided = Result<Outcome, Problem>;
 enum Request {
     Command(Command, oneshot::Sender<Decided>),
     Commands(Vec<Command>, oneshot::Sender<Vec<Decided>>),
+    Policy(Box<PolicyCommand>, oneshot::Sender<Result<Option<PolicyChange>, Problem>>),
     PutToken(Token, oneshot::Sender<Result<(), Problem>>),
     RevokeToken(String, oneshot::Sender<Result<(), Problem>>),
     KeepProxies(Vec<ProxyChange>, oneshot::Sender<Result<(), Problem>>),
@@ -158,6 +161,12 @@ impl Roll {
             self.apply(Command { target, actor, ask: Ask::Heartbeat { held } }).await?;
         }
         Ok(())
+    }
+
+    /// Decides a command to a policy and makes it durable; `None` where it changes nothing.
+    pub(crate) async fn apply_policy(&self, command: PolicyCommand) -> Result<Option<PolicyChange>, Problem> {
+        let (answer, answered) = oneshot::channel();
+        self.ask(Request::Policy(Box::new(command), answer), answered).await
     }
 
     /// Makes a token durable.
@@ -338,6 +347,9 @@ impl Writer {
             match request {
                 Request::Command(command, answer) => taken.push(Waiting::One(command, answer)),
                 Request::Commands(commands, answer) => taken.push(Waiting::Many(commands, answer)),
+                Request::Policy(command, answer) => {
+                    let _ = answer.send(self.policy(*command).await);
+                }
                 Request::PutToken(token, answer) => {
                     let stored = self.catalog.put_token(&token).await;
                     if stored.is_ok() {
@@ -362,6 +374,20 @@ impl Writer {
             }
         }
         self.decide(taken).await
+    }
+
+    /// Policies change one by one, each with an fsync of its own: they are few, and nothing else may be
+    /// decided between the decision and the commit, since both count in one revision.
+    async fn policy(&mut self, command: PolicyCommand) -> Result<Option<PolicyChange>, Problem> {
+        let decided = {
+            let registry = self.registry.read().unwrap_or_else(PoisonError::into_inner);
+            registry.decide_policy(clock::now(), command).map_err(problems::policy)?
+        };
+        let Some(change) = decided else { return Ok(None) };
+        self.catalog.commit_policy(&change).await.map_err(problems::append)?;
+        write(&self.registry).commit_policy(change.clone());
+        self.watchers.wake(&Scope::All);
+        Ok(Some(change))
     }
 
     async fn decide(&mut self, waiting: Vec<Waiting>) -> Result<(), ()> {

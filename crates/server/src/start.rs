@@ -36,7 +36,9 @@ use crate::{
     forced::Forced,
     listener::{self, BodyRule, Hosts, Limits, ListenerStats, Tls, TlsFiles},
     live::Live,
-    pages, prober, problems, random,
+    pages,
+    policies::Policies,
+    prober, problems, random,
     roll::Roll,
     state::State,
     subscribers::{self, Subscribers},
@@ -136,6 +138,7 @@ impl Server {
         let (roll, noticed, writer) = Roll::start(registry, stores.catalog, tokens, proxies.clone());
         let state = Arc::new(State {
             roll,
+            policies: Policies::default(),
             events: stores.events,
             spans: stores.spans,
             samples: stores.samples,

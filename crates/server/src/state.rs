@@ -12,8 +12,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    access::Access, diary::Diary, forced::Forced, listener::ListenerStats, live::Live, prober, roll::Roll,
-    subscribers::Subscribers,
+    access::Access, diary::Diary, forced::Forced, listener::ListenerStats, live::Live, policies::Policies,
+    prober, roll::Roll, subscribers::Subscribers,
 };
 
 /// The stores, the registry and what is live.
@@ -21,6 +21,8 @@ use crate::{
 pub(crate) struct State {
     /// The registry.
     pub(crate) roll: Roll,
+    /// What the registry's policies say.
+    pub(crate) policies: Policies,
     /// Who did what and why.
     pub(crate) events: Events,
     /// Traces.

@@ -66,6 +66,32 @@ pub(crate) fn tell(change: &registry::Change, text: &mut String, page: &mut Batc
     });
 }
 
+/// Tells of a policy's change as an event of `page`.
+pub(crate) fn tell_policy(change: &registry::PolicyChange, page: &mut Batch) {
+    let made = &change.made;
+    let (revision, number) = (made.revision.to_string(), made.number.to_string());
+    let details = [
+        ("from", &*made.actor.from),
+        ("number", &number),
+        ("policy", change.name.as_str()),
+        ("policy_revision", &revision),
+    ];
+    // Without a place that a request came from, there is nothing to say of it.
+    let details = if made.actor.from.is_empty() { &details[1..] } else { &details[..] };
+    page.push(&EventRef {
+        at: made.at,
+        kind: storage_events::Kind::Policy,
+        action: made.action.as_str(),
+        namespace: Some(&change.namespace),
+        service: made.document.as_ref().and_then(|document| document.service.as_ref()),
+        instance: None,
+        actor: &made.actor.name,
+        reason: &made.reason,
+        details,
+        exemplar_trace_ids: &[],
+    });
+}
+
 /// An event.
 pub(crate) fn event(event: &Event) -> api::Event {
     api::Event {

@@ -91,6 +91,13 @@ impl Watchers {
         }
     }
 
+    /// Wakes those who watch this scope itself.
+    pub(crate) fn wake(&self, scope: &Scope) {
+        if let Some(channel) = self.lock().of.get(scope) {
+            channel.send_modify(|wakes| *wakes = wakes.wrapping_add(1));
+        }
+    }
+
     /// Lets go of everybody: there will be no change any more.
     pub(crate) fn close(&self) {
         let mut channels = self.lock();

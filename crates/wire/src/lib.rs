@@ -4,3 +4,5 @@
 
 pub mod grpc_health;
 pub mod native;
+mod nearest;
+pub mod policy;

@@ -4,7 +4,6 @@ pub mod api;
 pub mod channel;
 pub mod decode;
 pub mod discovery;
-mod nearest;
 pub mod problem;
 
-pub use nearest::nearest;
+pub use crate::nearest::nearest;

@@ -183,11 +183,34 @@ async fn check(channel: impl Directory + Sink, server: Server, client: Client) {
     assert_eq!(events["events"].as_array().unwrap().len(), 2, "one for each report: {events}");
     assert_eq!(events["events"][0]["exemplar_trace_ids"][0], "00000000000000000000000000000005");
 
+    let document = json!({
+        "apiVersion": "bellwether.dev/v1", "kind": "ServicePolicy", "metadata": { "name": "cart" },
+        "spec": { "service": "cart", "timeouts": { "call": "2s" }, "circuit_breaker": null },
+    });
+    let place = client.in_namespace().segment("policies").segment("cart");
+    client.send(http::Method::PUT, place, Some(&document), None).await.unwrap();
+    let told = timeout(PATIENCE, watch.next()).await.unwrap().unwrap();
+    let [policy] = told.policies.as_slice() else { panic!("one policy: {told:?}") };
+    assert_eq!((policy.service.as_ref().unwrap().as_str(), policy.policy_revision), ("cart", told.revision));
+    let holds = policy.policy.as_ref().unwrap();
+    assert_eq!((holds.timeouts.call.as_secs(), &holds.circuit_breaker), (2, &None));
+    watch.acknowledge(told.revision).await.unwrap();
+    until_shown(&client, true, told.revision).await;
+    let proxy = read(&client, "proxies").await["proxies"][0].clone();
+    assert_eq!(
+        (&proxy["policy_state"], &proxy["policy_revision"]),
+        (&json!("synced"), &json!(told.revision))
+    );
+
     // Who comes back with its revision is told only what it has missed.
     drop(watch);
-    until_shown(&client, false, update.revision).await;
+    until_shown(&client, false, told.revision).await;
     let mut watch = channel.watch(Hello { since: Some(first.revision), ..hello }).await.unwrap();
-    assert_eq!(timeout(PATIENCE, watch.next()).await.unwrap().unwrap(), update);
+    let missed = timeout(PATIENCE, watch.next()).await.unwrap().unwrap();
+    assert_eq!(
+        (missed.snapshot, &missed.services, &missed.policies),
+        (false, &update.services, &told.policies)
+    );
 
     let (ended, ()) = tokio::join!(timeout(PATIENCE, watch.next()), server.shutdown());
     ended.unwrap().expect_err("a watch ends with the server");

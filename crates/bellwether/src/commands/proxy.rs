@@ -19,6 +19,9 @@ use crate::{
 pub(crate) enum Proxy {
     List(List),
     View(View),
+    /// The same as list
+    #[command(name = "status")]
+    Status(List),
     Forget(Forget),
 }
 
@@ -88,7 +91,7 @@ pub(crate) struct Forget {
 impl Proxy {
     pub(crate) fn run(self) -> Result<(), Problem> {
         match self {
-            Self::List(command) => command.run(),
+            Self::List(command) | Self::Status(command) => command.run(),
             Self::View(command) => command.run(),
             Self::Forget(command) => command.run(),
         }
@@ -100,8 +103,16 @@ impl List {
         self.reading.run(async |client| {
             let answer = client.get(Path::v1().segment("proxies")).await?;
             Ok(Page::new(answer, "/proxies", |proxies: api::Proxies| {
-                let mut table =
-                    Table::new(&["proxy", "version", "connected", "revision", "state", "last report"]);
+                let mut table = Table::new(&[
+                    "proxy",
+                    "version",
+                    "connected",
+                    "revision",
+                    "state",
+                    "policy",
+                    "policies",
+                    "last report",
+                ]);
                 for proxy in proxies.proxies {
                     table.row([
                         proxy.proxy,
@@ -109,6 +120,8 @@ impl List {
                         if proxy.connected { "yes" } else { "no" }.to_owned(),
                         proxy.revision.to_string(),
                         proxy.state,
+                        proxy.policy_revision.to_string(),
+                        proxy.policy_state,
                         proxy.reported_at.as_deref().map(figures::time).unwrap_or_default(),
                     ]);
                 }

@@ -51,7 +51,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
 )]
 async fn take(Of(state): Shared, Extension(caller): Caller) -> Answer<Response> {
     caller.require(Scope::Admin, None)?;
-    let Snapshot { revision, instances } = state.roll.read().snapshot();
+    let Snapshot { revision, instances, .. } = state.roll.read().snapshot();
     let (tokens, proxies) = (state.access.tokens(), state.subscribers.known());
     let made_at = clock::now().wall;
     let writing = Writing::new(Backup { revision, made_at, instances, tokens, proxies });

@@ -182,7 +182,6 @@ fn endpoint(proxy: &ProxyId, row: &EndpointRow) -> api::Endpoint {
 )]
 async fn proxies(Of(state): Shared, Extension(caller): Caller) -> Answer<Json<api::Proxies>> {
     caller.require(Scope::Read, None)?;
-    let current = state.roll.read().revision();
     let mut known = state.live.proxies();
     // Those that were not heard since the start are known all the same.
     for silent in state.subscribers.known() {
@@ -190,12 +189,17 @@ async fn proxies(Of(state): Shared, Extension(caller): Caller) -> Answer<Json<ap
             known.insert(at, (silent.id, ProxyState::default()));
         }
     }
+    let registry = state.roll.read();
+    let (current, policies) = (registry.revision(), registry.policies());
+    let word = |is_synced| if is_synced { "synced" } else { "stale" }.to_owned();
     let proxies = known.into_iter().map(|(proxy, of)| api::Proxy {
         proxy: proxy.to_string(),
         version: of.version,
         connected: of.watches > 0,
         revision: of.revision,
-        state: if of.revision == current { "synced" } else { "stale" }.to_owned(),
+        state: word(of.revision == current),
+        policy_revision: policies.revision_at(of.revision),
+        policy_state: word(of.revision >= policies.revision()),
         reported_at: of.reported_at.map(|at| at.to_string()),
     });
     Ok(Json(api::Proxies { proxies: proxies.collect() }))

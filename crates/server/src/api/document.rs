@@ -9,7 +9,7 @@ use utoipa::openapi::{
 /// How problem documents are sent.
 const PROBLEM: &str = "application/problem+json";
 
-/// A DNS label, as namespaces and services are named.
+/// A DNS label, as namespaces, services and policies are named.
 const LABEL: &str = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
 
 /// An instance's id. That it is neither `.` nor `..` is said by the refusal.
@@ -45,7 +45,7 @@ fn name(method: &str, path: &str) -> String {
 fn restrict(parameter: &mut RefOr<Parameter>) {
     let RefOr::T(parameter) = parameter else { return };
     let rule = match (&parameter.parameter_in, parameter.name.as_str()) {
-        (ParameterIn::Path, "namespace" | "service") => LABEL,
+        (ParameterIn::Path, "namespace" | "service" | "policy") => LABEL,
         (ParameterIn::Path, "instance") => INSTANCE_ID,
         _ => return,
     };

@@ -9,7 +9,7 @@ use axum::{
 };
 use http::{HeaderMap, header, request::Parts};
 use http_body_util::BodyExt;
-use registry::LeaseId;
+use registry::{Expected, LeaseId};
 use serde::de::DeserializeOwned;
 use wire::native::{
     decode::{self, Place},
@@ -70,6 +70,7 @@ fn path_parameter<'a>(text: &'a str, rule: &str) -> &'a str {
         Some("namespace") => "namespace",
         Some("service") => "service",
         Some("instance id") => "instance",
+        Some("policy") => "policy",
         _ => text.split('`').nth(1).filter(|name| !name.contains(' ')).unwrap_or("path"),
     }
 }
@@ -184,6 +185,18 @@ pub(crate) fn seen_revision(headers: &HeaderMap) -> Result<Option<u64>, Problem>
 /// The entity tag of an instance: the revision of its last change.
 pub(crate) fn tag(revision: u64) -> [(header::HeaderName, String); 1] {
     [(header::ETAG, format!("\"{revision}\""))]
+}
+
+/// The revision that a caller has seen, from `If-Match`: a revision in quotes, or `*` for any.
+pub(crate) fn expected(headers: &HeaderMap) -> Result<Option<Expected>, Problem> {
+    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    if text == "*" {
+        return Ok(Some(Expected::Any));
+    }
+    let revision = text.trim_matches('"').parse().map(Expected::Revision);
+    let rule = "the revision that you have seen, as in ETag: \"42\"; or * for any";
+    revision.map(Some).map_err(|_| invalid("If-Match", format!("If-Match {text:?} is not valid: {rule}")))
 }
 
 /// A value that breaks a rule, with the place where it stands.

@@ -33,6 +33,7 @@ mod overrides;
 mod overview;
 mod owners;
 mod pages;
+mod policies;
 mod proxies;
 mod red;
 mod registration;
@@ -66,7 +67,7 @@ type Caller = Extension<Principal>;
         (name = "discovery", description = "Who is there, and who owns a key."),
         (name = "calls", description = "Rates, errors and durations."),
         (name = "traces", description = "Where calls went."),
-        (name = "resilience", description = "Breakers and proxies."),
+        (name = "resilience", description = "Policies, breakers and proxies."),
         (name = "operation", description = "Events, accounts, tokens, health."),
     ),
 )]
@@ -85,6 +86,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .merge(backup::routes())
         .merge(proxies::routes())
         .merge(overrides::routes())
+        .merge(policies::routes())
         .merge(watch::routes())
         .merge(red::routes())
         .merge(traces::routes())

@@ -13,6 +13,7 @@ mod history;
 mod http_sd;
 mod operators;
 mod owners;
+mod policies;
 mod registration;
 mod watch;
 

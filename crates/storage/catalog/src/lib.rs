@@ -1,4 +1,4 @@
-//! The catalog: instances, tokens and the proxies that are known, so that they are there again after a crash.
+//! The catalog: instances, policies, tokens and the proxies that are known, so that they are there again after a crash.
 //!
 //! The registry lives in memory anyway, so one durability primitive serves: every change is a record of
 //! the journal, and a snapshot takes the place of old records. Heartbeats never come here; only the
@@ -14,12 +14,13 @@ use std::{
 
 use identity::{Now, ProxyId};
 use prost::Message;
-use registry::{Change, Registry, Snapshot};
+use registry::{Change, PolicyChange, Registry, Snapshot};
 use storage_disk::Disk;
 use storage_journal::{
     AppendError, History, Journal, OnDamage, OpenError, Records, Recovery, Settings, SnapshotError, Stats,
 };
 
+mod policy;
 mod proxy;
 mod record;
 mod removals;
@@ -27,6 +28,7 @@ mod removals;
 mod tests;
 mod token;
 
+use policy::PolicyRecord;
 pub use proxy::{KnownProxy, ProxyChange};
 use record::{
     ChangeRecord, InstanceRecord, ProxyGone, ProxyRecord, SnapshotHead, TokenRecord, TokenRevoked, encode,
@@ -111,6 +113,14 @@ impl Catalog {
         append.await.map(drop)
     }
 
+    /// Makes a change of a policy durable.
+    ///
+    /// # Errors
+    /// Why it is not durable; then it may not be shown.
+    pub async fn commit_policy(&self, change: &PolicyChange) -> Result<(), AppendError> {
+        self.journal.append(record::POLICY, PolicyRecord::from(change).encode_to_vec()).await.map(drop)
+    }
+
     /// Makes a token durable.
     ///
     /// # Errors
@@ -163,6 +173,9 @@ impl Catalog {
         let mut snapshot = self.journal.begin_snapshot()?;
         let head = SnapshotHead { revision: registry.revision };
         snapshot.write(record::SNAPSHOT_HEAD, &head.encode_to_vec())?;
+        for change in &registry.policies {
+            snapshot.write(record::POLICY, &PolicyRecord::from(change).encode_to_vec())?;
+        }
         for token in tokens {
             snapshot.write(record::TOKEN, &TokenRecord::from(token).encode_to_vec())?;
         }
@@ -216,6 +229,13 @@ impl Replay {
             record::INSTANCE => {
                 let (target, instance) = decode::<InstanceRecord>(payload)?.read()?;
                 self.snapshot.instances.push((target, Arc::new(instance)));
+            }
+            record::POLICY => {
+                let change = PolicyChange::try_from(decode::<PolicyRecord>(payload)?)?;
+                match &mut self.registry {
+                    Some(registry) => registry.commit_policy(change),
+                    None => self.snapshot.policies.push(change),
+                }
             }
             record::TOKEN => self.tokens.push(decode::<TokenRecord>(payload)?.try_into()?),
             record::TOKEN_REVOKED => {

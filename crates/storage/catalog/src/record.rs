@@ -15,6 +15,7 @@
 //! | 6 | [`ProxyRecord`] | journal and snapshot |
 //! | 7 | [`ProxyGone`] | the journal |
 //! | 8 | [`RemovalsRecord`](crate::removals::RemovalsRecord) | the journal |
+//! | 9 | [`PolicyRecord`](crate::policy::PolicyRecord) | journal and snapshot |
 
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ pub(crate) const INSTANCE: u8 = 5;
 pub(crate) const PROXY: u8 = 6;
 pub(crate) const PROXY_GONE: u8 = 7;
 pub(crate) const REMOVALS: u8 = 8;
+pub(crate) const POLICY: u8 = 9;
 
 /// The registry's revision at the snapshot.
 #[derive(Clone, PartialEq, Message)]

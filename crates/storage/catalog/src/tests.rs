@@ -3,7 +3,10 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use identity::{Mono, Now, Wall};
-use registry::{Ask, Check, Command, Host, LeaseId, Pinned, Probe, Registration, Target, Verdict};
+use registry::{
+    Ask, Check, Command, Host, LeaseId, Pinned, PolicyAsk, PolicyCommand, PolicyDocument, Probe,
+    Registration, Target, Verdict,
+};
 use storage_disk::{Fault, FaultyDisk};
 
 use super::*;
@@ -274,4 +277,41 @@ async fn the_end_of_a_service_is_never_half_done_wherever_the_power_fails() {
         }
     }
     assert!(seen.iter().all(|times| *times > 0), "the faults meet the write: {seen:?}");
+}
+
+async fn put_policy(catalog: &Catalog, registry: &mut Registry, text: Option<&str>) {
+    let document = |text: &str| {
+        PolicyAsk::Put(PolicyDocument { service: Some("cart".parse().unwrap()), text: text.into() })
+    };
+    let command = PolicyCommand {
+        namespace: "default".parse().unwrap(),
+        name: "cart".parse().unwrap(),
+        ask: text.map_or(PolicyAsk::Delete, document),
+        expected: None,
+        actor: "ada".into(),
+        reason: "because".into(),
+    };
+    let change = registry.decide_policy(now(), command).unwrap().expect("a change");
+    catalog.commit_policy(&change).await.unwrap();
+    registry.commit_policy(change);
+}
+
+#[tokio::test]
+async fn policies_and_their_history_survive_a_crash_with_and_without_a_snapshot() {
+    let mut disk = FaultyDisk::new(5);
+    let (mut catalog, Loaded { mut registry, .. }) = open(&disk);
+    put_policy(&catalog, &mut registry, Some("1")).await;
+    apply(&catalog, &mut registry, register("cart-1", 80, 1)).await.unwrap();
+    put_policy(&catalog, &mut registry, Some("2")).await;
+    for with_snapshot in [false, true, true] {
+        if with_snapshot {
+            catalog.snapshot(&registry.snapshot(), &[], &[]).unwrap();
+            put_policy(&catalog, &mut registry, None).await;
+            put_policy(&catalog, &mut registry, Some("3")).await;
+        }
+        disk = disk.crash();
+        let (again, loaded) = open(&disk);
+        assert_eq!(loaded.registry.snapshot(), registry.snapshot(), "after a snapshot: {with_snapshot}");
+        catalog = again;
+    }
 }

@@ -12,6 +12,7 @@ mod drain;
 mod events;
 mod history;
 mod operation;
+mod policies;
 mod registration;
 mod resilience;
 mod tokens;
@@ -29,6 +30,9 @@ pub use events::{Event, Events};
 pub use history::{Fact, History, Lease, Recorded, Seen, Why};
 pub use operation::{
     BreakerState, FailingStore, Ledger, Ledgers, Overview, OverviewEdge, OverviewService, Server,
+};
+pub use policies::{
+    EffectivePolicy, Policies, Policy, PolicyHistory, PolicyOrigin, PolicyRevision, RollbackBody,
 };
 pub use registration::{
     Heartbeat, Heartbeats, HeartbeatsTaken, LeaseBody, NamedRegistration, OverrideBody, RefusedHeartbeat,

@@ -130,6 +130,12 @@ pub struct Proxy {
     pub revision: u64,
     /// `synced` where that is the registry's, else `stale`.
     pub state: String,
+    /// The revision of the latest policy among what it acknowledged; 0 where there was none.
+    #[serde(default)]
+    pub policy_revision: u64,
+    /// `synced` where there is no later policy, else `stale`.
+    #[serde(default)]
+    pub policy_state: String,
     /// When its last report came.
     pub reported_at: Option<String>,
 }

@@ -141,7 +141,7 @@ table! {
         "DELETE …/instances/cart-1 without If-Match";
     AddressForbidden = 1105, 403, Denied, "Address not allowed",
         "The address is one that is never called: link-local, a cloud's metadata service, or outside of the allowed networks.",
-        "register the address under which the service can be called by others; if it is outside of the allowed networks, add its own to the setting dial_networks",
+        "register the address under which others call the service; if it is outside of the allowed networks, add its own to dial_networks",
         "PUT …/instances/cart-1 with address 169.254.169.254";
     TooManyInstances = 1106, 429, Failed, "Too many instances",
         "The service, the namespace or the server has as many instances as it may have.",
@@ -163,6 +163,26 @@ table! {
         "The request is for an instance as somebody saw it, by the revision in If-Match, and something else has happened to it since.",
         "look at the instance again, and ask with its new revision if that is still what you want",
         "PUT …/instances/cart-1/override with If-Match: \"7\" while its revision is 9";
+    NoSuchPolicy = 1111, 404, NotFound, "No such policy",
+        "The namespace has no policy of this name, or it was deleted; what was deleted can be rolled back as long as its history is kept.",
+        "look it up with `bellwether policy list`",
+        "GET /bellwether/v1/namespaces/default/policies/crat";
+    NoSuchPolicyRevision = 1112, 404, NotFound, "No such revision of the policy",
+        "The policy never had this revision, or it is too old to be kept, or nothing was said at it because the policy was deleted then.",
+        "look at the revisions with `bellwether policy history NAME`",
+        "bellwether policy rollback cart --to 3";
+    PolicyTaken = 1113, 409, Failed, "Another policy is for the same",
+        "A service has one policy and a namespace one set of defaults, so that nobody has to guess which of two holds.",
+        "change the policy that is there, or delete it first",
+        "a second ServicePolicy with service: cart";
+    PolicyChanged = 1114, 412, Failed, "The policy has changed meanwhile",
+        "If-Match names another revision than the one that the policy has now, so somebody has written it since it was read.",
+        "read the policy again, and apply the change to what it says now",
+        "curl -X PUT -H 'If-Match: \"41\"' …/policies/cart, while it is at 42";
+    TooManyPolicies = 1115, 429, Failed, "Too many policies",
+        "There are as many policies as there may be, or their documents take as much room as they may.",
+        "delete policies that are not needed",
+        "a policy for each of 10,001 services";
     NoSuchProxy = 1121, 404, NotFound, "No such proxy",
         "No proxy with this id is known: it never came, it has said goodbye, or it was forgotten.",
         "list the known ones with `bellwether proxy list`",
@@ -417,4 +437,8 @@ table! {
         "The file given to the command cannot be made or written, or its disk is full.",
         "check the path, who may write there, and how much room there is",
         "bellwether backup /read-only/monday.backup";
+    PolicyDiffers = 3210, 409, Failed, "The policy differs",
+        "What the file says is not what the server has; the differences were printed.",
+        "apply the file with `bellwether policy apply`, or take over what the server has with `bellwether policy show`",
+        "bellwether policy diff -f cart.yaml, before it is applied";
 }
