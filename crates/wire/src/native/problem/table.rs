@@ -317,7 +317,7 @@ table! {
         "200 calls in a second to a service that takes 100";
     EndpointForbidden = 2012, 502, Denied, "The endpoint's address is not allowed",
         "The instance's address, or the one that its name resolved to, is never called: link-local, a cloud's metadata service, or outside of the proxy's allowed networks.",
-        "check what the name resolves to and who registered it; if it is meant to be called, the proxy's setting dial_networks has to name its network",
+        "check what the name resolves to and who registered it; if it is meant to be called, add its network to the proxy's dial_networks",
         "an instance whose DNS name points to 169.254.169.254";
     HostMissing = 2013, 400, Usage, "The call names no service",
         "A call through the proxy names its service in the Host header, and this one has none that can be read.",
