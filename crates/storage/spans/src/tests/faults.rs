@@ -137,10 +137,14 @@ fn room_is_made_also_where_only_the_reserve_is_left() {
     disk.set_room(Some(disk.used_bytes() + 4_000));
     assert!(matches!(store.accept(batch(1)).wait(), Err(AcceptError::Full(_))));
     store.advance(Wall(0) + max_age * 1_000);
-    // A refused batch is answered after the time has passed, and what was too old is gone.
-    let _ = store.accept(batch(1)).wait();
+    // It goes when the newest segment has ended, which comes after what was sent meanwhile.
+    let is_gone = |_| {
+        std::thread::yield_now();
+        store.ledger().expired > 0
+    };
+    assert!((0..1_000_000).any(is_gone));
     let ledger = store.ledger();
-    assert!(ledger.expired > 0 && ledger.balances(), "{ledger:?}");
+    assert!(ledger.balances(), "{ledger:?}");
 }
 
 #[test]
