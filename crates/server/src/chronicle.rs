@@ -33,9 +33,13 @@ pub(crate) const MISSING: &str = "events_missing";
 /// Changes are told at once until their events take so much, some 1,000 of them. The largest takes some
 /// 2 KiB, and a batch holds 1 MiB.
 const PAGE_BYTES: u64 = 256 << 10;
-/// The pause after what was told, so that under load many changes share a batch and its sync. Nobody waits
-/// for it: registrations are answered before their events are told.
+/// The pause after what was told, so that many changes share a batch and its sync. Nobody who registers waits
+/// for it, and whoever reads events does for as long at most.
 const PACE: Duration = Duration::from_millis(20);
+/// The same under load, where the syncs of events would take their part of the disk from registrations.
+const PACE_UNDER_LOAD: Duration = Duration::from_millis(100);
+/// So many changes in one pause are load.
+const LOAD: usize = 64;
 /// How long a reader waits for the events of what was just changed.
 const BREATH: Duration = Duration::from_secs(1);
 /// How long a disk that refused is left alone.
@@ -52,11 +56,12 @@ pub(crate) async fn follow(state: Arc<State>) {
         let told = catch_up(&state).await;
         state.touch();
         let is_over = match told {
-            Ok(()) => {
+            Ok(changes) => {
                 if std::mem::take(&mut is_behind) {
                     tracing::info!("events of registrations are written again");
                 }
-                tokio::time::timeout(PACE, ended(revisions.clone())).await.is_ok()
+                let pace = if changes < LOAD { PACE } else { PACE_UNDER_LOAD };
+                tokio::time::timeout(pace, ended(revisions.clone())).await.is_ok()
                     || revisions.changed().await.is_err()
             }
             Err(error) => {
@@ -80,13 +85,13 @@ async fn ended(mut revisions: Woken) {
     while revisions.changed().await.is_ok() {}
 }
 
-/// Tells of all that the registry has changed and that has no event yet.
-pub(crate) async fn catch_up(state: &State) -> Result<(), AcceptError> {
+/// Tells of all that the registry has changed and that has no event yet, and says how many changes it was.
+pub(crate) async fn catch_up(state: &State) -> Result<usize, AcceptError> {
     let known = state.events.last_sequence(REGISTRY, 0).unwrap_or(0);
     let (since, policies, complete_after) = {
         let registry = state.roll.read();
         if registry.revision() <= known {
-            return Ok(());
+            return Ok(0);
         }
         let complete_after = registry.complete_after();
         let after = known.max(complete_after);
@@ -101,7 +106,7 @@ pub(crate) async fn catch_up(state: &State) -> Result<(), AcceptError> {
         event.details.extend(bounds.map(|(name, revision)| (name.to_owned(), revision.to_string())));
         tell(&state.events, Batch::of(None, [&event]), complete_after).await?;
     }
-    let Since::Changes(changes) = since else { return Ok(()) };
+    let Since::Changes(changes) = since else { return Ok(0) };
     // Two runs that ascend, so that sorting is merging.
     let policies = policies.iter().map(News::Policy);
     let mut news: Vec<News<'_>> =
@@ -117,7 +122,7 @@ pub(crate) async fn catch_up(state: &State) -> Result<(), AcceptError> {
             tell(&state.events, std::mem::take(&mut page), of.revision()).await?;
         }
     }
-    Ok(())
+    Ok(news.len())
 }
 
 /// A change that has no event yet.

@@ -61,6 +61,7 @@ async fn list(
 ) -> Answer<Json<api::Events>> {
     caller.require(Scope::Read, params.namespace.as_ref())?;
     let query = query(&params, Order::NewestFirst, pages::limit(params.limit)?)?;
+    chronicle::until_told(&state).await;
     let events = chronicle::read(&state.events, query).await?;
     let events = events.iter().filter(|event| may_see(&caller, event)).map(view::event).collect();
     Ok(Json(api::Events { events, revision: state.events.revision() }))

@@ -11,6 +11,18 @@ fn actions(history: &Json) -> Vec<&str> {
 }
 
 #[tokio::test]
+async fn whoever_asks_for_events_after_a_change_finds_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    for version in 1..=5 {
+        let body = format!(r#"{{"address":"10.0.0.7","port":80,"version":"{version}"}}"#);
+        ask(&server, Method::PUT, HELLO_1, body).await;
+        let events = get(&server, "/bellwether/v1/events?kind=instance&limit=1").await;
+        assert_eq!(events["events"][0]["details"]["version"], json!(version.to_string()), "{events}");
+    }
+}
+
+#[tokio::test]
 async fn the_history_says_who_did_what_when_where_from_and_why_also_of_who_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path()).await;
