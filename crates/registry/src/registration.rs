@@ -137,11 +137,17 @@ pub(crate) fn check_text(what: &'static str, value: &str, max: usize) -> Result<
     if value.len() > max {
         let rule = if max == TEXT_MAX { "at most 1024 bytes" } else { "at most 128 bytes" };
         Err(Invalid::new(what, value, rule))
-    } else if value.chars().any(char::is_control) {
+    } else if !is_plain(value) && value.chars().any(char::is_control) {
         Err(Invalid::new(what, value, "no control characters"))
     } else {
         Ok(())
     }
+}
+
+/// Whether all is visible ASCII or spaces, as almost every text is. It looks at each byte without deciding
+/// anything meanwhile, which is as fast as it gets.
+fn is_plain(text: &str) -> bool {
+    text.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'))
 }
 
 /// Names and their texts, by name. They stand in one text, one behind the other: most instances have a
