@@ -18,7 +18,7 @@ use wire::native::{
 
 use super::{
     Caller, DIALECT, Shared,
-    extract::{Answer, Asked, Named, Sent, Unread, invalid},
+    extract::{Answer, Asked, Named, Unread, invalid},
     instances::{WriteQuery, lease_missing},
     registration,
 };
@@ -44,8 +44,9 @@ async fn register(
     Extension(caller): Caller,
     Named(namespace): Named<Namespace>,
     Asked(query): Asked<WriteQuery>,
-    Sent(body): Sent<api::Registrations>,
+    Unread(body): Unread,
 ) -> Answer<Json<api::RegisteredAll>> {
+    let body: api::Registrations<'_> = decode::json(&body)?;
     caller.require(Scope::Write, Some(&namespace))?;
     bounded("/instances", body.instances.len())?;
     let commands = commands(&caller, &namespace, body.instances)?;
@@ -76,7 +77,7 @@ async fn register(
 fn commands(
     caller: &Principal,
     namespace: &Namespace,
-    instances: Vec<api::NamedRegistration>,
+    instances: Vec<api::NamedRegistration<'_>>,
 ) -> Result<Vec<Command>, Problem> {
     let mut leases = random::numbers(instances.len())?.into_iter();
     let actor = caller.actor(DIALECT);

@@ -3,20 +3,26 @@
 //! axum's own extractors answer with plain text. These answer with problem documents that name the
 //! field and the rule.
 
+use std::fmt::Display;
+
 use axum::{
-    body::Bytes,
+    body::{Body, Bytes, HttpBody},
     extract::{FromRequest, FromRequestParts, OptionalFromRequest, Path, Query, Request},
+    response::Response,
 };
-use http::{HeaderMap, header, request::Parts};
+use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use http_body_util::BodyExt;
 use registry::{Expected, LeaseId};
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use wire::native::{
     decode::{self, Place},
     problem::{Code, Problem},
 };
 
 use crate::listener::Refusal;
+
+/// The answer to a registration has some 60 bytes.
+const ANSWER_BYTES: usize = 128;
 
 /// What a handler answers.
 pub(crate) type Answer<T> = Result<T, Refusal>;
@@ -122,18 +128,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _: &S) -> Answer<Self> {
-        Ok(Self(decode::json(&body(request).await?)?))
+        Ok(Self(decode::json(&whole(request.into_body()).await?)?))
     }
 }
 
-/// A body that the handler reads itself, so that it can keep what it reads where it lies.
+/// A body that is read by whoever decides, so that it can keep what it reads where it lies.
 pub(crate) struct Unread(pub(crate) Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for Unread {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _: &S) -> Answer<Self> {
-        body(request).await.map(Self)
+        whole(request.into_body()).await.map(Self)
     }
 }
 
@@ -142,17 +148,31 @@ impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Sent<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _: &S) -> Answer<Option<Self>> {
-        let body = body(request).await?;
+        let body = whole(request.into_body()).await?;
         if body.is_empty() { Ok(None) } else { Ok(Some(Self(decode::json(&body)?))) }
     }
 }
 
 /// The whole body. The listener bounds it, and puts its own words in the place of ours where it refused
 /// one; all that is known here is that reading failed.
-async fn body(request: Request) -> Answer<Bytes> {
-    let collected = request.into_body().collect().await;
+pub(crate) async fn whole<B>(body: B) -> Answer<Bytes>
+where
+    B: HttpBody<Data = Bytes, Error: Display>,
+{
+    let collected = body.collect().await;
     let collected = collected.map_err(|error| Problem::new(Code::MalformedBody, error.to_string()))?;
     Ok(collected.to_bytes())
+}
+
+/// An answer in JSON, written at one go into memory of the usual answer's size.
+pub(crate) fn written(status: StatusCode, answer: &impl Serialize) -> Answer<Response> {
+    let mut text = Vec::with_capacity(ANSWER_BYTES);
+    serde_json::to_writer(&mut text, answer)
+        .map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
 }
 
 /// The lease that a caller holds: `If-Match`, else the body.

@@ -1,6 +1,10 @@
 //! Instances come, stay and go.
 
-use axum::{Extension, Json, extract::State as Of, response::IntoResponse};
+use axum::{
+    Extension, Json,
+    extract::State as Of,
+    response::{IntoResponse, Response},
+};
 use http::{HeaderMap, StatusCode};
 use identity::{InstanceId, Namespace, ServiceName};
 use registry::{Ask, Command, LeaseId, Outcome, Target};
@@ -9,13 +13,13 @@ use storage_catalog::Scope;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use wire::native::{
-    api,
+    api, decode,
     problem::{Code, Problem},
 };
 
 use super::{
     Caller, DIALECT, Shared,
-    extract::{Answer, Asked, Named, Sent, held_lease, invalid, tag},
+    extract::{Answer, Asked, Named, Sent, Unread, held_lease, invalid, tag, written},
     may_read, registration, services,
 };
 use crate::{access::Principal, clock, problems, random, state::State, view};
@@ -80,23 +84,36 @@ async fn register(
     Named((namespace, service, instance)): Named<(Namespace, ServiceName, InstanceId)>,
     Asked(query): Asked<WriteQuery>,
     headers: HeaderMap,
-    Sent(body): Sent<api::RegistrationBody>,
-) -> Answer<impl IntoResponse> {
-    caller.require(Scope::Write, Some(&namespace))?;
-    let held = held_lease(&headers, body.lease_id.as_deref())?;
+    Unread(body): Unread,
+) -> Answer<Response> {
     let target = Target { namespace, service, instance };
+    registered(&state, &caller, target, query.dry_run, &headers, &body).await
+}
+
+/// Registers an instance, whichever way the request was found.
+pub(super) async fn registered(
+    state: &State,
+    caller: &Principal,
+    target: Target,
+    dry_run: bool,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Answer<Response> {
+    let body: api::RegistrationBody<'_> = decode::json(body)?;
+    caller.require(Scope::Write, Some(&target.namespace))?;
+    let held = held_lease(headers, body.lease_id.as_deref())?;
     let registration = Box::new(registration::read(body, "")?);
     let lease = LeaseId(random::number()?);
     let ask = Ask::Register { registration, lease, held };
     let command = Command { target, actor: caller.actor(DIALECT), ask };
-    let outcome = decide(&state, command, query.dry_run).await?;
+    let outcome = decide(state, command, dry_run).await?;
     let revision =
         outcome.change.as_ref().map_or_else(|| state.roll.read().revision(), |change| change.revision);
     // A lease that only a dry run gave is nobody's.
-    let lease = outcome.lease.filter(|lease| !query.dry_run || held == Some(*lease));
+    let lease = outcome.lease.filter(|lease| !dry_run || held == Some(*lease));
     let lease_id = lease.map(|lease| lease.to_string());
     let status = if outcome.created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Json(api::Registered { lease_id, revision, created: outcome.created })))
+    written(status, &api::Registered { lease_id, revision, created: outcome.created })
 }
 
 /// An instance as it is now.
@@ -200,10 +217,22 @@ async fn heartbeat(
     Extension(caller): Caller,
     Named((namespace, service, instance)): Named<(Namespace, ServiceName, InstanceId)>,
     headers: HeaderMap,
-    body: Option<Sent<api::LeaseBody>>,
+    Unread(body): Unread,
 ) -> Answer<StatusCode> {
-    let held = held(&caller, &namespace, &headers, body)?;
-    state.roll.heartbeat(Target { namespace, service, instance }, held, caller.actor(DIALECT)).await?;
+    kept(&state, &caller, Target { namespace, service, instance }, &headers, &body).await
+}
+
+/// Keeps a lease, whichever way the request was found.
+pub(super) async fn kept(
+    state: &State,
+    caller: &Principal,
+    target: Target,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Answer<StatusCode> {
+    let body = if body.is_empty() { None } else { Some(Sent(decode::json(body)?)) };
+    let held = held(caller, &target.namespace, headers, body)?;
+    state.roll.heartbeat(target, held, caller.actor(DIALECT)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -17,7 +17,7 @@ use crate::problems;
 ///
 /// # Errors
 /// The first member that breaks a rule, with its place.
-pub(super) fn read(body: api::RegistrationBody, place: &str) -> Result<Registration, Problem> {
+pub(super) fn read(body: api::RegistrationBody<'_>, place: &str) -> Result<Registration, Problem> {
     let misfit = |error: &Invalid| problems::invalid(error).at(format!("{place}/{}", error.what()));
     let host = Host::parse(&body.address).map_err(|error| misfit(&error))?;
     let checks = body.checks.into_iter().enumerate();
@@ -27,22 +27,27 @@ pub(super) fn read(body: api::RegistrationBody, place: &str) -> Result<Registrat
         version: body.version.map(Into::into),
         weight: body.weight.unwrap_or(WEIGHT_DEFAULT),
         metadata: body.metadata.into_iter().collect(),
-        ttl: period(body.ttl, place, "ttl")?,
-        deregister_after: period(body.deregister_after, place, "deregister_after")?,
+        ttl: period(body.ttl.as_deref(), place, "ttl")?,
+        deregister_after: period(body.deregister_after.as_deref(), place, "deregister_after")?,
         checks: checks.collect::<Result<_, _>>()?,
-        warm_up: period(body.warm_up, place, "warm_up")?,
+        warm_up: period(body.warm_up.as_deref(), place, "warm_up")?,
         ..Registration::new(host, body.port)
     };
-    registration.metadata.check().map_err(|(name, error)| {
-        let problem = problems::invalid(&error);
-        match error.what() {
-            // A key that breaks its rule is no good place to point at.
-            "metadata key" => problem.at(format!("{place}/metadata")),
-            _ => problem.at(format!("{place}/metadata/{}", decode::escaped(name))),
-        }
-    })?;
-    registration.check().map_err(|error| misfit(&error))?;
-    Ok(registration)
+    match registration.check() {
+        Ok(()) => Ok(registration),
+        // Whatever else is wrong, the metadata's mistake has a place of its own.
+        Err(error) => Err(match registration.metadata.check() {
+            Ok(()) => misfit(&error),
+            Err((name, error)) => {
+                let problem = problems::invalid(&error);
+                match error.what() {
+                    // A key that breaks its rule is no good place to point at.
+                    "metadata key" => problem.at(format!("{place}/metadata")),
+                    _ => problem.at(format!("{place}/metadata/{}", decode::escaped(name))),
+                }
+            }
+        }),
+    }
 }
 
 fn check(body: api::CheckBody, place: &str) -> Result<Check, Problem> {
@@ -60,11 +65,11 @@ fn check(body: api::CheckBody, place: &str) -> Result<Check, Problem> {
         _ => return Err(invalid(place, "a check says one of http, tcp and grpc; make one of each")),
     };
     let usual = Check::new(probe);
-    let interval = period(body.interval, place, "interval")?.unwrap_or(usual.interval);
+    let interval = period(body.interval.as_deref(), place, "interval")?.unwrap_or(usual.interval);
     let check = Check {
         port: body.port,
         interval,
-        timeout: period(body.timeout, place, "timeout")?.unwrap_or(usual.timeout.min(interval)),
+        timeout: period(body.timeout.as_deref(), place, "timeout")?.unwrap_or(usual.timeout.min(interval)),
         success_threshold: body.success_threshold.unwrap_or(usual.success_threshold),
         failure_threshold: body.failure_threshold.unwrap_or(usual.failure_threshold),
         ..usual
@@ -76,7 +81,7 @@ fn check(body: api::CheckBody, place: &str) -> Result<Check, Problem> {
     Ok(check)
 }
 
-fn period(text: Option<String>, place: &str, field: &str) -> Result<Option<std::time::Duration>, Problem> {
-    let period = text.map(|text| duration::parse(&text)).transpose();
+fn period(text: Option<&str>, place: &str, field: &str) -> Result<Option<std::time::Duration>, Problem> {
+    let period = text.map(duration::parse).transpose();
     period.map_err(|error| invalid(&format!("{place}/{field}"), error))
 }

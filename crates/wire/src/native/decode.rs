@@ -4,7 +4,12 @@
 //! words that need no knowledge of Rust, and, for a name that nobody knows, which known one was
 //! probably meant.
 
-use std::{collections::BTreeMap, fmt, marker::PhantomData};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, btree_map::Entry},
+    fmt,
+    marker::PhantomData,
+};
 
 use serde::{
     Deserialize, Deserializer,
@@ -42,8 +47,10 @@ pub fn parameter(name: &str, value: &str, error: &str) -> Problem {
 /// assert!(refused.to_string().contains("did you mean \"address\"?"));
 /// ```
 pub fn json<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Problem> {
-    // Following the path costs as much again as reading, so it is done for bodies with a mistake only.
-    let Object(value) = serde_json::from_slice(body).or_else(|_| with_path(body))?;
+    // Following the path costs as much again as reading, so it is done for bodies with a mistake only. And
+    // one look whether the whole is UTF-8 costs less than one for each text in it.
+    let read = str::from_utf8(body).ok().and_then(|text| serde_json::from_str(text).ok());
+    let Object(value) = read.map_or_else(|| with_path(body), Ok)?;
     Ok(value)
 }
 
@@ -184,15 +191,30 @@ pub fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) 
     Ok(items.into_iter().map(|Object(item)| item).collect())
 }
 
+/// A text where it lies, if nothing in it is escaped. serde borrows a bare `Cow` and no other.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// For `#[serde(deserialize_with)]` on a text that may be left out.
+///
+/// # Errors
+/// The value is no text.
+pub fn optional<'de: 'a, 'a, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Cow<'a, str>>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.map(|Text(text)| text))
+}
+
 /// For `#[serde(deserialize_with)]` on texts by name, each name once.
 ///
 /// # Errors
 /// A name that is given twice: of two texts, neither is more likely to be meant.
-pub fn distinct<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+pub fn distinct<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Texts<'a>, D::Error> {
     struct Visitor;
 
     impl<'de> de::Visitor<'de> for Visitor {
-        type Value = BTreeMap<String, String>;
+        type Value = Texts<'de>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object")
@@ -200,12 +222,14 @@ pub fn distinct<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<S
 
         fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
             let mut texts = BTreeMap::new();
-            while let Some((name, text)) = map.next_entry::<String, String>()? {
-                if texts.contains_key(&name) {
+            while let Some((Text(name), Text(text))) = map.next_entry()? {
+                match texts.entry(name) {
+                    Entry::Vacant(entry) => entry.insert(text),
                     // In serde's own words, which tell the place as well.
-                    return Err(de::Error::custom(format_args!("duplicate field `{name}`")));
-                }
-                texts.insert(name, text);
+                    Entry::Occupied(entry) => {
+                        return Err(de::Error::custom(format_args!("duplicate field `{}`", entry.key())));
+                    }
+                };
             }
             Ok(texts)
         }
@@ -213,6 +237,9 @@ pub fn distinct<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<S
 
     deserializer.deserialize_map(Visitor)
 }
+
+/// Texts by name.
+type Texts<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,5 @@
 //! `instance register`: what an owner says of its instance.
 
-use std::collections::BTreeMap;
-
 use clap::Args;
 use http::Method;
 use serde_json::Value as Json;
@@ -124,16 +122,16 @@ impl Register {
             asking,
         } = self;
         let body = api::RegistrationBody {
-            address,
+            address: address.into(),
             port,
-            zone,
-            version,
+            zone: zone.map(Into::into),
+            version: version.map(Into::into),
             weight,
-            metadata: BTreeMap::from_iter(metadata),
-            ttl,
-            deregister_after,
+            metadata: metadata.into_iter().map(|(name, text)| (name.into(), text.into())).collect(),
+            ttl: ttl.map(Into::into),
+            deregister_after: deregister_after.map(Into::into),
             checks,
-            warm_up,
+            warm_up: warm_up.map(Into::into),
             ..api::RegistrationBody::default()
         };
         asking.run(async |client, format| {

@@ -13,29 +13,32 @@ use crate::native::{decode, problem::Problem};
 /// name it in the body.
 macro_rules! registrations {
     ($($(#[$attribute:meta])* $field:ident: $type:ty,)*) => {
-        /// What an owner says of its instance. All but address and port may be left out.
+        /// What an owner says of its instance. All but address and port may be left out. The texts are
+        /// those of the request's body: what is kept of them is laid out anew in any case.
         #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
         #[serde(deny_unknown_fields)]
-        pub struct RegistrationBody {
+        pub struct RegistrationBody<'a> {
             $($(#[$attribute])* pub $field: $type,)*
         }
 
         /// One of many registrations, which says of which instance it is.
         #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
         #[serde(deny_unknown_fields)]
-        pub struct NamedRegistration {
+        pub struct NamedRegistration<'a> {
             /// The service.
+            #[serde(borrow)]
             #[schema(example = "cart")]
-            pub service: String,
+            pub service: Cow<'a, str>,
             /// The instance's id within the service.
+            #[serde(borrow)]
             #[schema(example = "cart-1")]
-            pub id: String,
+            pub id: Cow<'a, str>,
             $($(#[$attribute])* pub $field: $type,)*
         }
 
-        impl NamedRegistration {
+        impl<'a> NamedRegistration<'a> {
             /// The service, the instance's id, and what is said of it.
-            pub fn into_parts(self) -> (String, String, RegistrationBody) {
+            pub fn into_parts(self) -> (Cow<'a, str>, Cow<'a, str>, RegistrationBody<'a>) {
                 (self.service, self.id, RegistrationBody { $($field: self.$field,)* })
             }
         }
@@ -44,43 +47,44 @@ macro_rules! registrations {
 
 registrations! {
     /// An IP address or DNS name at which the instance listens.
+    #[serde(borrow)]
     #[schema(example = "10.0.0.7")]
-    address: String,
+    address: Cow<'a, str>,
     /// The port.
     #[schema(example = 8080, minimum = 1, maximum = 65535)]
     port: u16,
     /// The failure domain that it runs in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    zone: Option<String>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "decode::optional")]
+    zone: Option<Cow<'a, str>>,
     /// The version that it runs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    version: Option<String>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "decode::optional")]
+    version: Option<Cow<'a, str>>,
     /// Its share of the calls; 100 is a full share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = 100, maximum = 10000)]
     weight: Option<u32>,
     /// Anything else: at most 64 entries.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "decode::distinct")]
-    metadata: BTreeMap<String, String>,
+    #[serde(borrow, default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "decode::distinct")]
+    metadata: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
     /// How long the lease holds without a heartbeat. Without it the instance stays until it is deleted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "decode::optional")]
     #[schema(example = "15s")]
-    ttl: Option<String>,
+    ttl: Option<Cow<'a, str>>,
     /// How long after its lease lapsed the instance is forgotten; ten TTLs where it is not given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "decode::optional")]
     #[schema(example = "150s")]
-    deregister_after: Option<String>,
+    deregister_after: Option<Cow<'a, str>>,
     /// What it is asked to find out whether it is healthy: at most 8 checks. With one, the instance
     /// begins as `starting`.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "decode::objects")]
     checks: Vec<CheckBody>,
     /// How long it takes from its first call to its full share of them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "decode::optional")]
     #[schema(example = "30s")]
-    warm_up: Option<String>,
+    warm_up: Option<Cow<'a, str>>,
     /// The lease that the caller holds already, to keep it. `If-Match` says the same.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    lease_id: Option<String>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "decode::optional")]
+    lease_id: Option<Cow<'a, str>>,
 }
 
 /// The answer to a registration.
@@ -134,11 +138,11 @@ pub struct ServiceDeleted {
 /// Many registrations in one request, which share one write to the disk.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Registrations {
+pub struct Registrations<'a> {
     /// At most 1,000, each instance once.
-    #[serde(deserialize_with = "decode::objects")]
+    #[serde(borrow, deserialize_with = "decode::objects")]
     #[schema(max_items = 1000)]
-    pub instances: Vec<NamedRegistration>,
+    pub instances: Vec<NamedRegistration<'a>>,
 }
 
 /// What became of many registrations.
