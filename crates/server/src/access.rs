@@ -13,6 +13,7 @@ use std::{
     collections::{HashMap, HashSet},
     fmt,
     future::{Ready, ready},
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
 };
@@ -153,6 +154,12 @@ impl Access {
         }
     }
 
+    /// Who sends a request with these headers from there.
+    pub fn admit(&self, headers: &HeaderMap, from: Option<SocketAddr>) -> Result<Principal, Problem> {
+        let principal = self.verify(headers, clock::now().wall)?;
+        Ok(Principal { peer: from, ..principal })
+    }
+
     fn verify_token(&self, text: &[u8], now: Wall) -> Result<Principal, Problem> {
         let presented =
             token::Presented::parse(text).ok_or_else(|| invalid("that is no token of Bellwether"))?;
@@ -208,11 +215,9 @@ impl<S: Service<Request, Response = Response>> Service<Request> for Guarded<S> {
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         if !PUBLIC.contains(&request.uri().path()) {
-            match self.access.verify(request.headers(), clock::now().wall) {
-                Ok(mut principal) => {
-                    principal.peer = request.extensions().get::<Peer>().map(|peer| peer.address);
-                    request.extensions_mut().insert(principal);
-                }
+            let from = request.extensions().get::<Peer>().map(|peer| peer.address);
+            match self.access.admit(request.headers(), from) {
+                Ok(principal) => drop(request.extensions_mut().insert(principal)),
                 Err(problem) => {
                     let problem = problem.on(request.uri().path());
                     return Either::Right(ready(Ok(answer(&problem, is_grpc(request.headers())))));

@@ -6,18 +6,18 @@
 //! ([`Limits`]), what is refused gets a problem document where the protocol has room for one, and
 //! each refusal is counted ([`ListenerStats`]).
 //!
-//! It knows nothing of what it serves: an [`axum::Router`] is handed in, and who may do what is
-//! [`access`](crate::access)'s business.
+//! It knows nothing of what it serves: an [`App`] is handed in, such as an [`axum::Router`], and who may do
+//! what is [`access`](crate::access)'s business.
 
 use std::{io, sync::Arc, time::Duration};
 
-use axum::{Router, extract::DefaultBodyLimit};
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wire::native::problem::{Code, Problem};
 
 mod activity;
 mod answer;
+mod app;
 mod bind;
 mod body;
 mod connection;
@@ -29,8 +29,9 @@ mod tls;
 mod transport;
 
 pub use answer::{Refusal, answer, is_grpc};
+pub use app::App;
 pub use bind::{bind, check_exposure, is_loopback};
-pub use body::{BodyError, BodyRule, Ruled};
+pub use body::{BodyError, BodyRule, RequestBody, Ruled};
 pub use limits::Limits;
 pub use origin::Hosts;
 pub use request::Peer;
@@ -82,13 +83,11 @@ pub struct Stopped {
 /// the same token. What is left after [`Settings::drain`] is cut off.
 pub async fn serve(
     listener: std::net::TcpListener,
-    app: Router,
+    app: impl App,
     settings: Settings,
     stop: CancellationToken,
 ) -> io::Result<Stopped> {
     let listener = TcpListener::from_std(listener)?;
-    // The body's own bounds hold; a second one that knows nothing of them would be in the way.
-    let app = app.layer(DefaultBodyLimit::disable());
     let settings = Arc::new(settings);
     let connections = TaskTracker::new();
     let cut = CancellationToken::new();
@@ -118,7 +117,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 async fn accept(
     listener: &TcpListener,
-    app: &Router,
+    app: &impl App,
     settings: &Arc<Settings>,
     connections: &TaskTracker,
     stop: &CancellationToken,

@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
 use registry::Networks;
 use storage_catalog::{Catalog, Loaded};
 use storage_disk::{
@@ -28,7 +27,7 @@ use wire::native::{
 use crate::{
     Budgets, Channel,
     access::{Access, Guard},
-    api,
+    api::{self, Shortcut},
     channel::grpc,
     chronicle, clock,
     diary::{self, Diary},
@@ -241,14 +240,14 @@ async fn retire(state: Arc<State>) {
 }
 
 /// Everything on one address.
-fn app(state: &Arc<State>) -> Router {
+fn app(state: &Arc<State>) -> Shortcut {
     let proxies = BodyRule::stream().layer(grpc::service(Channel(state.clone())));
     let clients = BodyRule::stream().layer(discovery::service(state.clone()));
     let guarded = api::router(state.clone())
         .route_service("/bellwether.v1.Proxy/{method}", proxies)
         .route_service("/bellwether.v1.Discovery/{method}", clients)
         .layer(Guard(state.access.clone()));
-    guarded.fallback(pages::serve)
+    Shortcut::before(guarded.fallback(pages::serve), state.clone())
 }
 
 struct Stores {

@@ -38,11 +38,13 @@ mod proxies;
 mod red;
 mod registration;
 mod services;
+mod shortcut;
 mod stream;
 mod tokens;
 mod traces;
 mod watch;
 
+pub(crate) use shortcut::Shortcut;
 pub(crate) use tokens::read as token_spec;
 
 /// Where a change came from, in its record.

@@ -10,6 +10,7 @@
 //! anything yet.
 
 use std::{
+    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
@@ -202,7 +203,7 @@ impl Drop for Unread {
 }
 
 /// A request's body within its bounds.
-pub(super) struct RequestBody {
+pub struct RequestBody {
     incoming: Unread,
     verdict: Arc<Verdict>,
     grace: Duration,
@@ -228,6 +229,11 @@ impl RequestBody {
         }
     }
 
+    /// Where it is said what may come and what became of it.
+    pub(super) fn verdict(&self) -> Arc<Verdict> {
+        self.verdict.clone()
+    }
+
     fn refuse(&mut self, verdict: u8, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         self.ended = true;
         self.waiting = None;
@@ -239,6 +245,12 @@ impl RequestBody {
     fn patience(&self) -> Duration {
         let earned = Duration::from_secs_f64(self.received as f64 / self.rate as f64);
         (self.grace + earned).saturating_sub(self.waited)
+    }
+}
+
+impl fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestBody").field("received", &self.received).finish_non_exhaustive()
     }
 }
 

@@ -6,7 +6,6 @@
 
 use std::{future::poll_fn, io, net::SocketAddr, ops::ControlFlow, pin::Pin, sync::Arc};
 
-use axum::Router;
 use bytes::{Bytes, BytesMut};
 use hyper::{
     server::conn::{http1, http2},
@@ -22,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use wire::native::problem::{Code, Problem};
 
 use super::{
-    Reason, Settings,
+    App, Reason, Settings,
     activity::{Activity, Overdue},
     answer::raw,
     request::{self, Context, Peer},
@@ -39,7 +38,7 @@ const LINGER_BYTES: usize = 16 << 20;
 pub(super) async fn serve(
     stream: TcpStream,
     address: SocketAddr,
-    app: Router,
+    app: impl App,
     settings: Arc<Settings>,
     stop: CancellationToken,
 ) {
@@ -149,7 +148,7 @@ async fn farewell(mut socket: impl AsyncReadExt + AsyncWriteExt + Unpin, words: 
     .await;
 }
 
-async fn serve_http1(transport: Transport, context: Arc<Context>, stop: CancellationToken) {
+async fn serve_http1<A: App>(transport: Transport, context: Arc<Context<A>>, stop: CancellationToken) {
     let settings = context.settings.clone();
     let limits = &settings.limits;
     let shared = context.clone();
@@ -234,7 +233,7 @@ fn unreadable(
     Some((Reason::UriTooLong, Problem::new(Code::UriTooLong, detail)))
 }
 
-async fn serve_http2(transport: Transport, context: Arc<Context>, stop: CancellationToken) {
+async fn serve_http2<A: App>(transport: Transport, context: Arc<Context<A>>, stop: CancellationToken) {
     let settings = context.settings.clone();
     let limits = &settings.limits;
     let shared = context.clone();

@@ -2,15 +2,14 @@
 
 use std::{convert::Infallible, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
 
-use axum::{Router, body::Body};
+use axum::body::Body;
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, Uri};
 use hyper::body::Incoming;
-use tower::Service;
 use wire::native::problem::{Code, Problem};
 
 use super::{
-    ListenerStats, Reason, Settings,
+    App, ListenerStats, Reason, Settings,
     activity::Activity,
     answer::{answer, is_grpc},
     body::{RequestBody, ResponseBody, Unread, Verdict, message},
@@ -28,22 +27,22 @@ pub struct Peer {
 }
 
 /// What all requests of one connection share.
-pub(super) struct Context {
-    pub(super) app: Router,
+pub(super) struct Context<A> {
+    pub(super) app: A,
     pub(super) settings: Arc<Settings>,
     pub(super) activity: Arc<Activity>,
     pub(super) peer: Peer,
 }
 
-impl Context {
+impl<A> Context<A> {
     fn stats(&self) -> &Arc<ListenerStats> {
         &self.settings.stats
     }
 }
 
 /// Answers `request`; never fails, and a panic is an answer, too.
-pub(super) async fn serve(
-    context: Arc<Context>,
+pub(super) async fn serve<A: App>(
+    context: Arc<Context<A>>,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let in_flight = context.activity.begin();
@@ -90,27 +89,22 @@ fn check<B>(settings: &Settings, request: &Request<B>) -> Result<(), (Reason, Pr
     origin::check(&settings.hosts, request)
 }
 
-async fn call(
-    context: &Context,
+async fn call<A: App>(
+    context: &Context<A>,
     request: Request<Unread>,
     uri: &Uri,
 ) -> Result<Response<Body>, (Reason, Problem)> {
     let verdict = Verdict::new(&context.settings.limits);
-    let mut request =
-        request.map(|unread| Body::new(RequestBody::new(unread, verdict.clone(), &context.settings.limits)));
-    request.extensions_mut().insert(context.peer);
-    request.extensions_mut().insert(verdict.clone());
+    let request = request.map(|unread| RequestBody::new(unread, verdict.clone(), &context.settings.limits));
     let method = request.method().clone();
 
-    let mut app = context.app.clone();
-    let answered = AssertUnwindSafe(async { app.call(request).await }).catch_unwind().await;
+    let answered = AssertUnwindSafe(context.app.answer(request, context.peer)).catch_unwind().await;
     // Before the handler's own words: it knows only that its body could not be read.
     if let Some(refused) = verdict.refusal() {
         return Err(refused);
     }
     match answered {
-        Ok(Ok(response)) => Ok(response),
-        Ok(Err(never)) => match never {},
+        Ok(response) => Ok(response),
         Err(panic) => {
             let path = uri.path();
             tracing::error!(%method, path, panic = message(&*panic), "a handler panicked");

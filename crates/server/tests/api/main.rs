@@ -15,6 +15,7 @@ mod operators;
 mod owners;
 mod policies;
 mod registration;
+mod shortcut;
 mod watch;
 
 use std::{net::TcpListener, sync::Arc, time::Duration};
