@@ -14,6 +14,7 @@ use std::{
     thread,
 };
 
+use rustix::process::Signal;
 use serde_json::Value as Json;
 use support::{
     Answer, Greeter, Process,
@@ -361,4 +362,19 @@ fn a_restarted_control_plane_waits_until_it_has_heard_of_the_calls_in_flight() {
     world.hold_a_call();
     world.restart();
     world.drains_at_last();
+}
+
+#[test]
+fn a_gateway_that_said_goodbye_is_not_waited_for_after_the_control_plane_was_killed() {
+    let mut world = World::start();
+    world.gateway.signal(Signal::TERM);
+    assert_eq!(world.gateway.ended().0, Some(0));
+    world.restart();
+    let drain = format!("POST {INSTANCE}/drain HTTP/1.1");
+    let receipt = request(world.control(), &drain, r#"{"timeout":"0"}"#).unwrap().json();
+    assert_eq!(
+        (&receipt["safe"], &receipt["subscribers"]),
+        (&true.into(), &Json::Array(Vec::new())),
+        "{receipt}"
+    );
 }

@@ -1,9 +1,16 @@
 //! Receipts. Each test's name is the claim.
 
+use std::sync::Arc;
+
 use http::Method;
+use identity::{Mono, Now, Wall};
 use serde_json::json;
+use storage_catalog::Catalog;
+use storage_disk::RealDisk;
 
 use crate::world::*;
+
+const NOW: Now = Now { mono: Mono(0), wall: Wall(0) };
 
 #[tokio::test]
 async fn an_instance_that_nobody_subscribes_to_is_safe_at_once_and_the_receipt_is_an_event() {
@@ -170,6 +177,33 @@ async fn a_proxy_that_says_goodbye_counts_no_more_not_even_after_a_restart() {
     assert!(events["events"].as_array().unwrap().iter().any(|event| event["action"] == "left"), "{events}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_goodbye_that_was_answered_is_on_the_disk_by_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = with_cart(folder.path()).await;
+    let other = |nth: u32| json!({"service":"other","id":format!("o{nth}"),"address":"10.0.0.7","port":80});
+    let many = json!({ "instances": (0..1_000).map(other).collect::<Vec<_>>() }).to_string();
+    for id in ["p1", "p2", "p3", "p4"] {
+        let mut proxy = Fake::connect(&server, id, 1).await;
+        // The catalog has much to write, so that the goodbye has to wait for its turn.
+        let path = "/bellwether/v1/namespaces/default/instances";
+        let mut registrations = tokio::task::JoinSet::new();
+        for _ in 0..4 {
+            let (address, many) = (server.local_addr(), many.clone());
+            registrations
+                .spawn(async move { send_to(address, Method::POST, path, &[], &many).await.status() });
+        }
+        assert_eq!(registrations.join_next().await.unwrap().unwrap(), 200);
+        proxy.leave(&server).await;
+        // What a process would find that comes after one that was killed now.
+        let found = tempfile::tempdir().unwrap();
+        copy(&folder.path().join("catalog"), &found.path().join("catalog"));
+        let known = Catalog::open(Arc::new(RealDisk), &found.path().join("catalog"), NOW).unwrap().1.proxies;
+        assert!(known.is_empty(), "{known:?}");
+        registrations.join_all().await;
+    }
+}
+
 #[tokio::test]
 async fn an_operator_forgets_a_proxy_that_will_not_come_back_and_none_that_is_there() {
     let folder = tempfile::tempdir().unwrap();
@@ -218,24 +252,37 @@ async fn watchers_and_pollers_stand_in_the_way_and_our_own_command_line_does_not
     let _watch = send(&server, Method::GET, "/bellwether/v1/namespaces/default/watch", &own, "").await;
     send(&server, Method::GET, CART, &[("sec-fetch-site", "same-origin")], "").await;
     assert_eq!(drain(&server, "20s").await["safe"], true);
+}
+
+#[tokio::test]
+async fn whoever_asks_for_addresses_stands_in_the_way_by_whichever_path() {
     let targets = "/bellwether/v1/namespaces/default/http_sd";
-    assert_eq!(send(&server, Method::GET, &format!("{targets}?service=other"), &[], "").await.status(), 200);
-    assert_eq!(drain(&server, "20s").await["safe"], true, "who asks for others gets none of these addresses");
-    for path in [
+    let all = [
         CART.to_owned(),
         format!("{CART}/owner?key=k"),
         format!("{targets}?service=cart"),
         targets.to_owned(),
-    ] {
-        assert_eq!(send(&server, Method::GET, &path, &[("user-agent", "curl/8")], "").await.status(), 200);
+    ];
+    for path in all {
+        let folder = tempfile::tempdir().unwrap();
+        let server = with_cart(folder.path()).await;
+        send(&server, Method::GET, &format!("{targets}?service=other"), &[], "").await;
+        let receipt = drain(&server, "20s").await;
+        assert_eq!(receipt["safe"], true, "who asks for others gets none of these addresses: {receipt}");
+        for _ in 0..2 {
+            let agent = [("user-agent", "curl/8")];
+            assert_eq!(send(&server, Method::GET, &path, &agent, "").await.status(), 200);
+        }
         let receipt = drain(&server, "10ms").await;
-        let one = &receipt["subscribers"][0];
+        let [one] = receipt["subscribers"].as_array().unwrap().as_slice() else {
+            panic!("{path}: {receipt}");
+        };
         assert_eq!(
             (&one["kind"], &one["subscriber"]),
             (&json!("poll"), &json!("operator@127.0.0.1")),
-            "{receipt}"
+            "{path}"
         );
-        assert_eq!((&receipt["safe"], receipt["subscribers"].as_array().unwrap().len()), (&json!(false), 1));
+        assert_eq!((&receipt["safe"], &one["state"]), (&json!(false), &json!("unacknowledged")), "{path}");
     }
 }
 

@@ -1,6 +1,10 @@
 //! A server with a service, and proxies that say what the test wants them to.
 
-use std::{net::TcpListener, path::Path, time::Duration};
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -25,6 +29,18 @@ pub(crate) async fn start_with(data: &Path, change: impl FnOnce(&mut Settings)) 
     let mut settings = Settings::new(listener, data.to_path_buf());
     change(&mut settings);
     Server::start(settings).await.unwrap()
+}
+
+/// The files of a journal as they are, in another folder.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    let names = std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<_> = names.collect();
+    // The mark before the segments: it must not speak of more than there is.
+    names.sort_by(|a, b| b.cmp(a));
+    for name in names {
+        std::fs::copy(from.join(&name), to.join(&name)).unwrap();
+    }
 }
 
 /// Waits until a condition holds that another task brings about.
@@ -62,7 +78,16 @@ pub(crate) async fn send(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Response<Incoming> {
-    let address = server.local_addr();
+    send_to(server.local_addr(), method, path, headers, body).await
+}
+
+pub(crate) async fn send_to(
+    address: SocketAddr,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Response<Incoming> {
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
