@@ -344,6 +344,16 @@ impl Policies {
         changes
     }
 
+    /// Every policy that holds, as the change that made it so.
+    pub fn holding(&self) -> Vec<PolicyChange> {
+        let policies = self.of.iter().flat_map(|(namespace, of)| of.iter().map(move |of| (namespace, of)));
+        let holding = policies.filter_map(|(namespace, (name, policy))| {
+            let made = policy.revisions.back().filter(|made| made.document.is_some())?.clone();
+            Some(PolicyChange { namespace: namespace.clone(), name: name.clone(), made })
+        });
+        holding.collect()
+    }
+
     /// Every change that is kept, in order.
     pub(crate) fn changes(&self) -> Vec<PolicyChange> {
         self.made_after(0)

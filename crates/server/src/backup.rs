@@ -5,10 +5,11 @@
 //!
 //! | line | what |
 //! |---|---|
-//! | the first | `{"format":"bellwether-backup","version":1,"revision":…,"made_at":…,"server":…,"instances":N,"tokens":M,"proxies":P}` |
+//! | the first | `{"format":"bellwether-backup","version":2,"revision":…,"made_at":…,"server":…,"instances":N,"tokens":M,"proxies":P,"policies":Q}` |
 //! | N | `{"instance":{…}}`: all that is known of it, with its lease, so that its owner keeps it |
 //! | M | `{"token":{…}}`: with the hash of its secret and without the secret |
 //! | P | `{"proxy":{…}}`: one that may send calls by what it knows, and that a drain has to hear |
+//! | Q | `{"policy":{…}}`: what holds, without its history |
 //! | the last | `{"sha256":"…"}` of all lines before it, so that a file that was cut anywhere is refused |
 //!
 //! It is taken of one revision while changes go on. What a restore does with it is in the restore's own
@@ -17,7 +18,7 @@
 use std::sync::Arc;
 
 use identity::{Namespace, Wall};
-use registry::{Instance, Target};
+use registry::{Instance, PolicyChange, Target};
 use storage_catalog::{KnownProxy, Token};
 
 mod read;
@@ -40,8 +41,9 @@ pub(crate) const FILE_BYTES: u64 = 2 << 30;
 const LINE_BYTES: usize = 1 << 20;
 /// What the first line says that the file is.
 const FORMAT: &str = "bellwether-backup";
-/// The version of the format. Another one is refused: what is not understood would be lost.
-const VERSION: u32 = 1;
+/// The version of the format; version 1 knew no policies. A later one is refused: what is not understood
+/// would be lost.
+const VERSION: u32 = 2;
 
 /// Everything that the catalog holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +58,8 @@ pub(crate) struct Backup {
     pub(crate) tokens: Vec<Token>,
     /// Every proxy that is known.
     pub(crate) proxies: Vec<KnownProxy>,
+    /// Every policy that holds, as the change that made it so.
+    pub(crate) policies: Vec<PolicyChange>,
 }
 
 /// The namespaces of a token as they are written.

@@ -265,3 +265,37 @@ async fn tokens_come_back_unless_they_are_left_out_and_only_an_operator_of_every
     assert_eq!(status, 200);
     assert!(std::str::from_utf8(&events).unwrap().contains("came back with a backup"));
 }
+
+#[tokio::test]
+async fn policies_come_back_as_new_revisions_also_where_two_have_changed_places() {
+    const POLICIES: &str = "/bellwether/v1/namespaces/default/policies";
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path(), false).await;
+    let put = async |name: &str, service: &str| {
+        let document = json!({
+            "apiVersion": "bellwether.dev/v1", "kind": "ServicePolicy", "metadata": { "name": name },
+            "spec": { "service": service },
+        });
+        let (status, made) =
+            ask(&server, Method::PUT, &format!("{POLICIES}/{name}"), document.to_string()).await;
+        assert!(status.is_success(), "{made}");
+    };
+    put("one", "cart").await;
+    put("other", "pay").await;
+    let file = take(&server).await;
+    assert_eq!(ask(&server, Method::DELETE, &format!("{POLICIES}/one"), "").await.0, 204);
+    put("other", "cart").await;
+    put("one", "pay").await;
+    put("more", "more").await;
+
+    let counts = |done: &Json| {
+        ["restored", "replaced", "unchanged", "removed"].map(|of| done["policies"][of].as_u64().unwrap())
+    };
+    assert_eq!(counts(&restore(&server, "", &file).await), [0, 0, 2, 0], "what is there stays");
+    assert_eq!(counts(&restore(&server, "?replace=true&dry_run=true", &file).await), [0, 2, 0, 1]);
+    assert_eq!(counts(&restore(&server, "?replace=true", &file).await), [0, 2, 0, 1]);
+    let policies = get(&server, POLICIES).await["policies"].take();
+    let seen: Vec<_> = policies.as_array().unwrap().iter().map(|of| (&of["name"], &of["service"])).collect();
+    assert_eq!(seen, [(&json!("one"), &json!("cart")), (&json!("other"), &json!("pay"))]);
+    assert_eq!(counts(&restore(&server, "?replace=true", &file).await), [0, 0, 2, 0]);
+}

@@ -160,8 +160,12 @@ impl Restore {
 
 fn table(done: &api::Restored) -> String {
     let mut table = Table::new(&["of", "restored", "replaced", "unchanged", "removed"]);
-    for (what, counts) in [("instances", done.instances), ("tokens", done.tokens), ("proxies", done.proxies)]
-    {
+    for (what, counts) in [
+        ("instances", done.instances),
+        ("policies", done.policies),
+        ("tokens", done.tokens),
+        ("proxies", done.proxies),
+    ] {
         let figures = [counts.restored, counts.replaced, counts.unchanged, counts.removed];
         let [restored, replaced, unchanged, removed] = figures.map(|figure| figure.to_string());
         table.row([what.to_owned(), restored, replaced, unchanged, removed]);

@@ -51,10 +51,13 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
 )]
 async fn take(Of(state): Shared, Extension(caller): Caller) -> Answer<Response> {
     caller.require(Scope::Admin, None)?;
-    let Snapshot { revision, instances, .. } = state.roll.read().snapshot();
+    let (Snapshot { revision, instances, .. }, policies) = {
+        let registry = state.roll.read();
+        (registry.snapshot(), registry.policies().holding())
+    };
     let (tokens, proxies) = (state.access.tokens(), state.subscribers.known());
     let made_at = clock::now().wall;
-    let writing = Writing::new(Backup { revision, made_at, instances, tokens, proxies });
+    let writing = Writing::new(Backup { revision, made_at, instances, tokens, proxies, policies });
     let pieces = stream::unfold(writing, |mut writing| async move {
         // Others have their turn between two pieces.
         tokio::task::yield_now().await;

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use identity::ProxyId;
+use identity::{Namespace, PolicyName, ProxyId};
 use registry::Target;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -23,8 +23,8 @@ pub(crate) struct Reading {
     hash: Sha256,
     header: Option<Header>,
     backup: Option<Backup>,
-    /// Instances, tokens and proxies that were seen already.
-    seen: (HashSet<Target>, HashSet<String>, HashSet<ProxyId>),
+    /// Instances, tokens, proxies and policies that were seen already.
+    seen: (HashSet<Target>, HashSet<String>, HashSet<ProxyId>, HashSet<(Namespace, PolicyName)>),
     is_complete: bool,
 }
 
@@ -96,9 +96,11 @@ impl Reading {
         if kind.format != FORMAT {
             return Err(foreign(format!("the file is a {:?} and not a {FORMAT:?}", kind.format)));
         }
-        if kind.version != VERSION {
-            let detail =
-                format!("the backup has version {}, and this server reads version {VERSION}", kind.version);
+        if !(1..=VERSION).contains(&kind.version) {
+            let detail = format!(
+                "the backup has version {}, and this server reads up to version {VERSION}",
+                kind.version
+            );
             return Err(
                 Problem::new(Code::BackupDamaged, detail).next("restore it on a server of its own version")
             );
@@ -110,6 +112,7 @@ impl Reading {
             instances: Vec::new(),
             tokens: Vec::new(),
             proxies: Vec::new(),
+            policies: Vec::new(),
         });
         self.header = Some(header);
         Ok(())
@@ -147,6 +150,14 @@ impl Reading {
                 }
                 (backup.proxies.len(), header.proxies, "proxies")
             }
+            Line::Policy(line) => {
+                let policy = line.read()?;
+                if !self.seen.3.insert((policy.namespace.clone(), policy.name.clone())) {
+                    return Err(format!("policy {} is there twice", policy.name));
+                }
+                backup.policies.push(policy);
+                (backup.policies.len(), header.policies, "policies")
+            }
             Line::Sha256(_) => return Ok(()),
         };
         if count as u64 > most {
@@ -162,12 +173,15 @@ impl Reading {
             return Err(Problem::new(Code::BackupDamaged, detail));
         }
         let (Some(header), Some(backup)) = (&self.header, &self.backup) else { return Ok(()) };
-        let promised = [header.instances, header.tokens, header.proxies];
-        let found = [backup.instances.len(), backup.tokens.len(), backup.proxies.len()].map(|len| len as u64);
+        let promised = [header.instances, header.tokens, header.proxies, header.policies];
+        let found =
+            [&backup.instances.len(), &backup.tokens.len(), &backup.proxies.len(), &backup.policies.len()];
+        let found = found.map(|len| *len as u64);
         if promised != found {
             let detail = format!(
-                "the first line promises {} instances, {} tokens and {} proxies, and there are {}, {} and {}",
-                promised[0], promised[1], promised[2], found[0], found[1], found[2]
+                "the first line promises {} instances, {} tokens, {} proxies and {} policies, \
+                 and there are {}, {}, {} and {}",
+                promised[0], promised[1], promised[2], promised[3], found[0], found[1], found[2], found[3]
             );
             return Err(Problem::new(Code::BackupDamaged, detail));
         }

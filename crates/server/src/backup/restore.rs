@@ -8,6 +8,9 @@
 //! revision only goes forward, past the backup's. Leases begin anew. Since it is done in batches, a disk that
 //! fails on the way leaves a part of it done; the same restore again does the rest.
 //!
+//! Policies come back as a new revision of each, without their history. One that is in the way of another,
+//! because both are for the same service, stays where the backup does not win, and goes where it does.
+//!
 //! Tokens come back if they are missing, and none goes: a restore locks nobody out. A token that was revoked
 //! after the backup comes back as well, unless tokens are left out.
 
@@ -19,6 +22,8 @@ use wire::native::{
     api::{Restored, RestoredCounts},
     problem::Problem,
 };
+
+mod policies;
 
 use super::Backup;
 use crate::{chronicle, roll::Decided, state::State};
@@ -57,6 +62,7 @@ pub(crate) fn plan(state: &State, backup: Backup, how: Restore, actor: &Actor) -
     let proxies = missing_proxies(state, &backup);
     done.proxies.restored = proxies.len() as u64;
     done.proxies.unchanged = (backup.proxies.len() - proxies.len()) as u64;
+    done.policies = policies::plan(&state.roll.read(), &backup, how);
     done.revision = state.roll.read().revision();
     done
 }
@@ -81,6 +87,10 @@ pub(crate) async fn restore(
     state.subscribers.keep(&state.roll).await?;
     let stopped = instances(state, &backup, how, gone, actor, &mut done.instances).await;
     let stopped = match stopped {
+        Ok(()) => policies::restore(state, &backup, how, actor, &mut done.policies).await,
+        Err(problem) => Err(problem),
+    };
+    let stopped = match stopped {
         Ok(()) => tokens(state, &backup, how, actor, &mut done.tokens).await,
         Err(problem) => Err(problem),
     };
@@ -88,8 +98,8 @@ pub(crate) async fn restore(
     let RestoredCounts { restored, replaced, removed, .. } = done.instances;
     let reason = format!(
         "a backup of revision {}: {restored} instances came back, {replaced} were replaced, {removed} removed, \
-         {} tokens came back",
-        backup.revision, done.tokens.restored
+         {} tokens and {} policies came back",
+        backup.revision, done.tokens.restored, done.policies.restored
     );
     let mut event = chronicle::server("restored", reason.clone());
     event.actor = actor.name.to_string();
@@ -111,6 +121,7 @@ fn begun(backup: &Backup, dry_run: bool) -> Restored {
         instances: RestoredCounts::default(),
         tokens: RestoredCounts::default(),
         proxies: RestoredCounts::default(),
+        policies: RestoredCounts::default(),
     }
 }
 

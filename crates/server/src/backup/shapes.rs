@@ -1,11 +1,11 @@
 //! The lines of a backup, and what they mean. Members are added with another version of the format only.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use identity::{InstanceId, Namespace, ProxyId, ServiceName, Wall};
+use identity::{InstanceId, Namespace, PolicyName, ProxyId, ServiceName, Wall};
 use registry::{
-    Check, Condition, Drain, Host, Instance, LeaseId, Note, Override, Probe, Registration, Status, Target,
-    Verdict,
+    Actor, Check, Condition, Drain, Host, Instance, LeaseId, Note, Override, PolicyAction, PolicyChange,
+    PolicyDocument, PolicyRevision, Probe, Registration, Status, Target, Verdict,
 };
 use serde::{Deserialize, Serialize};
 use storage_catalog::{KnownProxy, Scope, Token};
@@ -26,6 +26,9 @@ pub(super) struct Header {
     pub(super) instances: u64,
     pub(super) tokens: u64,
     pub(super) proxies: u64,
+    /// Version 1 knew none.
+    #[serde(default)]
+    pub(super) policies: u64,
 }
 
 /// What is looked at first, before it is known that the rest is understood.
@@ -42,6 +45,7 @@ pub(super) enum Line {
     Instance(Box<InstanceLine>),
     Token(TokenLine),
     Proxy(ProxyLine),
+    Policy(Box<PolicyLine>),
     Sha256(String),
 }
 
@@ -127,6 +131,23 @@ pub(super) struct TokenLine {
 pub(super) struct ProxyLine {
     id: ProxyId,
     since: Wall,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PolicyLine {
+    namespace: Namespace,
+    name: PolicyName,
+    revision: u64,
+    number: u64,
+    at: Wall,
+    action: String,
+    actor: String,
+    from: String,
+    reason: String,
+    service: Option<ServiceName>,
+    /// The document, as a text in JSON.
+    document: String,
 }
 
 fn nanos(duration: Duration) -> u64 {
@@ -343,6 +364,45 @@ impl From<&KnownProxy> for ProxyLine {
 impl From<ProxyLine> for KnownProxy {
     fn from(line: ProxyLine) -> Self {
         KnownProxy { id: line.id, since: line.since }
+    }
+}
+
+impl PolicyLine {
+    /// The line of a policy; `None` where it is gone.
+    pub(super) fn new(change: &PolicyChange) -> Option<Self> {
+        let made = &change.made;
+        let document = made.document.as_ref()?;
+        Some(PolicyLine {
+            namespace: change.namespace.clone(),
+            name: change.name.clone(),
+            revision: made.revision,
+            number: made.number,
+            at: made.at,
+            action: made.action.as_str().to_owned(),
+            actor: made.actor.name.to_string(),
+            from: made.actor.from.to_string(),
+            reason: made.reason.to_string(),
+            service: document.service.clone(),
+            document: document.text.to_string(),
+        })
+    }
+
+    pub(super) fn read(self) -> Result<PolicyChange, String> {
+        let action = PolicyAction::ALL.into_iter().find(|action| action.as_str() == self.action);
+        let says = wire::policy::read(&self.document).map_err(text)?;
+        if says.service != self.service {
+            return Err("its document is for another service".to_owned());
+        }
+        let made = PolicyRevision {
+            revision: self.revision,
+            number: self.number,
+            at: self.at,
+            action: action.ok_or_else(|| format!("unknown action {:?}", self.action))?,
+            actor: Actor { name: self.actor.into(), from: self.from.into() },
+            reason: self.reason.into(),
+            document: Some(PolicyDocument { service: self.service, text: self.document.into() }),
+        };
+        Ok(PolicyChange { namespace: self.namespace, name: self.name, made: Arc::new(made) })
     }
 }
 

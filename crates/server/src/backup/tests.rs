@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use registry::{
-    Action, Check, Condition, Drain, Host, LeaseId, Note, Override, Pinned, Probe, Registration, Status,
-    Verdict,
+    Action, Check, Condition, Drain, Host, LeaseId, Note, Override, Pinned, PolicyAction, PolicyDocument,
+    PolicyRevision, Probe, Registration, Status, Verdict,
 };
 use storage_catalog::Scope;
 
@@ -71,12 +71,27 @@ fn backup() -> Backup {
         created_at: Wall(3),
         expires_at: Some(Wall(9)),
     };
+    let text = r#"{"apiVersion":"bellwether.dev/v1","kind":"ServicePolicy","metadata":{"name":"cart"},"spec":{"service":"cart"}}"#;
+    let policy = PolicyChange {
+        namespace: "default".parse().unwrap(),
+        name: "cart".parse().unwrap(),
+        made: Arc::new(PolicyRevision {
+            revision: 8,
+            number: 3,
+            at: Wall(8),
+            action: PolicyAction::RolledBack,
+            actor: "ada".into(),
+            reason: "ü".into(),
+            document: Some(PolicyDocument { service: Some("cart".parse().unwrap()), text: text.into() }),
+        }),
+    };
     Backup {
         revision: 9,
         made_at: Wall(1_700_000_000_000_000_000),
         instances: vec![(target("a"), Arc::new(rich)), (target("b"), Arc::new(plain))],
         tokens: vec![token],
         proxies: vec![KnownProxy { id: "gateway@a:8000".parse().unwrap(), since: Wall(4) }],
+        policies: vec![policy],
     }
 }
 
@@ -157,7 +172,7 @@ fn what_is_wrong_is_named_with_its_line() {
     };
     let cases = [
         (changed(0, "bellwether-backup", "bellwether-trace"), "bellwether-trace"),
-        (changed(0, "\"version\":1", "\"version\":2"), "version 2"),
+        (changed(0, "\"version\":2", "\"version\":3"), "version 3"),
         (changed(0, "\"instances\":2", "\"instances\":3"), "promises 3 instances"),
         (changed(0, "\"instances\":2", "\"instances\":1"), "line 3 is not valid: the first line promises 1"),
         (changed(1, "\"weight\":50", "\"weight\":50000"), "line 2 is not valid: weight"),

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Backup, FORMAT, VERSION,
-    shapes::{Header, InstanceLine, Line, ProxyLine, TokenLine, hex},
+    shapes::{Header, InstanceLine, Line, PolicyLine, ProxyLine, TokenLine, hex},
 };
 
 /// Lines are collected up to this many bytes.
@@ -49,7 +49,7 @@ impl Writing {
 
     /// Writes the next line, if there is one before the last.
     fn line(&self, piece: &mut Vec<u8>) -> bool {
-        let Backup { instances, tokens, proxies, .. } = &self.backup;
+        let Backup { instances, tokens, proxies, policies, .. } = &self.backup;
         let Some(at) = self.at.checked_sub(1) else {
             write(piece, &self.header());
             return true;
@@ -63,15 +63,21 @@ impl Writing {
             write(piece, &Line::Token(TokenLine::from(token)));
             return true;
         }
-        let proxy = proxies.get(at - tokens.len());
-        if let Some(proxy) = proxy {
+        let at = at - tokens.len();
+        if let Some(proxy) = proxies.get(at) {
             write(piece, &Line::Proxy(ProxyLine::from(proxy)));
+            return true;
         }
-        proxy.is_some()
+        let policy = policies.get(at - proxies.len()).and_then(PolicyLine::new);
+        let is_there = policy.is_some();
+        if let Some(policy) = policy {
+            write(piece, &Line::Policy(Box::new(policy)));
+        }
+        is_there
     }
 
     fn header(&self) -> Header {
-        let Backup { revision, made_at, instances, tokens, proxies } = &self.backup;
+        let Backup { revision, made_at, instances, tokens, proxies, policies } = &self.backup;
         Header {
             format: FORMAT.to_owned(),
             version: VERSION,
@@ -81,6 +87,7 @@ impl Writing {
             instances: instances.len() as u64,
             tokens: tokens.len() as u64,
             proxies: proxies.len() as u64,
+            policies: policies.len() as u64,
         }
     }
 }

@@ -20,6 +20,9 @@ pub struct Restored {
     pub tokens: RestoredCounts,
     /// What became of the proxies that drains wait for.
     pub proxies: RestoredCounts,
+    /// What became of the policies.
+    #[serde(default)]
+    pub policies: RestoredCounts,
 }
 
 /// How many of a kind there were of which sort.
