@@ -205,7 +205,7 @@ impl<'a> Field<'a> {
     }
 
     fn is_passed_over(&self, seat: &Seat) -> bool {
-        self.passing_over.is_some() && seat.endpoint.outlier.is_out()
+        seat.endpoint.is_doubted() || (self.passing_over.is_some() && seat.endpoint.outlier.is_out())
     }
 
     fn was_tried(&self, seat: &Seat) -> bool {
@@ -215,6 +215,13 @@ impl<'a> Field<'a> {
     /// Why nobody takes the call.
     fn refusal(&self) -> Refusal {
         let (name, most) = (self.service.name.as_str(), self.draw.most);
+        if self.service.seats.iter().all(|seat| seat.endpoint.is_doubted()) {
+            let detail = format!(
+                "none of the instances of service {name:?} that this proxy knew before its restart answers, \
+                 and the control plane is away"
+            );
+            return Refusal::new(Reason::NoEndpoint, detail).retry_after(Duration::from_secs(1));
+        }
         if self.service.seats.iter().all(|seat| self.is_passed_over(seat)) {
             let detail =
                 format!("each instance of service {name:?} that is up has been ejected for its failures");

@@ -53,7 +53,8 @@ pub(crate) async fn dial(
     Ok(sender)
 }
 
-async fn open(endpoint: &Endpoint, networks: &Networks) -> Result<TcpStream, Failure> {
+/// A connection to an address of the endpoint that may be dialled.
+pub(crate) async fn open(endpoint: &Endpoint, networks: &Networks) -> Result<TcpStream, Failure> {
     let failed = |error: io::Error| Failure::new(Fault::Connect, error);
     match &endpoint.host {
         Host::Ip(ip) => connect([SocketAddr::new(*ip, endpoint.port)], networks).await,

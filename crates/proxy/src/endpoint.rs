@@ -31,6 +31,8 @@ pub(crate) struct Endpoint {
     was_called: AtomicBool,
     /// Whether calls are sent here.
     seated: AtomicBool,
+    /// Whether it is known only from an earlier run, and has not accepted a connection since.
+    doubted: AtomicBool,
     /// Rung when the last call has ended where none is sent any more.
     bell: Arc<Notify>,
     pub(crate) latency: Latency,
@@ -57,6 +59,7 @@ impl Endpoint {
             in_flight: AtomicU32::new(0),
             was_called: AtomicBool::new(false),
             seated: AtomicBool::new(true),
+            doubted: AtomicBool::new(false),
             bell,
             latency: Latency::default(),
             penalty: Penalty::default(),
@@ -80,6 +83,15 @@ impl Endpoint {
             self.pool.close(!seated);
         }
         news
+    }
+
+    /// Says whether it is doubted that it is there.
+    pub(crate) fn doubt(&self, doubted: bool) {
+        self.doubted.store(doubted, Relaxed);
+    }
+
+    pub(crate) fn is_doubted(&self) -> bool {
+        self.doubted.load(Relaxed)
     }
 
     /// Counts one attempt more as under way, unless there are `most` already.
@@ -148,7 +160,7 @@ const HEAVIEST: f32 = 100.0;
 /// How much of it a success leaves.
 const SUCCESS_LEAVES: f32 = 0.8;
 /// In this time without calls it falls to 37 %.
-const MEMORY: Duration = Duration::from_millis(50);
+const MEMORY: Duration = Duration::from_millis(30);
 /// Below this it is nothing, so that an idle endpoint is drawn again.
 const NOTHING: f32 = 0.2;
 
@@ -197,7 +209,7 @@ mod tests {
         assert_eq!(penalty.at(at(1_000)), 0.0);
         penalty.learn(true, at(1_000));
         assert_eq!(penalty.at(at(1_000)), 10.0);
-        assert!((3.6..3.8).contains(&penalty.at(at(1_050))));
+        assert!((3.6..3.8).contains(&penalty.at(at(1_030))));
         assert_eq!(penalty.at(at(1_200)), 0.0, "it is drawn again like the others");
         penalty.learn(false, at(1_000));
         assert!((penalty.at(at(1_000)) - 8.0).abs() < 1e-5);

@@ -14,6 +14,7 @@ use crate::{
     balance::Draw,
     clock::Clock,
     endpoint::Endpoint,
+    freshness::Freshness,
     install::Installed,
     meter::Book,
     outbox::Outbox,
@@ -43,6 +44,7 @@ pub(crate) struct Gateway {
     /// By what calls are routed; it changes only in `install`.
     pub(crate) routing: ArcSwap<Routing>,
     pub(crate) installed: Installed,
+    pub(crate) freshness: Freshness,
     pub(crate) builder: Builder,
     pub(crate) book: Arc<Book>,
     pub(crate) outbox: Outbox,
@@ -84,6 +86,7 @@ impl Gateway {
             ),
             routing: ArcSwap::default(),
             installed: Installed::default(),
+            freshness: Freshness::default(),
             builder,
             book,
             outbox,

@@ -57,6 +57,8 @@ pub(crate) struct Story {
     pub(crate) detail: String,
     /// Whether something else was answered in the service's place.
     pub(crate) fell_back: bool,
+    /// How old the table was, where the control plane was away.
+    pub(crate) table_age: Option<Duration>,
 }
 
 /// One try.
@@ -95,6 +97,7 @@ impl Record {
             refused: None,
             detail: String::new(),
             fell_back: false,
+            table_age: gateway.freshness.age(begun.wall),
         };
         Self { gateway, story, permit: None, occupied: None, attempting: None, place: None, ended: false }
     }

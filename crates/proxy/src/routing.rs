@@ -241,6 +241,8 @@ impl Builder {
             known.instance == row.instance && known.host == row.host && known.port == row.port
         };
         if let Some(endpoint) = known.iter().find(same) {
+            // The control plane has said again that it is there.
+            endpoint.doubt(false);
             return endpoint.clone();
         }
         let pool = Pool::new(self.limits.idle_per_endpoint, self.limits.idle_timeout);

@@ -1,13 +1,15 @@
 //! A proxy from start to stop.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use monitoring::Ledger;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use wire::native::channel::Hello;
 
-use crate::{Directory, Settings, Sink, follow::Follower, gateway::Gateway, listener, report::Reporter};
+use crate::{
+    Directory, Settings, Sink, follow::Follower, gateway::Gateway, kept::Kept, listener, report::Reporter,
+};
 
 /// A running proxy. Dropped, it goes on; [`Proxy::shutdown`] stops it.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub struct Proxy {
     clients: JoinHandle<()>,
     follower: JoinHandle<()>,
     reporter: JoinHandle<()>,
+    /// Writes the last table, where one is kept.
+    keeper: Option<JoinHandle<()>>,
 }
 
 impl Proxy {
@@ -33,7 +37,7 @@ impl Proxy {
     /// A listener that cannot be used.
     pub fn start(settings: Settings, directory: impl Directory, sink: impl Sink) -> io::Result<Self> {
         let gateway = Arc::new(Gateway::new(&settings));
-        let Settings { listener, proxy, version, epoch, drain, flush, report_every, .. } = settings;
+        let Settings { listener, proxy, version, epoch, drain, flush, report_every, keep, .. } = settings;
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
@@ -41,13 +45,16 @@ impl Proxy {
 
         let (sender, revision) = watch::channel(None);
         let hello = Hello { proxy: proxy.clone(), epoch, version, since: None };
-        let follower = Follower { gateway: gateway.clone(), directory, hello, revision: sender };
+        let kept = keep.map(|keep| Arc::new(Kept::new(keep, gateway.clock)));
+        let keeper = kept.clone().map(|kept| tokio::spawn(kept.run(calls_ended.clone())));
+        let follower = Follower { gateway: gateway.clone(), directory, hello, revision: sender, kept };
         let reporter = Reporter::new(gateway.clone(), sink, proxy, epoch);
         Ok(Self {
             address,
             clients: tokio::spawn(listener::serve(gateway.clone(), listener, stopping.clone(), drain)),
             follower: tokio::spawn(follower.run()),
             reporter: tokio::spawn(reporter.run(report_every, flush, calls_ended.clone())),
+            keeper,
             gateway,
             revision,
             stopping,
@@ -63,6 +70,11 @@ impl Proxy {
     /// The revision by which calls are routed; `None` before the first snapshot.
     pub fn revision(&self) -> Option<u64> {
         *self.revision.borrow()
+    }
+
+    /// How old the table is by which calls are routed; `None` while the control plane is heard.
+    pub fn snapshot_age(&self) -> Option<Duration> {
+        self.gateway.freshness.age(self.gateway.clock.now().wall)
     }
 
     /// Waits for the first snapshot.
@@ -84,6 +96,9 @@ impl Proxy {
         self.gateway.closing.cancel();
         self.calls_ended.cancel();
         let _ = self.reporter.await;
+        if let Some(keeper) = self.keeper {
+            let _ = keeper.await;
+        }
         self.follower.abort();
         let _ = self.follower.await;
         self.gateway.outbox.ledger()

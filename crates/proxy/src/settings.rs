@@ -6,6 +6,8 @@ use identity::{Namespace, ProxyId, ServiceName};
 use registry::Networks;
 use resilience::CallPolicy;
 
+use crate::Keep;
+
 /// Everything that a proxy is told.
 #[derive(Debug)]
 pub struct Settings {
@@ -29,6 +31,8 @@ pub struct Settings {
     pub networks: Networks,
     /// What it may use.
     pub limits: Limits,
+    /// Where the last table is kept for a restart while the control plane is away; `None` keeps none.
+    pub keep: Option<Keep>,
     /// How often it reports.
     pub report_every: Duration,
     /// How long calls in flight may go on when it stops.
@@ -59,6 +63,7 @@ impl Settings {
             policy: CallPolicy::default(),
             networks: Networks::default(),
             limits: Limits::default(),
+            keep: None,
             report_every: Duration::from_secs(1),
             drain: Duration::from_secs(10),
             flush: Duration::from_secs(2),

@@ -90,6 +90,9 @@ fn call(story: &Story, identity: &Identity, name: Arc<str>, outcome: Outcome, st
     if status != 0 {
         attributes.push("http.response.status_code", i64::from(status));
     }
+    if let Some(age) = story.table_age {
+        attributes.push("bellwether.snapshot.age_ms", i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+    }
     if story.fell_back {
         attributes.push("bellwether.fallback", true);
     }

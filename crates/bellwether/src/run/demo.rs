@@ -88,7 +88,7 @@ impl Demo {
             let data_plane = bind_near(address, "the gateway")?;
             let server = parts::server(&settings, control).await?;
             let channel = Local(server.channel());
-            let gateway = parts::gateway(&settings, data_plane, parts::id_within()?, channel)?;
+            let gateway = parts::gateway(&settings, data_plane, parts::id_within()?, channel, None)?;
             gateway.ready().await;
             let shop =
                 open_shop(server.local_addr(), gateway.local_addr(), &self.flags_for_services(&sources))

@@ -4,6 +4,7 @@ use std::{io::ErrorKind, net::SocketAddr, path::Path};
 
 use clap::Args;
 use identity::ProxyId;
+use proxy::Keep;
 use storage_disk::folder::{DataFolder, Store};
 use wire::native::problem::{Code, Problem};
 
@@ -43,7 +44,11 @@ impl Gateway {
             // Owned as long as the gateway runs.
             let folder = settings.gateway_data.as_deref().map(server::data_folder).transpose()?;
             let id = id(&settings, parts::address(&socket)?, folder.as_ref())?;
-            let gateway = parts::gateway(&settings, socket, id.clone(), Grpc::new(&settings)?)?;
+            let keep = folder.as_ref().map(|folder| Keep {
+                disk: folder.disk(),
+                path: folder.store(Store::Proxy).join(SNAPSHOT_FILE),
+            });
+            let gateway = parts::gateway(&settings, socket, id.clone(), Grpc::new(&settings)?, keep)?;
             let data = settings.gateway_data.as_deref().map(parts::absolute);
             let banner = Banner {
                 gateway: Some(gateway.local_addr()),
@@ -62,6 +67,9 @@ impl Gateway {
 
 /// The file in the gateway's folder that holds its id.
 const ID_FILE: &str = "id";
+
+/// The file in the gateway's folder that holds the last table.
+const SNAPSHOT_FILE: &str = "snapshot";
 
 /// An id has at most 128 bytes.
 const ID_BYTES: u64 = 256;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use identity::ProxyId;
-use proxy::{Directory, Proxy, Sink};
+use proxy::{Directory, Keep, Proxy, Sink};
 use server::{
     Budget, Budgets, Server,
     listener::{self, TlsFiles},
@@ -53,6 +53,7 @@ pub(super) fn gateway(
     listener: TcpListener,
     id: ProxyId,
     channel: impl Directory + Sink + Clone,
+    keep: Option<Keep>,
 ) -> Result<Proxy, Problem> {
     let [epoch, seed] = [random()?, random()?];
     let invalid = |error: identity::Invalid| Problem::new(Code::Internal, error.to_string());
@@ -61,6 +62,7 @@ pub(super) fn gateway(
         namespace: settings.namespace.clone(),
         networks: settings.dial_networks.clone(),
         drain: settings.drain,
+        keep,
         ..told
     };
     Proxy::start(told, channel.clone(), channel)

@@ -43,7 +43,7 @@ impl Up {
                 None => None,
                 Some(socket) => {
                     let channel = Local(server.channel());
-                    let gateway = parts::gateway(&settings, socket, parts::id_within()?, channel)?;
+                    let gateway = parts::gateway(&settings, socket, parts::id_within()?, channel, None)?;
                     gateway.ready().await;
                     Some(gateway)
                 }

@@ -302,13 +302,30 @@ impl World {
 
     /// A world whose proxy has other settings.
     pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::following(Registry::new(), change).await
+    }
+
+    /// A world with the registry of another one.
+    pub(crate) async fn following(registry: Registry, change: impl FnOnce(&mut Settings)) -> Self {
+        let world = Self::of(registry, change);
+        world.proxy.ready().await;
+        world
+    }
+
+    /// A world whose proxy hears from nobody.
+    pub(crate) async fn without_directory(change: impl FnOnce(&mut Settings)) -> Self {
+        let registry = Registry::new();
+        registry.go_online(false);
+        Self::of(registry, change)
+    }
+
+    fn of(registry: Registry, change: impl FnOnce(&mut Settings)) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let mut settings = Settings::new(listener, "proxy-1".parse().unwrap(), 77, 42).unwrap();
         settings.report_every = Duration::from_millis(20);
         change(&mut settings);
-        let (registry, stores) = (Registry::new(), Stores::new());
+        let stores = Stores::new();
         let proxy = Proxy::start(settings, registry.clone(), stores.clone()).unwrap();
-        proxy.ready().await;
         Self { proxy, registry, stores }
     }
 

@@ -29,7 +29,9 @@ pub mod proto {
     include!("../generated/bellwether.v1.rs");
 }
 
-pub use down::{hello_from_proto, hello_to_proto, update_from_proto, update_to_proto};
+pub use down::{
+    hello_from_proto, hello_to_proto, update_from_bytes, update_from_proto, update_to_bytes, update_to_proto,
+};
 pub use up::{report_from_proto, report_to_proto};
 
 /// A message of the channel that is not well-formed.

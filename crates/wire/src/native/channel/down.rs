@@ -71,6 +71,21 @@ pub fn update_from_proto(update: proto::WatchResponse) -> Result<Update, Malform
     Ok(Update { revision: update.revision, snapshot: update.snapshot, services, policies, overrides })
 }
 
+/// An update as bytes that are kept: the message of the gRPC channel, which later versions go on reading.
+pub fn update_to_bytes(update: &Update) -> Vec<u8> {
+    prost::Message::encode_to_vec(&update_to_proto(update))
+}
+
+/// An update from bytes that were kept.
+///
+/// # Errors
+/// The field that breaks its rule, or `update` where the bytes are no message.
+pub fn update_from_bytes(bytes: &[u8]) -> Result<Update, Malformed> {
+    let message: proto::WatchResponse =
+        prost::Message::decode(bytes).map_err(|error| Malformed::new("update", error))?;
+    update_from_proto(message)
+}
+
 /// The states to which a breaker is forced by these words; `closed` is the end of all force.
 const FORCES: [(State, Force); 3] = [
     (State::ForcedOpen, Force::Open),
