@@ -467,3 +467,54 @@ fn an_operator_drains_overrides_asks_why_and_deletes_by_commands() {
     assert!(good(&["service", "delete", "payments", "--force", "--reason", "moved"]).contains("p-2"));
     assert_eq!(ask(&["service", "show", "payments"]).status.code(), Some(4));
 }
+
+#[test]
+fn a_policy_is_checked_compared_applied_and_rolled_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = up(&folder);
+    let ask = |args: &[&str]| {
+        finish(bellwether(args).env("BELLWETHER_SERVER", format!("http://{}", server.address("listen"))))
+    };
+    let file = folder.path().join("cart.yaml");
+    let write = |call: &str| {
+        let policy = format!(
+            "# comments are for people\napiVersion: bellwether.dev/v1\nkind: ServicePolicy\n\
+             metadata: {{ name: cart }}\nspec: {{ service: cart, timeouts: {{ call: {call} }} }}\n"
+        );
+        fs::write(&file, policy).unwrap();
+    };
+    write("2 seconds");
+    let refused = finish(&mut bellwether(&["policy", "validate", "-f", text(&file)]));
+    let said = stderr(&refused);
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("cart.yaml: line 5, column 42") && said.contains("such as 250ms"), "{said}");
+
+    write("2s");
+    let valid = finish(&mut bellwether(&["policy", "validate", "-f", text(&file)]));
+    assert_eq!((valid.status.code(), stderr(&valid).trim()), (Some(0), "1 valid: cart"));
+    let differs = ask(&["policy", "diff", "-f", text(&file)]);
+    assert_eq!(differs.status.code(), Some(1));
+    assert!(stdout(&differs).contains("+    call: 2s"), "{}", stdout(&differs));
+    let tried = ask(&["policy", "apply", "-f", text(&file), "--dry-run"]);
+    assert!(stderr(&tried).contains("would be"), "{}", stderr(&tried));
+    assert!(stdout(&ask(&["policy", "list"])).contains("no policies"));
+    let applied = ask(&["policy", "apply", "-f", text(&file), "--reason", "slow disk"]);
+    assert_eq!(applied.status.code(), Some(0), "{}", stderr(&applied));
+    assert_eq!(ask(&["policy", "diff", "-f", text(&file)]).status.code(), Some(0));
+    let listed = stdout(&ask(&["policy", "list"]));
+    assert!(listed.contains("cart") && listed.contains("slow disk"), "{listed}");
+
+    write("3s");
+    assert_eq!(ask(&["policy", "apply", "-f", text(&file), "--if-match", "99"]).status.code(), Some(1));
+    assert_eq!(ask(&["policy", "apply", "-f", text(&file)]).status.code(), Some(0));
+    let holds = stdout(&ask(&["policy", "show", "--service", "cart"]));
+    assert!(holds.contains("call: 3s") && holds.contains("built_in"), "{holds}");
+    assert_eq!(ask(&["policy", "rollback", "cart"]).status.code(), Some(0));
+    assert!(stdout(&ask(&["policy", "show", "cart"])).contains("call: 2s"));
+    let history = stdout(&ask(&["policy", "history", "cart"]));
+    assert!(["created", "updated", "rolled_back"].iter().all(|word| history.contains(word)), "{history}");
+    assert_eq!(ask(&["policy", "delete", "cart"]).status.code(), Some(0));
+    assert_eq!(ask(&["policy", "show", "cart"]).status.code(), Some(4));
+    let events = stdout(&ask(&["event", "list", "--kind", "policy"]));
+    assert!(events.contains("deleted") && events.contains("slow disk"), "{events}");
+}
