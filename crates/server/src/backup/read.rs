@@ -23,9 +23,17 @@ pub(crate) struct Reading {
     hash: Sha256,
     header: Option<Header>,
     backup: Option<Backup>,
-    /// Instances, tokens, proxies and policies that were seen already.
-    seen: (HashSet<Target>, HashSet<String>, HashSet<ProxyId>, HashSet<(Namespace, PolicyName)>),
+    seen: Seen,
     is_complete: bool,
+}
+
+/// What was there already, to notice what is there twice.
+#[derive(Debug, Default)]
+struct Seen {
+    instances: HashSet<Target>,
+    tokens: HashSet<String>,
+    proxies: HashSet<ProxyId>,
+    policies: HashSet<(Namespace, PolicyName)>,
 }
 
 impl Reading {
@@ -128,7 +136,7 @@ impl Reading {
         let (count, most, what) = match line {
             Line::Instance(line) => {
                 let (target, instance) = line.read()?;
-                if !self.seen.0.insert(target.clone()) {
+                if !self.seen.instances.insert(target.clone()) {
                     return Err(format!("instance {target} is there twice"));
                 }
                 backup.instances.push((target, Arc::new(instance)));
@@ -136,7 +144,7 @@ impl Reading {
             }
             Line::Token(line) => {
                 let token = line.read()?;
-                if !self.seen.1.insert(token.id.clone()) {
+                if !self.seen.tokens.insert(token.id.clone()) {
                     return Err("its token is there twice".to_owned());
                 }
                 backup.tokens.push(token);
@@ -144,7 +152,8 @@ impl Reading {
             }
             Line::Proxy(line) => {
                 backup.proxies.push(line.into());
-                let is_new = backup.proxies.last().is_none_or(|known| self.seen.2.insert(known.id.clone()));
+                let is_new =
+                    backup.proxies.last().is_none_or(|known| self.seen.proxies.insert(known.id.clone()));
                 if !is_new {
                     return Err("its proxy is there twice".to_owned());
                 }
@@ -152,7 +161,7 @@ impl Reading {
             }
             Line::Policy(line) => {
                 let policy = line.read()?;
-                if !self.seen.3.insert((policy.namespace.clone(), policy.name.clone())) {
+                if !self.seen.policies.insert((policy.namespace.clone(), policy.name.clone())) {
                     return Err(format!("policy {} is there twice", policy.name));
                 }
                 backup.policies.push(policy);
