@@ -36,9 +36,8 @@ use record::{
 use removals::RemovalsRecord;
 pub use token::{Scope, Token};
 
-/// A snapshot is never worth its writing before this much has to be replayed without it: well under a
-/// second.
-const SNAPSHOT_AFTER_BYTES: u64 = 32 << 20;
+/// A snapshot is never worth its writing before this much has to be replayed without it: about a second.
+const SNAPSHOT_AFTER_BYTES: u64 = 64 << 20;
 
 /// What may wait for the disk, which bounds what one batch can be: the end of a service of a million
 /// instances, whatever their ids, is one. It takes memory only while it is written.
@@ -47,11 +46,11 @@ const QUEUE_BYTES: u64 = 160 << 20;
 /// Of the memory in which batches are encoded, this much is kept for the next.
 const KEPT_BYTES: u64 = 1 << 20;
 
-/// Whether a snapshot is worth its writing. It writes all that there is, so a large registry waits until as
-/// much has been written as the last one took: that bounds both what is written for each change and what is
-/// replayed at a start to twice the least.
+/// Whether a snapshot is worth its writing. It writes all that there is, so a large registry waits until twice
+/// as much has been written as the last one took: that bounds what is written for each change to one and a half
+/// times the least, and what is replayed at a start to three times.
 fn is_worth_writing(written: u64, last_snapshot: u64) -> bool {
-    written > last_snapshot.max(SNAPSHOT_AFTER_BYTES)
+    written > (2 * last_snapshot).max(SNAPSHOT_AFTER_BYTES)
 }
 
 /// The journal of the catalog.

@@ -179,13 +179,13 @@ async fn everything_that_is_known_of_an_instance_survives() {
 }
 
 #[test]
-fn a_snapshot_waits_until_as_much_was_written_as_the_last_one_took() {
+fn a_snapshot_waits_until_twice_as_much_was_written_as_the_last_one_took() {
     let small = SNAPSHOT_AFTER_BYTES;
     assert!(!is_worth_writing(small, 0));
     assert!(is_worth_writing(small + 1, 0));
-    assert!(is_worth_writing(small + 1, small));
-    assert!(!is_worth_writing(10 * small, 10 * small));
-    assert!(is_worth_writing(10 * small + 1, 10 * small));
+    assert!(is_worth_writing(small + 1, small / 2));
+    assert!(!is_worth_writing(20 * small, 10 * small));
+    assert!(is_worth_writing(20 * small + 1, 10 * small));
 }
 
 /// A registry in which one service has this many instances, and a disk that holds it.

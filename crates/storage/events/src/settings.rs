@@ -27,7 +27,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
-            memory_bytes: 16 << 20,
+            memory_bytes: 8 << 20,
             disk_bytes: 256 << 20,
             max_age: Duration::from_secs(30 * 86_400),
             reserve_bytes: 0,
