@@ -36,8 +36,9 @@ use record::{
 use removals::RemovalsRecord;
 pub use token::{Scope, Token};
 
-/// A snapshot is never worth its writing before this much has to be replayed without it: about a second.
-const SNAPSHOT_AFTER_BYTES: u64 = 64 << 20;
+/// A snapshot is never worth its writing before this much has to be replayed without it: well under a
+/// second.
+const SNAPSHOT_AFTER_BYTES: u64 = 32 << 20;
 
 /// What may wait for the disk, which bounds what one batch can be: the end of a service of a million
 /// instances, whatever their ids, is one. It takes memory only while it is written.
