@@ -48,6 +48,12 @@ impl Index {
         self.slots.find(self.hasher.hash_one((namespace, service, instance)), is_it).copied()
     }
 
+    /// How many services and slots are known by name.
+    #[cfg(test)]
+    pub(crate) fn lengths(&self) -> [usize; 2] {
+        [self.services.len(), self.slots.len()]
+    }
+
     /// `at` is where the service stands by now.
     pub(crate) fn add_service(&mut self, services: &Slab<Service>, at: usize) {
         let hasher = &self.hasher;

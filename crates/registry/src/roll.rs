@@ -159,6 +159,13 @@ impl Registry {
         Self { log: Log::new(0, changes), ..Self::default() }
     }
 
+    /// How many services and instances are known by name, in each of the two ways.
+    #[cfg(test)]
+    pub(crate) fn known(&self) -> [[usize; 2]; 2] {
+        let services = self.namespaces.values().map(BTreeMap::len).sum();
+        [self.index.lengths(), [services, self.instances().count()]]
+    }
+
     /// The same, after a restart.
     #[cfg(test)]
     pub(crate) fn restored_keeping(now: Now, snapshot: Snapshot, changes: usize) -> Self {

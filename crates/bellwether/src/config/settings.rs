@@ -147,7 +147,7 @@ settings! {
     /// How long calls and requests in flight may take to finish when the process stops
     drain: Duration = |_| Some("10s".to_owned()), [Server, Gateway];
 
-    /// The folder in which the gateway keeps what it has to know after a restart: its id; without it nothing is kept
+    /// The folder in which the gateway keeps what it has to know after a restart: its id, and the table that it goes on by; without it nothing is kept
     gateway_data: Option<PathBuf> = |_| None, [Gateway];
     /// The control plane that tells the gateway what is there
     control: Url = |_| Some("http://127.0.0.1:2355".to_owned()), [Gateway];

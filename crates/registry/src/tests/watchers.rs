@@ -37,6 +37,22 @@ fn a_services_revision_never_goes_back_also_when_its_last_change_left_nothing_be
 }
 
 #[test]
+fn what_has_gone_leaves_no_name_behind() {
+    let mut registry = Registry::default();
+    for round in 0..50 {
+        for id in ["a", "b"] {
+            registry.apply(start(), register(&format!("{id}{round}"), 80, 1, None)).unwrap();
+        }
+        assert_eq!(registry.known(), [[1, 2], [1, 2]]);
+        for id in ["a", "b"] {
+            let gone = Ask::Deregister { held: None, reason: "r".into() };
+            registry.apply(start(), ask(&format!("{id}{round}"), gone)).unwrap();
+        }
+        assert_eq!(registry.known(), [[0, 0], [0, 0]]);
+    }
+}
+
+#[test]
 fn what_is_kept_for_watchers_is_bounded_in_bytes_as_well() {
     let mut registry = Registry::default();
     for port in 1..=1_200 {
