@@ -10,6 +10,7 @@
 
 mod assemble;
 mod attributes;
+pub mod borrowed;
 pub mod context;
 pub mod sampling;
 mod span;

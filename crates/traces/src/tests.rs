@@ -1,6 +1,7 @@
 //! Spans of a small shop, put together and taken apart.
 
 mod assemble;
+mod borrowed;
 mod context;
 mod sampling;
 
