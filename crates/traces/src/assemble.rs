@@ -177,6 +177,13 @@ impl Trace {
         &self.roots
     }
 
+    /// The root that speaks for the trace: the earliest real one, which names no parent. It is more telling
+    /// than an orphan that began earlier.
+    pub fn main_root(&self) -> usize {
+        let real = self.roots.iter().find(|at| self.nodes[**at].span.parent_span_id.is_none());
+        real.or(self.roots.first()).copied().unwrap_or(0)
+    }
+
     /// Whether a parent is missing (or parents formed a circle), so that this may not be the whole trace.
     pub fn is_incomplete(&self) -> bool {
         self.incomplete
@@ -184,9 +191,7 @@ impl Trace {
 
     /// What a list shows of this trace.
     pub fn summary(&self) -> Summary {
-        // A real root, one that names no parent, is more telling than an orphan that began earlier.
-        let real = self.roots.iter().find(|at| self.nodes[**at].span.parent_span_id.is_none());
-        let root = &self.nodes[real.or(self.roots.first()).copied().unwrap_or(0)].span;
+        let root = &self.nodes[self.main_root()].span;
         let start = self.nodes.iter().map(|node| node.span.start).min().unwrap_or_default();
         let end = self.nodes.iter().map(|node| node.span.end()).max().unwrap_or_default();
 

@@ -3,6 +3,7 @@
 mod assemble;
 mod borrowed;
 mod context;
+mod critical_path;
 mod sampling;
 
 use std::sync::Arc;
