@@ -14,9 +14,11 @@ pub mod exposition;
 mod histogram;
 mod ledger;
 mod packed;
+pub mod promql;
 mod recorder;
 mod red;
 mod rollup;
+pub mod series;
 mod sources;
 
 pub use calls::{CallKey, Outcome, Reporter, StatusClass};
