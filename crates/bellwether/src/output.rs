@@ -116,6 +116,15 @@ pub(crate) fn problem(problem: &Problem) {
     tell(&text);
 }
 
+/// The columns of the terminal: as `COLUMNS` says, else as the terminal itself does; where there is none, what
+/// fits into most.
+pub(crate) fn columns() -> usize {
+    const ELSEWHERE: usize = 120;
+    let said = env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+    let measured = || rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| usize::from(size.ws_col));
+    said.or_else(measured).filter(|columns| *columns > 0).unwrap_or(ELSEWHERE)
+}
+
 /// Whether the text may be coloured: only for a terminal, and not against the reader's wish.
 pub(crate) fn coloured(stream: &impl IsTerminal) -> bool {
     let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

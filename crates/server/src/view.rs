@@ -10,11 +10,13 @@ use storage_events::{Batch, Event, EventRef};
 use traces::{Attributes, Summary, Trace, Value};
 use wire::native::api;
 
+mod critical_path;
 mod history;
 mod instances;
 
 use instances::Authority;
 
+pub(crate) use critical_path::critical_path;
 pub(crate) use history::{recorded, why};
 pub(crate) use instances::{authority, change, counts, instance, not_registered, registered, service};
 
@@ -139,22 +141,22 @@ pub(crate) fn trace(trace: &Trace) -> api::Trace {
         incomplete: summary.incomplete,
         start: start.to_string(),
         duration_ns: summary.duration_ns,
-        spans: depth_first(trace).into_iter().map(|node| span(&node.span, start)).collect(),
+        spans: depth_first(trace).map(|(node, depth)| span(&node.span, depth, start)).collect(),
     }
 }
 
-/// Parents before children, siblings by start.
-fn depth_first(trace: &Trace) -> Vec<&traces::Node> {
-    let mut pending: Vec<usize> = trace.roots().iter().rev().copied().collect();
-    let mut nodes = Vec::with_capacity(trace.nodes().len());
-    while let Some(node) = pending.pop().and_then(|at| trace.nodes().get(at)) {
-        pending.extend(node.children.iter().rev());
-        nodes.push(node);
-    }
-    nodes
+/// Parents before children, siblings by start, each with the number of spans above it.
+fn depth_first(trace: &Trace) -> impl Iterator<Item = (&traces::Node, u64)> {
+    let mut pending: Vec<(usize, u64)> = trace.roots().iter().rev().map(|at| (*at, 0)).collect();
+    std::iter::from_fn(move || {
+        let (at, depth) = pending.pop()?;
+        let node = trace.nodes().get(at)?;
+        pending.extend(node.children.iter().rev().map(|child| (*child, depth + 1)));
+        Some((node, depth))
+    })
 }
 
-fn span(span: &traces::Span, start: Wall) -> api::Span {
+fn span(span: &traces::Span, depth: u64, start: Wall) -> api::Span {
     let since_start = |at: Wall| at.0.saturating_sub(start.0);
     let event = |event: &traces::Event| api::SpanEvent {
         offset_ns: since_start(event.at),
@@ -164,6 +166,7 @@ fn span(span: &traces::Span, start: Wall) -> api::Span {
     api::Span {
         span_id: span.span_id.to_string(),
         parent_span_id: span.parent_span_id.map(|id| id.to_string()),
+        depth,
         service: span.service().to_owned(),
         operation: span.name.to_string(),
         kind: span.kind.as_str().to_owned(),

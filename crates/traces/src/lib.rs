@@ -15,6 +15,7 @@ pub mod context;
 mod critical_path;
 pub mod sampling;
 mod span;
+pub mod spelling;
 mod timeline;
 
 pub use assemble::{Node, ServiceCount, Summary, Trace};

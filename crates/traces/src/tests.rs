@@ -5,6 +5,7 @@ mod borrowed;
 mod context;
 mod critical_path;
 mod sampling;
+mod spelling;
 
 use std::sync::Arc;
 

@@ -16,6 +16,11 @@ pub(super) fn nanos(nanos: u64) -> String {
     format!("{value:.digits$} {unit}")
 }
 
+/// The same of a difference.
+pub(super) fn signed_nanos(difference: i64) -> String {
+    format!("{}{}", if difference < 0 { '-' } else { '+' }, nanos(difference.unsigned_abs()))
+}
+
 /// A quantile, or nothing.
 pub(super) fn quantile(quantile: Option<Quantile>) -> String {
     quantile.map(|quantile| nanos(quantile.estimate)).unwrap_or_default()

@@ -4,8 +4,11 @@ use clap::{Args, Subcommand};
 use identity::{ServiceName, TraceId};
 use wire::native::{api, problem::Problem};
 
-use super::{Page, Reading, figures, waterfall};
-use crate::{client::Path, output::Table};
+use super::{Page, Reading, figures, waterfall::Waterfall};
+use crate::{
+    client::Path,
+    output::{self, Style, Table},
+};
 
 /// Traces of calls
 #[derive(Debug, Subcommand)]
@@ -35,12 +38,18 @@ pub(crate) struct Search {
     reading: Reading,
 }
 
-/// Show a trace as a waterfall
+/// Show a trace as a waterfall, with the critical path marked
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  bellwether trace show 0af7651916cd43dd8448eb211c80319c")]
+#[command(
+    after_help = "Marks:\n  █ the call waited for this span    ▒ … for the way to what it called and back\n  ─ the call waited for another one  ┄ nobody waited\n\nExample:\n  bellwether trace show 0af7651916cd43dd8448eb211c80319c"
+)]
 pub(crate) struct Show {
-    /// The trace's id
+    /// The trace's id, in any spelling
+    #[arg(value_parser = traces::spelling::trace_id)]
     id: TraceId,
+    /// Only the spans on the critical path: those that the call waited for
+    #[arg(long)]
+    critical: bool,
     #[command(flatten)]
     reading: Reading,
 }
@@ -88,8 +97,14 @@ impl Search {
 impl Show {
     fn run(self) -> Result<(), Problem> {
         self.reading.run(async |client| {
-            let answer = client.get(Path::v1().segment("traces").segment(&self.id.to_string())).await?;
-            Ok(Page::new(answer, "/spans", |trace: api::Trace| waterfall::text(&trace)))
+            let trace = Path::v1().segment("traces").segment(&self.id.to_string());
+            let path = client.get::<api::CriticalPath>(trace.clone().segment("critical-path")).await?.value;
+            let answer = client.get(trace).await?;
+            Ok(Page::new(answer, "/spans", |trace: api::Trace| {
+                let (width, style) = (output::columns(), Style::of_stdout());
+                let critical_only = self.critical;
+                Waterfall { trace: &trace, path: &path, width, style, critical_only }.text()
+            }))
         })
     }
 }

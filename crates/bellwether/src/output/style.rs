@@ -17,6 +17,12 @@ impl Style {
         Self { colours: super::coloured(&io::stderr()) }
     }
 
+    /// Without any emphasis.
+    #[cfg(test)]
+    pub(crate) fn plain() -> Self {
+        Self { colours: false }
+    }
+
     pub(crate) fn strong(self, text: &str) -> String {
         self.wrap("1", text)
     }

@@ -19,6 +19,7 @@ use crate::{access::Principal, clock, listener::Refusal, state::State};
 mod backup;
 mod breakers;
 mod bulk;
+mod critical_path;
 mod document;
 mod drain;
 mod events;
@@ -92,6 +93,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .merge(watch::routes())
         .merge(red::routes())
         .merge(traces::routes())
+        .merge(critical_path::routes())
         .merge(events::routes())
         .merge(breakers::routes())
         .merge(ledger::routes())

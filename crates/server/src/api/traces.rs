@@ -1,7 +1,7 @@
 //! Where calls went.
 
 use axum::{Extension, Json, extract::State as Of};
-use identity::{Namespace, TraceId, Wall, duration};
+use identity::{Invalid, Namespace, TraceId, Wall, duration};
 use serde::Deserialize;
 use storage_catalog::Scope;
 use storage_spans::Query;
@@ -17,7 +17,7 @@ use super::{
     extract::{Answer, Asked, Named, invalid},
     pages,
 };
-use crate::{state::State, view};
+use crate::{access::Principal, state::State, view};
 
 pub(super) fn routes() -> OpenApiRouter<std::sync::Arc<State>> {
     OpenApiRouter::new().routes(routes!(search)).routes(routes!(show))
@@ -101,7 +101,8 @@ fn query(params: SearchQuery) -> Result<Query, Problem> {
     })
 }
 
-/// A trace with all its spans. Short and upper-case spellings of the id mean the same.
+/// A trace with all its spans. Its id may be spelt in either case, without leading zeros, and with
+/// dashes.
 #[utoipa::path(
     get, path = "/bellwether/v1/traces/{trace_id}", tag = "traces",
     params(("trace_id" = String, Path, example = "0af7651916cd43dd8448eb211c80319c")),
@@ -110,16 +111,32 @@ fn query(params: SearchQuery) -> Result<Query, Problem> {
 async fn show(
     Of(state): Shared,
     Extension(caller): Caller,
-    Named(id): Named<TraceId>,
+    Named(AnyTraceId(id)): Named<AnyTraceId>,
 ) -> Answer<Json<api::Trace>> {
+    Ok(Json(view::trace(&visible(&state, &caller, id)?)))
+}
+
+/// The id of a trace in any spelling.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct AnyTraceId(pub(super) TraceId);
+
+impl TryFrom<String> for AnyTraceId {
+    type Error = Invalid;
+
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        traces::spelling::trace_id(&text).map(Self)
+    }
+}
+
+/// The part of a trace that somebody may see.
+pub(super) fn visible(state: &State, caller: &Principal, id: TraceId) -> Result<traces::Trace, Problem> {
     let spans = state.spans.trace(id).unwrap_or_default();
     // Whoever may not read the namespace of a trace must not learn that the trace exists.
-    let visible = |span: &std::sync::Arc<traces::Span>| {
+    let may_see = |span: &std::sync::Arc<traces::Span>| {
         let namespace = span.resource.namespace().parse::<Namespace>().ok();
         caller.require(Scope::Read, namespace.as_ref()).is_ok()
     };
-    let trace = traces::Trace::assemble(spans.into_iter().filter(visible));
-    let trace = trace
-        .ok_or_else(|| Problem::new(Code::NoSuchTrace, format!("there is no trace {id}, or not any more")))?;
-    Ok(Json(view::trace(&trace)))
+    let trace = traces::Trace::assemble(spans.into_iter().filter(may_see));
+    trace.ok_or_else(|| Problem::new(Code::NoSuchTrace, format!("there is no trace {id}, or not any more")))
 }

@@ -6,6 +6,7 @@ mod asking;
 mod bad_input;
 mod breakers;
 mod bulk;
+mod call_chains;
 mod checks;
 mod discovery;
 mod discovery_by_others;

@@ -7,6 +7,7 @@
 mod backup;
 mod calls;
 mod checks;
+mod critical_path;
 mod discovery;
 mod drain;
 mod events;
@@ -21,6 +22,9 @@ mod traces;
 pub use backup::{Restored, RestoredCounts};
 pub use calls::{EdgeRed, Quantile, Red, RedReport, ServiceRed};
 pub use checks::{CheckBody, CheckState, GrpcService};
+pub use critical_path::{
+    AsynchronousWork, CriticalPath, OperationTime, PathSegment, ServiceTime, Skew, SpanName,
+};
 pub use discovery::{
     Change, Instance, InstanceCounts, Namespaces, Note, Override, Owner, Ring, RingMember, Service,
     ServiceEntry, Services, TargetGroup, WatchSnapshot,

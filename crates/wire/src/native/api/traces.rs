@@ -76,6 +76,9 @@ pub struct Span {
     pub span_id: String,
     /// The span that caused it; none for a root.
     pub parent_span_id: Option<String>,
+    /// How many spans are above it.
+    #[serde(default)]
+    pub depth: u64,
     /// Who did it.
     pub service: String,
     /// What was done.

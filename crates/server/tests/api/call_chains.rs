@@ -1,0 +1,133 @@
+//! Traces read back: by id, by path, compared, and as a graph.
+
+use std::sync::Arc;
+
+use http::Method;
+use identity::{SpanId, TraceId, Wall};
+use serde_json::{Value as Json, json};
+use server::Server;
+use traces::{Attributes, Kind, Resource, Span, Status};
+use wire::native::channel::{Intake, Report};
+
+use crate::{asking::*, report};
+
+pub(crate) const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const BEGUN: u64 = 1_700_000_000_000_000_000;
+
+pub(crate) fn resource(attributes: &[(&'static str, &str)]) -> Arc<Resource> {
+    let mut of = Attributes::new();
+    attributes.iter().for_each(|(key, value)| of.push(*key, *value));
+    Arc::new(Resource::new(of))
+}
+
+/// A span: its id, its parent's (0 for none), its kind, its service and host, when it began and how long it
+/// took, in milliseconds.
+pub(crate) fn span(id: u64, parent: u64, kind: Kind, service: &str, begin: i64, length: u64) -> Span {
+    let host = if service == "payments" { "host-b" } else { "host-a" };
+    let resource = resource(&[("service.name", service), ("host.name", host)]);
+    let begun = Wall(BEGUN.strict_add_signed(begin * 1_000_000));
+    let id_of_trace = TRACE.parse::<TraceId>().unwrap();
+    let mut span = Span::new(id_of_trace, SpanId::new(id).unwrap(), format!("op-{id}"), begun, resource);
+    (span.parent_span_id, span.kind, span.duration_ns) = (SpanId::new(parent), kind, length * 1_000_000);
+    span
+}
+
+/// Has these spans stored.
+pub(crate) async fn stored(server: &Server, sequence: u64, spans: Vec<Span>) {
+    let received = spans.len() as u64;
+    let report = Report {
+        spans_intake: Intake { received, ..Intake::default() },
+        spans,
+        calls_intake: Intake::default(),
+        calls: vec![],
+        transitions: vec![],
+        ..report(sequence)
+    };
+    server.channel().report(report).await.unwrap();
+}
+
+/// A call of which the payments' clock is a second behind, and a mail that nobody waited for.
+pub(crate) fn checkout() -> Vec<Span> {
+    vec![
+        span(1, 0, Kind::Server, "shop", 0, 100),
+        span(2, 1, Kind::Client, "shop", 10, 60),
+        Span { status: Status::error("declined"), ..span(3, 2, Kind::Server, "payments", -1_000, 40) },
+        span(4, 1, Kind::Internal, "shop", 120, 5),
+    ]
+}
+
+#[tokio::test]
+async fn the_times_of_services_and_wire_add_up_to_the_call_to_the_nanosecond() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    stored(&server, 1, checkout()).await;
+    let path = get(&server, &format!("/bellwether/v1/traces/{TRACE}/critical-path")).await;
+    let services: Vec<_> = path["services"].as_array().unwrap().iter().collect();
+    let told = |of: &Json| (of["service"].as_str().unwrap().to_owned(), of["critical_ns"].as_u64().unwrap());
+    assert_eq!(told(services[0]), ("payments".to_owned(), 40_000_000));
+    assert_eq!(told(services[1]), ("shop".to_owned(), 40_000_000));
+    assert_eq!((&path["wire_ns"], &path["duration_ns"]), (&json!(20_000_000), &json!(100_000_000)));
+    assert_eq!(path["wire_assumed_ns"], 20_000_000, "the clock was corrected");
+    assert_eq!(
+        path["skew"],
+        json!([{"span_id":"0000000000000003","service":"payments","delta_ns":1_020_000_000,"beyond":false}])
+    );
+    assert_eq!(path["asynchronous"][0]["reason"], "late");
+    assert_eq!(path["makespan_ns"], 125_000_000);
+    let segments = path["segments"].as_array().unwrap();
+    let sum: u64 = segments.iter().map(|segment| segment["duration_ns"].as_u64().unwrap()).sum();
+    assert_eq!(sum, 100_000_000);
+    assert_eq!(path["operations"][0]["operation"], "op-3");
+    assert_eq!(
+        (&path["services"][0]["errors"], &path["services"][0]["self_ns"]),
+        (&json!(1), &json!(40_000_000))
+    );
+}
+
+#[tokio::test]
+async fn how_far_clocks_are_corrected_and_which_root_is_explained_can_be_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    let orphan = span(9, 8, Kind::Server, "stock", 30, 10);
+    stored(&server, 1, checkout().into_iter().chain([orphan]).collect()).await;
+    let path = format!("/bellwether/v1/traces/{TRACE}/critical-path");
+    let strict = get(&server, &format!("{path}?max_skew=100ms")).await;
+    assert_eq!((&strict["skew"][0]["beyond"], &strict["wire_ns"]), (&json!(true), &json!(0)));
+    assert_eq!(
+        (&strict["incomplete"], &strict["other_roots"][0]["service"]),
+        (&json!(true), &json!("stock"))
+    );
+    let orphan = get(&server, &format!("{path}?root=9&sibling_overlap_percent=1")).await;
+    assert_eq!(orphan["duration_ns"], 10_000_000);
+    for (query, field) in [
+        ("root=2", "root"),
+        ("max_skew=far", "max_skew"),
+        ("sibling_overlap_percent=101", "sibling_overlap_percent"),
+    ] {
+        let (status, problem) = ask(&server, Method::GET, &format!("{path}?{query}"), "").await;
+        assert_eq!((status.as_u16(), &problem["field"]), (400, &json!(field)), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_trace_is_found_by_any_spelling_of_its_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    let short =
+        Span { trace_id: "8448eb211c80319c".parse().unwrap(), ..span(7, 0, Kind::Server, "shop", 0, 1) };
+    stored(&server, 1, checkout().into_iter().chain([short]).collect()).await;
+    for (spelling, spans) in [
+        (TRACE, 4),
+        ("AF7651916CD43DD8448EB211C80319C", 4),
+        ("0af76519-16cd-43dd-8448-eb211c80319c", 4),
+        ("00000000af7651916cd43dd8448eb211c80319c", 4),
+        ("8448EB211C80319C", 1),
+        ("00000000000000008448eb211c80319c", 1),
+    ] {
+        let trace = get(&server, &format!("/bellwether/v1/traces/{spelling}")).await;
+        assert_eq!(trace["spans"].as_array().unwrap().len(), spans, "{spelling}");
+        get(&server, &format!("/bellwether/v1/traces/{spelling}/critical-path")).await;
+    }
+    let (status, problem) = ask(&server, Method::GET, "/bellwether/v1/traces/abc/critical-path", "").await;
+    assert_eq!((status.as_u16(), &problem["code"]), (404, &json!("BW-1404")));
+}
