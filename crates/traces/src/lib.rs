@@ -13,6 +13,7 @@ mod attributes;
 pub mod borrowed;
 pub mod context;
 mod critical_path;
+pub mod graph;
 pub mod sampling;
 mod span;
 pub mod spelling;

@@ -4,6 +4,7 @@ mod assemble;
 mod borrowed;
 mod context;
 mod critical_path;
+mod graph;
 mod sampling;
 mod spelling;
 
