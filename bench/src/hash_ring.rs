@@ -67,7 +67,7 @@ pub(crate) fn run(options: &Options) -> Result<Report, Failure> {
     report.setting("keys", KEYS);
     report.version("bellwether", env!("CARGO_PKG_VERSION"));
     for peer in ["pingora-ketama", "hashring"] {
-        report.version(peer, locked(peer)?);
+        report.locked_version(peer)?;
     }
     let text = keys();
     let keys: Vec<&str> = text.lines().collect();
@@ -163,12 +163,4 @@ fn repeat(time: Duration, mut some: impl FnMut() -> u32) -> f64 {
 /// what is measured is not how they are fetched.
 fn keys() -> String {
     (0..KEYS as u64).map(|n| format!("user-{}\n", n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40)).collect()
-}
-
-/// The version of a package that this was built with.
-fn locked(package: &str) -> Result<&'static str, Failure> {
-    let lock = include_str!("../../Cargo.lock");
-    let entry = lock.split("[[package]]").find(|entry| entry.contains(&format!("name = \"{package}\"")));
-    let version = entry.and_then(|entry| entry.split("version = \"").nth(1)?.split('"').next());
-    Ok(version.ok_or_else(|| format!("Cargo.lock names no version of {package}"))?)
 }

@@ -4,6 +4,7 @@
 //! processor time of this process and of others. Rounds are interleaved, so that whatever else the
 //! machine does hits all subjects alike, and figures are medians with the range of all rounds.
 
+mod breaker;
 mod clock;
 mod cores;
 mod etcd;
@@ -33,6 +34,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Bench {
+    /// What leave to call and its outcome cost, beside failsafe, recloser, tower-resilience and governor.
+    Breaker(Options),
     /// Who owns a key, and what it costs to build a ring and to change it, beside pingora-ketama and hashring.
     HashRing(Options),
     /// Acknowledged records a second, and the processor time each costs, beside SQLite and etcd.
@@ -72,6 +75,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
     let (report, options) = match Cli::parse().bench {
+        Bench::Breaker(options) => (breaker::run(&options), options),
         Bench::HashRing(options) => (hash_ring::run(&options), options),
         Bench::Journal(options) => (journal::run(&options), options),
         Bench::Registry(arguments) => (registry::run(&arguments), arguments.options),

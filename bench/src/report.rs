@@ -121,6 +121,17 @@ impl Report {
         self.versions.push((subject.to_owned(), version.into()));
     }
 
+    /// A peer that is a package, in the version that this was built with.
+    pub(crate) fn locked_version(&mut self, package: &str) -> Result<(), Failure> {
+        let lock = include_str!("../../Cargo.lock");
+        let name = format!("name = \"{package}\"");
+        let entry = lock.split("[[package]]").find(|entry| entry.lines().any(|line| line == name));
+        let version = entry.and_then(|entry| entry.split("version = \"").nth(1)?.split('"').next());
+        let version = version.ok_or_else(|| format!("Cargo.lock names no version of {package}"))?;
+        self.version(package, version);
+        Ok(())
+    }
+
     pub(crate) fn setting(&mut self, name: &'static str, value: impl ToString) {
         self.settings.push((name, value.to_string()));
     }

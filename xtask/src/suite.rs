@@ -1,5 +1,6 @@
 //! The test suite: the steps of `cargo xtask test`.
 
+use std::process::Command;
 use std::time::Duration;
 
 use crate::context::Context;
@@ -11,6 +12,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "tools", needs: None, run: find_tools },
     Step { name: "build", needs: None, run: build },
     Step { name: "rust", needs: Some("build"), run: rust },
+    Step { name: "interleavings", needs: None, run: interleavings },
     Step { name: "requests", needs: Some("build"), run: generated_requests::step },
     Step { name: "console", needs: None, run: console::step },
     Step { name: "browser", needs: Some("build"), run: browser::step },
@@ -46,14 +48,29 @@ fn build(context: &mut Context) -> Verdict {
 /// Unit, integration and documentation tests of all packages.
 fn rust(context: &mut Context) -> Verdict {
     // A test that lacks a tool says so on its output, which is shown only on request.
-    let command = context.cargo(&["test", "--workspace", "--no-fail-fast", "--", "--show-output"]);
+    tests(context.cargo(&["test", "--workspace", "--no-fail-fast", "--", "--show-output"]))
+}
+
+/// The lock-free parts of `resilience` under loom. Its word for the compiler would have everything else built
+/// anew, so it builds to a folder of its own.
+fn interleavings(context: &mut Context) -> Verdict {
+    let target = context.target.join("interleavings");
+    let arguments = ["test", "--release", "--package", "resilience", "--test", "interleavings"];
+    let mut command = context.cargo(&arguments);
+    command.env("RUSTFLAGS", "--cfg interleavings").env("CARGO_TARGET_DIR", target);
+    tests(command)
+}
+
+/// Runs tests, and counts them as their runner does.
+fn tests(command: Command) -> Verdict {
     let finished = command::run(command, TEST_LIMIT);
     let skips = counts::skips(&finished.text);
     let mut counts = counts::counts(&finished.text);
-    // To its runner, such a test has passed.
+    // To its runner, a test that was skipped has passed.
     counts.passed = counts.passed.saturating_sub(skips.len());
     counts.skipped += skips.len();
     let verdict = match finished.failure {
+        None if counts.passed == 0 => Verdict::failed("no test ran", finished.text),
         None => Verdict::passed(""),
         Some(failure) => Verdict::failed(failure.to_string(), finished.text),
     };

@@ -33,7 +33,7 @@ pub(crate) struct Chosen {
     /// The endpoint's own permit, where its attempts are watched.
     pub(crate) permit: Option<CallPermit>,
     /// What asking for it made of the endpoint's breaker.
-    pub(crate) transition: Option<Transition>,
+    pub(crate) transition: Option<Box<Transition>>,
     /// Whose key it is, where keys have owners.
     pub(crate) home: Option<Home>,
 }
@@ -198,7 +198,7 @@ impl<'a> Field<'a> {
         let (permit, transition) = match asked {
             Some(Ok((permit, transition))) => (Some(permit), transition),
             // Its breaker is open and it may not go, or everybody is needed.
-            Some(Err(refused)) => (None, refused.transition.map(|transition| *transition)),
+            Some(Err(refused)) => (None, refused.transition),
             None => (None, None),
         };
         Some(Chosen { occupied, permit, transition, home: None })

@@ -88,10 +88,6 @@ async fn carry(
 }
 
 /// How far a call has come without waiting.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every call is planned at once, and a box would cost it an allocation"
-)]
 enum Stage {
     Planned(Course, Chosen),
     /// It has to ask for a place among the calls that the service takes at once.

@@ -36,7 +36,7 @@ fn judge(gateway: &Gateway, service: &Service, now: Now) {
         let endpoint = &service.seats[outlier.at].endpoint;
         let reason = Reason::Deviation { rate: outlier.rate, threshold: outlier.threshold };
         if let Some(transition) = endpoint.outlier.trip(policy, service.seats.len(), reason, now) {
-            gateway.tell(service, Some(endpoint), transition, now);
+            gateway.tell(service, Some(endpoint), *transition, now);
         }
     }
 }

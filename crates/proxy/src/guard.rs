@@ -76,7 +76,7 @@ impl Guard {
         &self,
         policy: &Policy,
         now: Now,
-    ) -> Result<(Option<CallPermit>, Option<Transition>), Refused> {
+    ) -> Result<(Option<CallPermit>, Option<Box<Transition>>), Refused> {
         let Some(rules) = self.rules(policy) else { return Ok((None, None)) };
         let (permit, transition) = self.watched.permit(rules, now)?;
         Ok((Some(permit), transition))
@@ -89,21 +89,21 @@ impl Guard {
         force: Option<Force>,
         until: Mono,
         now: Mono,
-    ) -> Option<Transition> {
+    ) -> Option<Box<Transition>> {
         if self.followed.fetch_max(number, SeqCst) >= number {
             return None;
         }
         let breaker = self.watched.breaker();
         match force {
-            Some(force) => Some(breaker.force(force, until, now)),
+            Some(force) => Some(Box::new(breaker.force(force, until, now))),
             // Nothing is held against a breaker that has seen nothing.
             None => (breaker.snapshot().epoch > 0 || breaker.counts() != Counts::default())
-                .then(|| breaker.reset(now)),
+                .then(|| Box::new(breaker.reset(now))),
         }
     }
 
     /// Ends an operator's word whose time is over, without waiting for the next call to do so.
-    pub(crate) fn end_force(&self, policy: &Policy, now: Now) -> Option<Transition> {
+    pub(crate) fn end_force(&self, policy: &Policy, now: Now) -> Option<Box<Transition>> {
         let snapshot = self.watched.breaker().snapshot();
         let is_over = snapshot.state.is_forced() && snapshot.until.is_some_and(|until| until <= now.mono);
         let rules = is_over.then(|| self.rules(policy)).flatten()?;
@@ -119,7 +119,7 @@ impl Guard {
         outcome: Outcome,
         trace: TraceId,
         now: Now,
-    ) -> Option<Transition> {
+    ) -> Option<Box<Transition>> {
         let rules = policy.circuit_breaker.as_ref().unwrap_or(&PLAIN);
         self.watched.end(permit, rules, outcome, trace, now, || true)
     }

@@ -66,7 +66,7 @@ impl Outlier {
         &self,
         policy: &OutlierPolicy,
         now: Now,
-    ) -> Result<(CallPermit, Option<Transition>), Refused> {
+    ) -> Result<(CallPermit, Option<Box<Transition>>), Refused> {
         self.watched.permit(&policy.rules, now)
     }
 
@@ -79,14 +79,14 @@ impl Outlier {
         outcome: Outcome,
         trace: TraceId,
         now: Now,
-    ) -> Option<Transition> {
+    ) -> Option<Box<Transition>> {
         let mut took = false;
         let may_open = || {
             took = self.go(policy, siblings);
             took
         };
         let transition = self.watched.end(permit, &policy.rules, outcome, trace, now, may_open);
-        self.settle(took, transition.as_ref());
+        self.settle(took, transition.as_deref());
         transition
     }
 
@@ -97,11 +97,11 @@ impl Outlier {
         siblings: usize,
         reason: Reason,
         now: Now,
-    ) -> Option<Transition> {
+    ) -> Option<Box<Transition>> {
         let passes = matches!(self.watched.state(), State::Closed | State::Ramp);
         let took = passes && self.go(policy, siblings);
         let transition = took.then(|| self.watched.breaker().trip(&policy.rules, reason, now.mono)).flatten();
-        self.settle(took, transition.as_ref());
+        self.settle(took, transition.as_deref());
         transition
     }
 

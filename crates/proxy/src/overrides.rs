@@ -56,7 +56,7 @@ impl Overrides {
         for ((namespace, name), word) in self.lock().iter().filter(|(_, word)| word.until > now.mono) {
             let Some(service) = routing.find(namespace.as_str(), name.as_str()) else { continue };
             if let Some(turn) = service.guard.force(word.number, word.force, word.until, now.mono) {
-                gateway.tell_of(service, None, turn, &word.note, now);
+                gateway.tell_of(service, None, *turn, &word.note, now);
             }
         }
     }

@@ -164,7 +164,7 @@ impl Record {
                 self.permit = permit;
                 if let Some(transition) = transition {
                     self.story.breaker = transition.to;
-                    self.gateway.tell(service, None, transition, now);
+                    self.gateway.tell(service, None, *transition, now);
                 }
                 Ok(())
             }
@@ -189,7 +189,7 @@ impl Record {
         let (span, begun) = (self.gateway.random.span_id(), self.gateway.clock.now());
         let endpoint = occupied.endpoint().clone();
         if let Some((service, transition)) = self.story.service.as_deref().zip(transition) {
-            self.gateway.tell(service, Some(&endpoint), transition, begun);
+            self.gateway.tell(service, Some(&endpoint), *transition, begun);
         }
         self.story.attempts.push(Attempt { span, endpoint, begun, home, end: None });
         (self.occupied, self.attempting) = (Some(occupied), permit);
@@ -220,7 +220,7 @@ impl Record {
             if matches!(turn.to, State::Closed | State::Ramp) {
                 endpoint.forgive();
             }
-            self.gateway.tell(service, Some(endpoint), turn, now);
+            self.gateway.tell(service, Some(endpoint), *turn, now);
         }
     }
 
@@ -293,7 +293,7 @@ impl Record {
                 if let Some(transition) =
                     service.guard.end(permit, &service.policy, verdict, self.story.trace.trace_id, now)
                 {
-                    self.gateway.tell(&service, None, transition, now);
+                    self.gateway.tell(&service, None, *transition, now);
                 }
             }
         }

@@ -233,7 +233,7 @@ impl<S: Sink> Reporter<S> {
         deviation::judge_all(&self.gateway, now);
         for service in self.gateway.routing.load().services() {
             if let Some(transition) = service.guard.end_force(&service.policy, now) {
-                self.gateway.tell(service, None, transition, now);
+                self.gateway.tell(service, None, *transition, now);
             }
         }
         for endpoint in self.gateway.routing.load().services().flat_map(|service| &service.endpoints) {

@@ -64,7 +64,7 @@ impl Watched {
         &self,
         policy: &BreakerPolicy,
         now: Now,
-    ) -> Result<(CallPermit, Option<Transition>), Refused> {
+    ) -> Result<(CallPermit, Option<Box<Transition>>), Refused> {
         Permit::acquire(self.breaker.clone(), policy, now.mono)
     }
 
@@ -77,7 +77,7 @@ impl Watched {
         trace: TraceId,
         now: Now,
         may_open: impl FnOnce() -> bool,
-    ) -> Option<Transition> {
+    ) -> Option<Box<Transition>> {
         if outcome == Outcome::Failure {
             // Before the breaker knows, so that a transition that this one causes can name it.
             let mut story = self.lock();

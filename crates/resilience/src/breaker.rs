@@ -20,17 +20,16 @@
 //! This module holds the breaker and its transitions; [`crate::permit`] asks, `verdict` judges.
 
 use std::{
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering::*},
-    },
+    sync::{PoisonError, atomic::Ordering::*},
     time::Duration,
 };
 
 use identity::Mono;
 
 use crate::{
-    BreakerPolicy, Counts, Mode, PROBES_MAX, Reason, State, Transition, WindowCounts, window::Tally,
+    BreakerPolicy, Counts, Mode, PROBES_MAX, Reason, State, Transition, WindowCounts,
+    sync::{AtomicU32, AtomicU64, Mutex, MutexGuard},
+    window::Tally,
     word::Word,
 };
 
@@ -163,7 +162,7 @@ impl Breaker {
 
     /// Opens a breaker that lets calls pass, for a reason that its own calls do not give; `None` where
     /// it does not let them pass anyway.
-    pub fn trip(&self, policy: &BreakerPolicy, reason: Reason, now: Mono) -> Option<Transition> {
+    pub fn trip(&self, policy: &BreakerPolicy, reason: Reason, now: Mono) -> Option<Box<Transition>> {
         let word = self.word();
         let passes = matches!(word.state, State::Closed | State::Ramp);
         if passes { self.open(policy, word.epoch, reason, None, now) } else { None }
@@ -184,6 +183,7 @@ impl Breaker {
         (state == State::Open || state.is_forced()).then(|| self.until())
     }
 
+    #[inline]
     pub(crate) fn word(&self) -> Word {
         // Acquire: whoever sees a state also sees what was written for it.
         Word::unpack(self.word.load(Acquire))
@@ -217,7 +217,7 @@ impl Breaker {
         reason: Reason,
         retry_after: Option<Duration>,
         now: Mono,
-    ) -> Option<Transition> {
+    ) -> Option<Box<Transition>> {
         self.transition(policy, epoch, reason, now, |history, word| {
             let healthy = now.since(history.since);
             if matches!(word.state, State::Closed | State::Ramp) {
@@ -239,7 +239,7 @@ impl Breaker {
         epoch: u32,
         reason: Reason,
         now: Mono,
-    ) -> Option<Transition> {
+    ) -> Option<Box<Transition>> {
         self.transition(policy, epoch, reason, now, |_, word| {
             let state = match policy.ramp {
                 Some(ramp) if word.state == State::HalfOpen => {
@@ -262,9 +262,9 @@ impl Breaker {
         now: Mono,
     ) -> Transition {
         for slot in &self.probes[1..] {
-            slot.store(0, Release);
+            slot.swap(0, AcqRel);
         }
-        self.probes[0].store(lease_ends, Release);
+        self.probes[0].swap(lease_ends, AcqRel);
         let until = policy.half_open.max.map_or(Mono(u64::MAX), |max| now + max);
         self.until.store(until.0, Relaxed);
         let reason = match word.state {
@@ -285,7 +285,7 @@ impl Breaker {
         reason: Reason,
         now: Mono,
         to: impl FnOnce(&mut History, Word) -> Word,
-    ) -> Option<Transition> {
+    ) -> Option<Box<Transition>> {
         let window = self.window(policy, now);
         let mut history = self.lock();
         let word = self.word();
@@ -293,7 +293,7 @@ impl Breaker {
             return None;
         }
         let next = to(&mut history, word);
-        Some(self.turn(&mut history, next, reason, window, now))
+        Some(Box::new(self.turn(&mut history, next, reason, window, now)))
     }
 
     /// Shows the new state. Only with the lock, so nobody else changes the epoch; a count of failures
@@ -309,7 +309,8 @@ impl Breaker {
         let from = self.word();
         let to = Word { epoch: from.epoch.wrapping_add(1), ..to };
         history.since = now;
-        self.word.store(to.pack(), Release);
+        // A swap, which is in one order with every update; of a store that is true only by a longer argument.
+        self.word.swap(to.pack(), AcqRel);
         let (counts, until) = (self.counts_with(to), self.until_of(to.state));
         Transition { from: from.state, to: to.state, reason, counts, window, epoch: to.epoch, until }
     }

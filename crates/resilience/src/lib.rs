@@ -38,6 +38,7 @@ mod policy;
 mod rate;
 mod retry;
 mod state;
+mod sync;
 mod transition;
 mod verdict;
 mod window;

@@ -6,13 +6,14 @@
 //! be granted by the guards of the whole service ([`Ejections`]), and when too few are left
 //! nevertheless, none is passed over any more.
 
-use std::sync::atomic::{AtomicU32, Ordering::*};
+use std::sync::atomic::Ordering::*;
 
 use identity::Invalid;
 
 use crate::{
     BreakerPolicy,
     policy::{Place, check_number, check_ratio},
+    sync::AtomicU32,
 };
 
 /// When an endpoint is taken out.

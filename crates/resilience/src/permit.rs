@@ -42,6 +42,13 @@ pub(crate) struct Ticket {
     pub(crate) retry_after: Option<Duration>,
 }
 
+impl Ticket {
+    /// Of a call that is counted and no probe.
+    fn new(epoch: Option<u32>, began: Mono) -> Self {
+        Self { epoch, began, probe: None, counts: true, retry_after: None }
+    }
+}
+
 /// A place among the few that decide.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Probe {
@@ -53,7 +60,7 @@ pub(crate) struct Probe {
 pub(crate) struct Admitted {
     epoch: u32,
     probe: Option<Probe>,
-    transition: Option<Transition>,
+    transition: Option<Box<Transition>>,
     counts: bool,
 }
 
@@ -68,21 +75,38 @@ impl<H: Deref<Target = Breaker>> Permit<H> {
     /// [`Refused`] while the breaker is open, while it is half-open with all probes under way, and by
     /// lot while it ramps up. A shadow and a disabled breaker refuse nothing, unless an operator has
     /// forced them open.
+    #[inline]
     pub fn acquire(
         breaker: H,
         policy: &BreakerPolicy,
         now: Mono,
-    ) -> Result<(Self, Option<Transition>), Refused> {
-        let ticket = Ticket { epoch: None, began: now, probe: None, counts: true, retry_after: None };
-        let (ticket, transition) = match (policy.mode, breaker.admit(policy, now)) {
+    ) -> Result<(Self, Option<Box<Transition>>), Refused> {
+        let word = breaker.word();
+        if word.state == State::Closed {
+            let ticket =
+                Ticket { counts: policy.mode != Mode::Disabled, ..Ticket::new(Some(word.epoch), now) };
+            return Ok((Self { breaker, ticket, ended: false }, None));
+        }
+        Self::acquire_guarded(breaker, policy, word, now)
+    }
+
+    /// Where the state has something to say.
+    #[cold]
+    fn acquire_guarded(
+        breaker: H,
+        policy: &BreakerPolicy,
+        word: Word,
+        now: Mono,
+    ) -> Result<(Self, Option<Box<Transition>>), Refused> {
+        let (ticket, transition) = match (policy.mode, breaker.admit(policy, word, now)) {
             (Mode::Disabled, Ok(Admitted { transition, .. })) => {
-                (Ticket { counts: false, ..ticket }, transition)
+                (Ticket { counts: false, ..Ticket::new(None, now) }, transition)
             }
             (_, Ok(Admitted { epoch, probe, transition, counts })) => {
-                (Ticket { epoch: Some(epoch), probe, counts, ..ticket }, transition)
+                (Ticket { probe, counts, ..Ticket::new(Some(epoch), now) }, transition)
             }
             (Mode::Shadow, Err(refused)) if !refused.state.is_forced() => {
-                (ticket, refused.transition.map(|transition| *transition))
+                (Ticket::new(None, now), refused.transition)
             }
             (_, Err(refused)) => return Err(refused),
         };
@@ -101,25 +125,28 @@ impl<H: Deref<Target = Breaker>> Permit<H> {
     }
 
     /// Says how the call ended, and answers with the transition that this caused, if any.
-    pub fn end(self, policy: &BreakerPolicy, outcome: Outcome, now: Mono) -> Option<Transition> {
+    #[inline]
+    pub fn end(self, policy: &BreakerPolicy, outcome: Outcome, now: Mono) -> Option<Box<Transition>> {
         self.end_if(policy, outcome, now, || true)
     }
 
     /// As [`end`](Permit::end), but a closed breaker opens only where `may_open` agrees: the guards of
     /// outlier detection. It is asked when a rule would open, and again at the next failure.
+    #[inline]
     pub fn end_if(
         mut self,
         policy: &BreakerPolicy,
         outcome: Outcome,
         now: Mono,
         may_open: impl FnOnce() -> bool,
-    ) -> Option<Transition> {
+    ) -> Option<Box<Transition>> {
         self.ended = true;
         self.breaker.judge(&self.ticket, policy, outcome, now, may_open)
     }
 }
 
 impl<H: Deref<Target = Breaker>> Drop for Permit<H> {
+    #[inline]
     fn drop(&mut self) {
         if !self.ended {
             self.breaker.give_back(&self.ticket);
@@ -146,19 +173,13 @@ impl Breaker {
     }
 
     /// Decides about one call: the epoch to remember, the probe's slot, and the transition it caused.
-    #[inline]
-    fn admit(&self, policy: &BreakerPolicy, now: Mono) -> Result<Admitted, Refused> {
-        let word = self.word();
-        if word.state == State::Closed || (policy.mode == Mode::Disabled && !word.state.is_forced()) {
+    fn admit(&self, policy: &BreakerPolicy, word: Word, now: Mono) -> Result<Admitted, Refused> {
+        if policy.mode == Mode::Disabled && !word.state.is_forced() {
             return Ok(Admitted { epoch: word.epoch, probe: None, transition: None, counts: true });
         }
-        self.admit_guarded(policy, word, now)
-    }
-
-    fn admit_guarded(&self, policy: &BreakerPolicy, word: Word, now: Mono) -> Result<Admitted, Refused> {
         let until = self.until();
-        let pass = |transition: Option<Transition>| {
-            let epoch = transition.map_or(word.epoch, |transition| transition.epoch);
+        let pass = |transition: Option<Box<Transition>>| {
+            let epoch = transition.as_ref().map_or(word.epoch, |transition| transition.epoch);
             let counts = transition.is_some() || word.state != State::Disabled;
             Ok(Admitted { epoch, probe: None, transition, counts })
         };
@@ -167,10 +188,7 @@ impl Breaker {
             State::Open | State::ForcedOpen => self.admit_first_probe(policy, now),
             State::HalfOpen if now >= until => {
                 let transition = self.open(policy, word.epoch, Reason::ProbesUndecided, None, now);
-                Err(Refused {
-                    transition: transition.map(Box::new),
-                    ..self.refuse(State::Open, self.until())
-                })
+                Err(Refused { transition, ..self.refuse(State::Open, self.until()) })
             }
             State::HalfOpen => self.admit_probe(policy, word, now),
             State::ForcedClosed | State::Disabled if now >= until => {
@@ -204,7 +222,7 @@ impl Breaker {
         Ok(Admitted {
             epoch: transition.epoch,
             probe: Some(probe),
-            transition: Some(transition),
+            transition: Some(Box::new(transition)),
             counts: true,
         })
     }
@@ -235,6 +253,7 @@ impl Breaker {
     }
 
     /// Frees the slot of a probe; tells whether its lease had lasted.
+    #[inline]
     pub(crate) fn give_back(&self, ticket: &Ticket) -> bool {
         let Some(probe) = ticket.probe else { return false };
         // The end of the lease identifies its holder: a slot that was taken over has another one.

@@ -6,10 +6,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{PoisonError, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -18,6 +15,7 @@ use identity::{Invalid, Mono};
 use crate::{
     HashKey,
     policy::{check_duration, check_number},
+    sync::{AtomicU64, Mutex},
 };
 
 /// A limit, and what it is counted by.

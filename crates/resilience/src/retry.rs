@@ -8,13 +8,16 @@ use std::{
     cmp::Ordering,
     fmt,
     str::FromStr,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::atomic::Ordering::{Relaxed, SeqCst},
     time::Duration,
 };
 
 use identity::{Invalid, Mono};
 
-use crate::{Ending, Fault, RetryPolicy};
+use crate::{
+    Ending, Fault, RetryPolicy,
+    sync::{AtomicU64, fence},
+};
 
 /// How many retries a stream of calls may cause.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -55,10 +58,12 @@ impl RetryBudget {
     pub fn retry(&self, policy: &BudgetPolicy, now: Mono) -> bool {
         let floor = u64::from(policy.min_per_second) * WINDOW_SECONDS;
         // Rounded down: the promise is an upper bound.
-        let earned = (policy.ratio * sum(&self.calls, now) as f64) as u64;
-        // Counted first and looked at then, so that two at once cannot both take the last one.
+        let earned = (policy.ratio * sum(&self.calls, now, false) as f64) as u64;
+        // Counted first and looked at then, so that two at once cannot both take the last one: of two fences
+        // one comes first, and whoever passes the second sees what was counted before the first.
         add(&self.retries, now);
-        if sum(&self.retries, now) <= floor + earned {
+        fence(SeqCst);
+        if sum(&self.retries, now, true) <= floor + earned {
             return true;
         }
         take_back(&self.retries, now);
@@ -93,15 +98,15 @@ fn take_back(slots: &[AtomicU64; SLOTS], now: Mono) {
     let _ = slot(slots, now).fetch_update(Relaxed, Relaxed, next);
 }
 
-fn sum(slots: &[AtomicU64; SLOTS], now: Mono) -> u64 {
-    let second = second(now);
-    let within = |word: u64| second.checked_sub(word >> 32).is_some_and(|age| age < WINDOW_SECONDS);
-    slots
-        .iter()
-        .map(|slot| slot.load(Relaxed))
-        .filter(|word| within(*word))
-        .map(|word| word & 0xffff_ffff)
-        .sum()
+/// What the window up to now holds; with `ahead`, also what others have counted whose clock is a little ahead.
+fn sum(slots: &[AtomicU64; SLOTS], now: Mono, ahead: bool) -> u64 {
+    let now = second(now);
+    let within = |word: u64| {
+        let second = word >> 32;
+        (ahead || second <= now) && now.abs_diff(second) < WINDOW_SECONDS
+    };
+    let held = slots.iter().map(|slot| slot.load(Relaxed)).filter(|word| within(*word));
+    held.map(|word| word & 0xffff_ffff).sum()
 }
 
 /// How long to wait before the next try: exponential, with full jitter.

@@ -17,7 +17,7 @@ impl Breaker {
         outcome: Outcome,
         now: Mono,
         may_open: impl FnOnce() -> bool,
-    ) -> Option<Transition> {
+    ) -> Option<Box<Transition>> {
         if !ticket.counts {
             return None;
         }
@@ -115,7 +115,7 @@ impl Breaker {
         epoch: u32,
         probe: Probed,
         now: Mono,
-    ) -> Option<Transition> {
+    ) -> Option<Box<Transition>> {
         let bad = probe.failure || probe.slow;
         // A probe that outlived its lease took too long to count as a good sign; as a bad one it counts
         // however late it comes.

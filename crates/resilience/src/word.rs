@@ -26,6 +26,7 @@ impl Word {
             | self.state as u64
     }
 
+    #[inline]
     pub(crate) fn unpack(word: u64) -> Self {
         let state = State::ALL.get((word & 0xf) as usize).copied().unwrap_or_default();
         Self {

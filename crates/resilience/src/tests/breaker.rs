@@ -10,7 +10,7 @@ fn policy() -> BreakerPolicy {
 }
 
 /// One call from beginning to end.
-fn call(breaker: &Breaker, outcome: Outcome, now: Mono) -> Option<Transition> {
+fn call(breaker: &Breaker, outcome: Outcome, now: Mono) -> Option<Box<Transition>> {
     let (permit, begun) = Permit::acquire(breaker, &policy(), now).expect("a permit");
     begun.or(permit.end(&policy(), outcome, now))
 }

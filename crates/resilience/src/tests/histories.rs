@@ -307,7 +307,7 @@ proptest! {
                     (Ok((permit, begun)), Ok(ticket)) => { under_way.push((permit, ticket)); begun }
                     (Err(refused), Err((state, until))) => {
                         prop_assert_eq!((refused.state, refused.until), (state, at(until)));
-                        refused.transition.map(|transition| *transition)
+                        refused.transition
                     }
                     (real, expected) => return Err(TestCaseError::fail(format!("{real:?} for {expected:?}"))),
                 },

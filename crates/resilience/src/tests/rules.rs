@@ -11,12 +11,12 @@ fn by_rate(threshold: f64, min_calls: u32, window: Window) -> BreakerPolicy {
     BreakerPolicy { consecutive_failures: None, failure_rate, window, ..BreakerPolicy::default() }
 }
 
-fn call(breaker: &Breaker, policy: &BreakerPolicy, outcome: Outcome, now: Mono) -> Option<Transition> {
+fn call(breaker: &Breaker, policy: &BreakerPolicy, outcome: Outcome, now: Mono) -> Option<Box<Transition>> {
     let (permit, begun) = Permit::acquire(breaker, policy, now).expect("a permit");
     begun.or(permit.end(policy, outcome, now))
 }
 
-fn lasting(breaker: &Breaker, policy: &BreakerPolicy, outcome: Outcome, ms: u64) -> Option<Transition> {
+fn lasting(breaker: &Breaker, policy: &BreakerPolicy, outcome: Outcome, ms: u64) -> Option<Box<Transition>> {
     let (permit, _) = Permit::acquire(breaker, policy, at(0)).expect("a permit");
     permit.end(policy, outcome, at(ms))
 }
