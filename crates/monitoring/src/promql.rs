@@ -3,6 +3,8 @@
 //! [`parse`] makes an [`Expr`] of a text: every node knows where it stands, types are checked, and an
 //! error points at the character and says what was expected there. [`Expr::pretty`] writes it again.
 //!
+//! An [`Evaluator`] answers a [`Query`] over whatever [`Storage`] stands behind it.
+//!
 //! The parser is our own, and not generated: a person reads what it says, and generated parsers know what
 //! they could not go on with rather than what was missing. It descends by recursion, so depth is bounded
 //! ([`MAX_DEPTH`]), for its own sake and for everyone who walks the tree after it.
@@ -10,6 +12,7 @@
 pub mod ast;
 mod duration;
 mod error;
+mod eval;
 mod format;
 mod functions;
 mod lexer;
@@ -23,6 +26,10 @@ mod types;
 pub use ast::{Expr, ExprKind};
 pub use duration::{format_duration, parse_duration};
 pub use error::{ParseError, Span};
+pub use eval::{
+    Answer, Evaluator, LOOKBACK, Limits, Point, Query, QueryError, ReadSeries, Samples, Selected, Storage,
+    StorageError,
+};
 pub use functions::{Function, FunctionId};
 pub use number::{format_float, parse_float};
 pub use parser::{parse, parse_selector};

@@ -3,10 +3,15 @@
 //! [`Labels`] are sorted, unique and never empty-valued, because a label with an empty value is the
 //! same as no label everywhere in this field; they are shared texts behind one pointer, so that a
 //! query copies pointers where it keeps, drops and compares them. [`Matcher`]s say which series are meant.
+//! A [`Head`] keeps fresh samples in [`Chunk`]s, and finds series by their labels.
 
+mod chunk;
+mod head;
 mod labels;
 mod matcher;
 
+pub use chunk::{CHUNK_SAMPLES, Chunk};
+pub use head::{Appended, Head};
 pub use labels::{Label, Labels, LabelsBuilder, Texts, is_label_name, is_metric_name};
 pub use matcher::{MAX_REGEX_BYTES, MatchOp, Matcher, MatcherError, REGEX_SIZE_LIMIT, anchored};
 
@@ -24,3 +29,6 @@ pub const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
 pub fn is_stale(value: f64) -> bool {
     value.to_bits() == STALE.to_bits()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,4 @@
+mod evaluation;
 mod parser;
+mod script;
+mod scripts;

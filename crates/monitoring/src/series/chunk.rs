@@ -1,0 +1,210 @@
+//! Samples of one series, packed as they come.
+//!
+//! Times as differences of differences, values as what changed in their bits: the scheme that Gorilla published and
+//! everybody in this field uses for fresh samples, because it takes one value at a time and gives back every bit,
+//! those of a NaN included. Sealed parts are for packing better; this is for appending.
+//!
+//! ```text
+//! first:  64 bits time, 64 bits value
+//! time:   0                      the same distance as before
+//!         10, 110, 1110          a distance that differs by what fits into 14, 17 or 20 bits, signed
+//!         1111                   a distance that differs by 64 bits
+//! value:  0                      the same bits
+//!         10                     changed bits, within the window of the last change
+//!         11, 5 bits, 6 bits     a new window: zeros before it, its width (0 is 64), then the changed bits
+//! ```
+
+use crate::promql::Samples;
+
+/// How many samples go into one chunk: enough to pay for its head, and few enough to read a part.
+pub const CHUNK_SAMPLES: usize = 120;
+
+/// Samples of one series in the order of their times.
+#[derive(Debug, Clone, Default)]
+pub struct Chunk {
+    bits: Bits,
+    count: usize,
+    first: i64,
+    last: i64,
+    delta: i64,
+    value: u64,
+    leading: u32,
+    width: u32,
+}
+
+impl Chunk {
+    /// Appends a sample, whose time has to be later than the last one's; whether there was room.
+    pub fn push(&mut self, time: i64, value: f64) -> bool {
+        if self.count >= CHUNK_SAMPLES || (self.count > 0 && time <= self.last) {
+            return false;
+        }
+        let bits = value.to_bits();
+        if self.count == 0 {
+            self.first = time;
+            self.bits.push(time.cast_unsigned(), 64);
+            self.bits.push(bits, 64);
+            self.width = 0;
+        } else {
+            let delta = time.wrapping_sub(self.last);
+            self.push_delta(delta.wrapping_sub(self.delta));
+            self.delta = delta;
+            self.push_value(bits);
+        }
+        (self.last, self.value) = (time, bits);
+        self.count += 1;
+        true
+    }
+
+    fn push_delta(&mut self, change: i64) {
+        for (prefix, length, width) in [(0b10, 2, 14), (0b110, 3, 17), (0b1110, 4, 20)] {
+            if change == 0 {
+                break;
+            }
+            let half = 1_i64 << (width - 1);
+            if (-half..half).contains(&change) {
+                self.bits.push(prefix, length);
+                return self.bits.push(change.cast_unsigned() & ((1 << width) - 1), width);
+            }
+        }
+        if change == 0 {
+            return self.bits.push(0, 1);
+        }
+        self.bits.push(0b1111, 4);
+        self.bits.push(change.cast_unsigned(), 64);
+    }
+
+    fn push_value(&mut self, value: u64) {
+        let changed = value ^ self.value;
+        if changed == 0 {
+            return self.bits.push(0, 1);
+        }
+        let (leading, trailing) = (changed.leading_zeros().min(31), changed.trailing_zeros());
+        let below = 64 - self.leading - self.width;
+        if self.width > 0 && leading >= self.leading && trailing >= below {
+            self.bits.push(0b10, 2);
+            return self.bits.push(changed >> below, self.width);
+        }
+        (self.leading, self.width) = (leading, 64 - leading - trailing);
+        self.bits.push(0b11, 2);
+        self.bits.push(leading.into(), 5);
+        self.bits.push(u64::from(self.width) & 63, 6);
+        self.bits.push(changed >> trailing, self.width);
+    }
+
+    /// How many samples there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The times of the first and the last sample.
+    #[must_use]
+    pub fn times(&self) -> (i64, i64) {
+        (self.first, self.last)
+    }
+
+    /// How many bytes the samples take.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bits.words.len() * 8
+    }
+
+    /// Appends the samples of a time, both ends included.
+    pub fn read(&self, from: i64, to: i64, into: &mut Samples) {
+        let mut bits = Reader { words: &self.bits.words, at: 0 };
+        let (mut time, mut delta, mut value, mut leading, mut width) = (0_i64, 0_i64, 0_u64, 0, 0);
+        for index in 0..self.count {
+            if index == 0 {
+                (time, value) = (bits.take(64).cast_signed(), bits.take(64));
+            } else {
+                delta = delta.wrapping_add(bits.delta());
+                time = time.wrapping_add(delta);
+                if bits.take(1) == 1 {
+                    if bits.take(1) == 1 {
+                        leading = bits.short(5);
+                        width = bits.short(6);
+                        width = if width == 0 { 64 } else { width };
+                    }
+                    let below = 64_u32.saturating_sub(leading + width);
+                    value ^= bits.take(width) << below;
+                }
+            }
+            if time > to {
+                return;
+            }
+            if time >= from {
+                into.push(time, f64::from_bits(value));
+            }
+        }
+    }
+}
+
+/// Bits, the first of a word the highest.
+#[derive(Debug, Clone, Default)]
+struct Bits {
+    words: Vec<u64>,
+    free: u32,
+}
+
+impl Bits {
+    fn push(&mut self, value: u64, width: u32) {
+        let Some(last) = self.words.last_mut().filter(|_| self.free > 0) else {
+            self.words.push(value << (64 - width));
+            self.free = 64 - width;
+            return;
+        };
+        if width <= self.free {
+            self.free -= width;
+            *last |= value << self.free;
+            return;
+        }
+        let over = width - self.free;
+        *last |= value >> over;
+        self.words.push(value << (64 - over));
+        self.free = 64 - over;
+    }
+}
+
+struct Reader<'a> {
+    words: &'a [u64],
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn take(&mut self, width: u32) -> u64 {
+        if width == 0 {
+            return 0;
+        }
+        #[allow(clippy::cast_possible_truncation, reason = "less than 64")]
+        let (word, offset) = (self.at / 64, (self.at % 64) as u32);
+        let get = |word: usize| self.words.get(word).copied().unwrap_or(0);
+        let mut value = get(word) << offset;
+        if offset + width > 64 {
+            value |= get(word + 1) >> (64 - offset);
+        }
+        self.at += width as usize;
+        value >> (64 - width)
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "a few bits")]
+    fn short(&mut self, width: u32) -> u32 {
+        self.take(width) as u32
+    }
+
+    fn delta(&mut self) -> i64 {
+        for width in [0, 14, 17, 20] {
+            if self.take(1) == 0 {
+                let unsigned = self.take(width);
+                let shift = 64 - width;
+                return if width == 0 { 0 } else { (unsigned << shift).cast_signed() >> shift };
+            }
+        }
+        self.take(64).cast_signed()
+    }
+}
