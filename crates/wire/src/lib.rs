@@ -5,4 +5,5 @@
 pub mod grpc_health;
 pub mod native;
 mod nearest;
+pub mod otlp;
 pub mod policy;
