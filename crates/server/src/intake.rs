@@ -52,6 +52,9 @@ pub(crate) async fn accept(state: &Arc<State>, report: Report) -> Result<(), Pro
         state.events.record(storage_events::Batch::of(Some(origin), &transitions)).await.map(drop)
     };
     let (spans, samples, told) = tokio::join!(state.spans.accept(spans), state.samples.accept(samples), told);
+    if spans.as_ref().is_ok_and(|receipt| !receipt.is_duplicate) {
+        state.graph.observe(&report.spans, now.wall);
+    }
     for accepted in [spans.map(drop), samples.map(drop), told] {
         accepted.map_err(problems::accept)?;
     }

@@ -17,6 +17,7 @@ pub mod clock;
 mod diary;
 mod discovery;
 mod forced;
+mod graph;
 mod hindsight;
 mod intake;
 pub mod listener;

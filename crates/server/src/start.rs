@@ -33,6 +33,7 @@ use crate::{
     diary::{self, Diary},
     discovery,
     forced::Forced,
+    graph::Graph,
     listener::{self, BodyRule, Hosts, Limits, ListenerStats, Tls, TlsFiles},
     live::Live,
     pages,
@@ -119,6 +120,10 @@ impl Server {
         let (data, budgets) = (settings.data, settings.budgets);
         let opened = tokio::task::spawn_blocking(move || Stores::open(&data, &budgets)).await;
         let stores = opened.map_err(|error| Problem::new(Code::Internal, error.to_string()))??;
+        let spans = stores.spans;
+        let recalled = move || (Graph::recalled(&spans, clock::now().wall), spans);
+        let recalled = tokio::task::spawn_blocking(recalled).await;
+        let (graph, spans) = recalled.map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
         let events = stores.events.clone();
         let restored = move || Forced::restored(&events, clock::now().wall);
         let forced = tokio::task::spawn_blocking(restored).await;
@@ -139,7 +144,8 @@ impl Server {
             roll,
             policies: Policies::default(),
             events: stores.events,
-            spans: stores.spans,
+            spans,
+            graph,
             samples: stores.samples,
             live: Live::default(),
             forced,

@@ -12,8 +12,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    access::Access, diary::Diary, forced::Forced, listener::ListenerStats, live::Live, policies::Policies,
-    prober, roll::Roll, subscribers::Subscribers,
+    access::Access, diary::Diary, forced::Forced, graph::Graph, listener::ListenerStats, live::Live,
+    policies::Policies, prober, roll::Roll, subscribers::Subscribers,
 };
 
 /// The stores, the registry and what is live.
@@ -27,6 +27,8 @@ pub(crate) struct State {
     pub(crate) events: Events,
     /// Traces.
     pub(crate) spans: Spans,
+    /// Who calls whom, as spans tell it.
+    pub(crate) graph: Graph,
     /// Calls.
     pub(crate) samples: Samples,
     /// What the proxies said last.

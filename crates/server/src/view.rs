@@ -11,12 +11,14 @@ use traces::{Attributes, Summary, Trace, Value};
 use wire::native::api;
 
 mod critical_path;
+mod graph;
 mod history;
 mod instances;
 
 use instances::Authority;
 
 pub(crate) use critical_path::critical_path;
+pub(crate) use graph::{Frame, graph, losses};
 pub(crate) use history::{recorded, why};
 pub(crate) use instances::{authority, change, counts, instance, not_registered, registered, service};
 

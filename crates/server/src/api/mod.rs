@@ -24,6 +24,7 @@ mod document;
 mod drain;
 mod events;
 mod extract;
+mod graph;
 mod health;
 mod history;
 mod http_sd;
@@ -94,6 +95,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .merge(red::routes())
         .merge(traces::routes())
         .merge(critical_path::routes())
+        .merge(graph::routes())
         .merge(events::routes())
         .merge(breakers::routes())
         .merge(ledger::routes())

@@ -20,7 +20,7 @@ use crate::{clock, state::State, view};
 /// How far back where nobody says.
 const WINDOW: Duration = Duration::from_secs(300);
 /// How far back the rolling windows reach.
-const WINDOW_MAX: Duration = Duration::from_secs(3_600);
+pub(super) const WINDOW_MAX: Duration = Duration::from_secs(3_600);
 
 pub(super) fn routes() -> OpenApiRouter<std::sync::Arc<State>> {
     OpenApiRouter::new().routes(routes!(red))

@@ -131,3 +131,92 @@ async fn a_trace_is_found_by_any_spelling_of_its_id() {
     let (status, problem) = ask(&server, Method::GET, "/bellwether/v1/traces/abc/critical-path", "").await;
     assert_eq!((status.as_u16(), &problem["code"]), (404, &json!("BW-1404")));
 }
+
+/// A span of a shop that calls payments through the proxy, which calls a database.
+fn shopping() -> Vec<Span> {
+    let with = |mut span: Span, attributes: &[(&'static str, &str)]| {
+        attributes.iter().for_each(|(key, value)| span.attributes.push(*key, *value));
+        span
+    };
+    let proxy = [
+        ("bellwether.proxy", "p-1"),
+        ("bellwether.service", "payments"),
+        ("bellwether.namespace", "default"),
+    ];
+    vec![
+        span(1, 0, Kind::Server, "shop", 0, 100),
+        span(2, 1, Kind::Client, "shop", 10, 60),
+        with(span(3, 2, Kind::Server, "gateway", 15, 50), &proxy),
+        with(span(4, 3, Kind::Client, "gateway", 16, 48), &proxy),
+        Span { status: Status::error("declined"), ..span(5, 4, Kind::Server, "payments", 20, 40) },
+        with(
+            span(6, 5, Kind::Client, "payments", 22, 10),
+            &[("db.system", "postgresql"), ("db.name", "ledger")],
+        ),
+    ]
+}
+
+/// The edges of a graph in a few words.
+fn edges(graph: &Json) -> Vec<String> {
+    let edge = |edge: &Json| {
+        format!(
+            "{} -> {} {}/{} proxied {} in {}",
+            edge["from"].as_str().unwrap(),
+            edge["to"].as_str().unwrap(),
+            edge["errors"],
+            edge["calls"],
+            edge["proxied"],
+            edge["max_ns"]
+        )
+    };
+    graph["edges"].as_array().unwrap().iter().map(edge).collect()
+}
+
+#[tokio::test]
+async fn the_graph_has_services_databases_and_one_edge_for_a_call_through_a_proxy_also_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    // Now, since a restart looks an hour back.
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+    let recent = |span: Span| Span {
+        start: Wall(now - BEGUN % 1_000 - 1_000_000_000 + (span.start.0 - BEGUN)),
+        ..span
+    };
+    let spans: Vec<Span> = shopping().into_iter().map(recent).collect();
+    stored(&server, 1, spans.clone()).await;
+    stored(&server, 1, spans).await;
+    let expected = [
+        "outside: -> shop 0/1 proxied 0 in 100000000",
+        "payments -> database:postgresql/ledger 0/1 proxied 0 in 10000000",
+        "shop -> payments 0/1 proxied 1 in 60000000",
+    ];
+    let graph = get(&server, "/bellwether/v1/graph").await;
+    assert_eq!(edges(&graph), expected, "a report that came twice is counted once");
+    let kinds: Vec<_> =
+        graph["nodes"].as_array().unwrap().iter().map(|node| node["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["database", "outside", "service", "service"]);
+    let p99 = graph["edges"][1]["p99_ns"].as_u64().unwrap();
+    assert!((9_375_000..=10_000_000).contains(&p99), "off by a sixteenth at most: {p99}");
+    server.shutdown().await;
+    let server = start(folder.path()).await;
+    assert_eq!(edges(&get(&server, "/bellwether/v1/graph?namespace=default").await), expected);
+    assert_eq!(edges(&get(&server, "/bellwether/v1/graph?namespace=other").await), Vec::<String>::new());
+    let before = "/bellwether/v1/graph?start=2020-01-01T00:00:00Z&end=2020-01-02T00:00:00Z";
+    assert_eq!(edges(&get(&server, before).await), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_edge_says_beside_its_spans_what_proxies_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    server.channel().report(report(1)).await.unwrap();
+    let graph = get(&server, "/bellwether/v1/graph?namespace=default").await;
+    let edge = graph["edges"].as_array().unwrap().iter().find(|edge| edge["to"] == "hello").unwrap();
+    assert_eq!(
+        (&edge["from"], &edge["calls"], &edge["proxies"]["calls"]),
+        (&json!("gateway"), &json!(0), &json!(1))
+    );
+    let (status, problem) =
+        ask(&server, Method::GET, "/bellwether/v1/graph?end=2020-01-01T00:00:00Z&start=now", "").await;
+    assert_eq!((status.as_u16(), &problem["field"]), (400, &json!("start")));
+}

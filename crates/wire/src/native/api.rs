@@ -11,6 +11,7 @@ mod critical_path;
 mod discovery;
 mod drain;
 mod events;
+mod graph;
 mod history;
 mod operation;
 mod policies;
@@ -31,6 +32,7 @@ pub use discovery::{
 };
 pub use drain::{DrainBody, Receipt, Subscriber};
 pub use events::{Event, Events};
+pub use graph::{Graph, GraphEdge, GraphLosses, GraphNode};
 pub use history::{Fact, History, Lease, Recorded, Seen, Why};
 pub use operation::{
     BreakerState, FailingStore, Ledger, Ledgers, Overview, OverviewEdge, OverviewService, Server,

@@ -1,0 +1,79 @@
+//! The graph of services as it grows: fed with spans once they are durable, and after a restart with those
+//! of the newest traces that the store holds.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use identity::Wall;
+use storage_spans::{Query, Spans};
+use traces::{
+    Span,
+    graph::{Edge, Limits, Losses, Seen},
+};
+
+/// How far back a restart looks for traces …
+const RECALLED: Duration = Duration::from_secs(3_600);
+/// … and at how many of them at most: some 50 ms of work for each thousand.
+const RECALLED_TRACES: usize = 5_000;
+
+/// The graph behind its lock.
+#[derive(Debug)]
+pub(crate) struct Graph {
+    held: Mutex<traces::graph::Graph>,
+    /// Spans that were received before this are not all in it.
+    pub(crate) complete_since: Wall,
+}
+
+/// The graph at one moment.
+pub(crate) struct View {
+    pub(crate) edges: Vec<Edge>,
+    pub(crate) waiting: usize,
+    pub(crate) losses: Losses,
+}
+
+impl Graph {
+    /// The graph of the store's newest traces. Blocks the thread while it reads them.
+    pub(crate) fn recalled(spans: &Spans, now: Wall) -> Self {
+        let mut graph = traces::graph::Graph::new(Limits::default());
+        let start = now - RECALLED;
+        let mut query = Query { start: Some(start), limit: Query::MAX_LIMIT, ..Query::default() };
+        let (mut seen, mut oldest) = (0, now);
+        let complete_since = loop {
+            let page = spans.search(&query);
+            for summary in &page.traces {
+                let found = spans.trace(summary.trace_id).unwrap_or_default();
+                found.iter().for_each(|span| graph.observe(&Seen::of(span), now));
+                oldest = oldest.min(summary.start);
+            }
+            seen += page.traces.len();
+            query.page = page.next;
+            if query.page.is_none() {
+                break start;
+            }
+            if seen >= RECALLED_TRACES {
+                break oldest;
+            }
+        };
+        Self { held: Mutex::new(graph), complete_since }
+    }
+
+    /// Takes in spans that are durable, received at `now`.
+    pub(crate) fn observe<'a>(&self, spans: impl IntoIterator<Item = &'a Span>, now: Wall) {
+        let mut graph = self.lock();
+        spans.into_iter().for_each(|span| graph.observe(&Seen::of(span), now));
+    }
+
+    /// The edges of a time range.
+    pub(crate) fn view(&self, start: Wall, end: Wall, namespace: Option<&str>, now: Wall) -> View {
+        let mut graph = self.lock();
+        graph.advance(now);
+        let edges = graph.edges(start, end, namespace);
+        View { edges, waiting: graph.waiting(), losses: graph.losses() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, traces::graph::Graph> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
