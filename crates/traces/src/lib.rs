@@ -11,6 +11,7 @@
 mod assemble;
 mod attributes;
 pub mod borrowed;
+pub mod compare;
 pub mod context;
 mod critical_path;
 pub mod graph;

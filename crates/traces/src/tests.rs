@@ -2,6 +2,7 @@
 
 mod assemble;
 mod borrowed;
+mod compare;
 mod context;
 mod critical_path;
 mod graph;
