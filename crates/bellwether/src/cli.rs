@@ -29,6 +29,8 @@ enum Command {
     #[command(hide = true)]
     DemoService(run::DemoService),
     Status(commands::Status),
+    Top(commands::Top),
+    Tap(commands::Tap),
     #[command(subcommand)]
     Service(commands::Service),
     #[command(subcommand)]
@@ -68,6 +70,8 @@ impl Cli {
             Command::Demo(command) => command.run(),
             Command::DemoService(command) => command.run(),
             Command::Status(command) => command.run(),
+            Command::Top(command) => command.run(),
+            Command::Tap(command) => command.run(),
             Command::Service(command) => command.run(),
             Command::Instance(command) => command.run(),
             Command::Owner(command) => command.run(),

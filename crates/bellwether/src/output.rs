@@ -12,9 +12,11 @@ use clap::ValueEnum;
 use serde_json::Value as Json;
 use wire::native::problem::{Code, Problem};
 
+mod keys;
 mod style;
 mod table;
 
+pub(crate) use keys::{Keys, rows};
 pub(crate) use style::{Style, strip};
 pub(crate) use table::Table;
 

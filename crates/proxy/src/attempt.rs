@@ -46,7 +46,7 @@ pub(crate) async fn run(
             Sent::Stale => {}
         }
     }
-    let connection = connect::dial(endpoint, &gateway.networks, &gateway.limits, timeouts.connect).await?;
+    let connection = connect::dial(endpoint, gateway, timeouts.connect).await?;
     match within(timeouts.attempt, send(connection, outbound, false)).await? {
         Sent::Answered(answer) => checked(answer),
         Sent::Failed(failure) => Err(failure),

@@ -301,6 +301,7 @@ mod tests {
             services: vec![update],
             policies: vec![],
             overrides: vec![],
+            taps: None,
         };
         let Step::Next(table) = Routing::default().after(&update, &builder) else {
             panic!("a snapshot makes a table")

@@ -11,7 +11,7 @@ use registry::{Host, Networks};
 use resilience::Fault;
 use tokio::{net::TcpStream, time::timeout};
 
-use crate::{endpoint::Endpoint, request_body::RequestBody, settings::Limits};
+use crate::{endpoint::Endpoint, gateway::Gateway, request_body::RequestBody};
 
 /// Why there is no connection, or no answer.
 #[derive(Debug)]
@@ -29,17 +29,17 @@ impl Failure {
 /// Opens a connection within the time for it, name resolution included.
 pub(crate) async fn dial(
     endpoint: &Endpoint,
-    networks: &Networks,
-    limits: &Limits,
+    gateway: &Gateway,
     within: Duration,
 ) -> Result<SendRequest<RequestBody>, Failure> {
-    let Ok(stream) = timeout(within, open(endpoint, networks)).await else {
+    let Ok(stream) = timeout(within, open(endpoint, &gateway.networks)).await else {
         let within = identity::duration::format(within);
         return Err(Failure::new(Fault::ConnectTimeout, format!("no connection within {within}")));
     };
     let stream = stream?;
     // Responses must not wait for acknowledgements of requests' parts; a failure costs speed only.
     let _ = stream.set_nodelay(true);
+    let (limits, counted) = (&gateway.limits, gateway.connections.endpoints.enter());
     let (sender, connection) = http1::Builder::new()
         .max_header_size(limits.head_bytes)
         .max_buf_size(limits.head_bytes.max(8 * 1024) * 2)
@@ -47,6 +47,7 @@ pub(crate) async fn dial(
         .await
         .map_err(|error| Failure::new(Fault::Connect, error))?;
     tokio::spawn(async move {
+        let _counted = counted;
         // How a connection ends is told to the call that used it; an idle one may end as it likes.
         let _ = connection.with_upgrades().await;
     });

@@ -46,6 +46,8 @@ impl<D: Directory> Follower<D> {
             let Err(unavailable) = self.session(&mut failures).await;
             let now = self.gateway.clock.now();
             self.gateway.freshness.lose(now.wall);
+            // Whoever watched calls go by has nobody left to be told by.
+            self.gateway.taps.set(&[]);
             let is_due = told.is_none_or(|at| now.mono.since(at) >= REMIND);
             if failures == 0 || is_due {
                 told = Some(now.mono);
@@ -99,6 +101,9 @@ impl<D: Directory> Follower<D> {
             *failures = 0;
             let now = self.gateway.clock.now();
             self.gateway.overrides.take(&update.overrides, now.mono);
+            if let Some(taps) = &update.taps {
+                self.gateway.taps.set(taps);
+            }
             let step = self.gateway.routing.load().after(&update, &self.gateway.builder);
             match step {
                 Step::Next(next) => {

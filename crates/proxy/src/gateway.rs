@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use identity::{Namespace, Now, RouteName, ServiceName};
 use registry::Networks;
-use resilience::Transition;
+use resilience::{State, Transition};
 use tokio_util::sync::CancellationToken;
 use traces::sampling::Budget;
 use wire::native::channel;
@@ -13,6 +13,7 @@ use wire::native::channel;
 use crate::{
     balance::Draw,
     clock::Clock,
+    counts::Connections,
     endpoint::Endpoint,
     freshness::Freshness,
     install::Installed,
@@ -26,6 +27,7 @@ use crate::{
     routing::{Builder, Routing, Service},
     settings::{Limits, Settings},
     spans::Identity,
+    taps::Taps,
     watched::Told,
 };
 
@@ -49,6 +51,9 @@ pub(crate) struct Gateway {
     pub(crate) book: Arc<Book>,
     pub(crate) outbox: Outbox,
     pub(crate) refusals: Arc<Refusals>,
+    /// Who watches calls go by.
+    pub(crate) taps: Taps,
+    pub(crate) connections: Connections,
     /// What operators force breakers to.
     pub(crate) overrides: Overrides,
     pub(crate) sampling: Budget,
@@ -91,6 +96,8 @@ impl Gateway {
             book,
             outbox,
             refusals: Arc::default(),
+            taps: Taps::default(),
+            connections: Connections::default(),
             overrides: Overrides::default(),
             sampling: Budget::new(limits.traces_per_second, limits.remarkable_traces_per_second),
             closing: CancellationToken::new(),
@@ -126,11 +133,18 @@ impl Gateway {
         let Told { transition, reason, exemplars } = watched.tell(transition, note, now);
         let (namespace, name) = (&service.namespace, &service.name);
         let (from, to) = (transition.from, transition.to);
+        let counts = &service.guard.counts;
         match endpoint.map(|endpoint| &endpoint.instance) {
             Some(instance) => {
+                if to == State::Open {
+                    counts.ejections.one_more();
+                }
                 tracing::info!(%namespace, service = %name, %instance, %from, %to, reason, "outlier detection");
             }
-            None => tracing::info!(%namespace, service = %name, %from, %to, reason, "circuit breaker"),
+            None => {
+                counts.transitions.count(to.as_str(), 1);
+                tracing::info!(%namespace, service = %name, %from, %to, reason, "circuit breaker");
+            }
         }
         self.outbox.push_transition(channel::Transition {
             namespace: namespace.clone(),

@@ -41,6 +41,7 @@ pub(crate) struct Guard {
     /// Whose turn it is, where endpoints take turns.
     pub(crate) turn: AtomicU64,
     pub(crate) concurrency: Concurrency,
+    pub(crate) counts: crate::counts::Counts,
 }
 
 /// What an operator's word stands on where the policy has no breaker.
@@ -57,6 +58,7 @@ impl Guard {
             followed: AtomicU64::new(0),
             turn: AtomicU64::new(0),
             concurrency: Concurrency::default(),
+            counts: Default::default(),
         }
     }
 

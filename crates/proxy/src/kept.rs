@@ -171,6 +171,7 @@ impl Mirror {
             services: self.services.values().cloned().collect(),
             policies: self.policies.values().cloned().collect(),
             overrides: self.overrides.values().map(word).collect(),
+            taps: None,
         }
     }
 }
@@ -227,6 +228,7 @@ mod tests {
             services: Vec::new(),
             policies: Vec::new(),
             overrides: vec![word],
+            taps: None,
         };
         let second = |seconds: u64| Wall(seconds * 1_000_000_000);
         let bytes = encode(&update, second(100));

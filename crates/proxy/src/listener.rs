@@ -7,6 +7,7 @@ use hyper_util::rt::TokioTimer;
 use tokio::{
     net::TcpListener,
     select,
+    sync::Semaphore,
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -53,19 +54,24 @@ pub(crate) async fn serve(
 ) {
     let mut connections = JoinSet::new();
     let builder = builder(&gateway.limits);
+    // Also of those that have changed their protocol, and are served by nobody here any more.
+    let most = gateway.limits.connections.min(Semaphore::MAX_PERMITS);
+    let places = Arc::new(Semaphore::new(most));
+    let mut place = None;
     loop {
-        let room = connections.len() < gateway.limits.connections;
         select! {
             () = stopping.cancelled() => break,
             Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if room => match accepted {
+            free = places.clone().acquire_owned(), if place.is_none() => place = free.ok(),
+            accepted = listener.accept(), if place.is_some() => match accepted {
                 Ok((stream, peer)) => {
-                    let client = connection::From { stream, peer: peer.ip() };
+                    let counted = gateway.connections.clients.enter();
+                    let client = connection::From { stream, peer: peer.ip(), place: (place.take(), counted) };
                     let served = connection::serve(gateway.clone(), builder.clone(), client, stopping.clone());
                     connections.spawn(served);
-                    if connections.len() == gateway.limits.connections {
+                    if places.available_permits() == 0 {
                         gateway.refusals.count(ended::CONNECTIONS, 1);
-                        tracing::warn!(connections = connections.len(), "no further clients are accepted until one leaves");
+                        tracing::warn!(connections = most, "no further clients are accepted until one leaves");
                     }
                 }
                 Err(error) => {
@@ -76,14 +82,15 @@ pub(crate) async fn serve(
             },
         }
     }
-    drop(listener);
-    let all = async { while connections.join_next().await.is_some() {} };
+    drop((listener, place));
+    let all = async {
+        while connections.join_next().await.is_some() {}
+        let _ = places.acquire_many(u32::try_from(most).unwrap_or(u32::MAX)).await;
+    };
     if timeout(drain, all).await.is_err() {
-        gateway.refusals.count(ended::CUT_OFF, connections.len() as u64);
-        tracing::warn!(
-            connections = connections.len(),
-            "calls were still in flight when the time to stop was over"
-        );
+        let left = most - places.available_permits();
+        gateway.refusals.count(ended::CUT_OFF, left as u64);
+        tracing::warn!(connections = left, "calls were still in flight when the time to stop was over");
     }
     connections.shutdown().await;
 }

@@ -57,6 +57,8 @@ impl Overrides {
             let Some(service) = routing.find(namespace.as_str(), name.as_str()) else { continue };
             if let Some(turn) = service.guard.force(word.number, word.force, word.until, now.mono) {
                 gateway.tell_of(service, None, *turn, &word.note, now);
+                // Whoever gave the word looks at once whether it is followed.
+                gateway.outbox.bell.notify_one();
             }
         }
     }

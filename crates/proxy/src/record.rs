@@ -191,6 +191,9 @@ impl Record {
         if let Some((service, transition)) = self.story.service.as_deref().zip(transition) {
             self.gateway.tell(service, Some(&endpoint), *transition, begun);
         }
+        if let (Some(service), false) = (&self.story.service, self.story.attempts.is_empty()) {
+            service.guard.counts.retries.one_more();
+        }
         self.story.attempts.push(Attempt { span, endpoint, begun, home, end: None });
         (self.occupied, self.attempting) = (Some(occupied), permit);
         (self.story.trace.with_span(span), begun.mono, self.story.attempts.len() as u32)
@@ -263,8 +266,12 @@ impl Record {
     pub(crate) fn refuse(mut self, refusal: Refusal) -> Response<Body> {
         self.story.refused = Some(refusal.reason);
         self.story.detail = refusal.detail().to_owned();
-        if self.story.service.is_none() {
-            self.gateway.refusals.count(refusal.reason.as_str(), 1);
+        match &self.story.service {
+            None => self.gateway.refusals.count(refusal.reason.as_str(), 1),
+            Some(service) if refusal.reason.ending().is_none() => {
+                service.guard.counts.refused.count(refusal.reason.as_str(), 1);
+            }
+            Some(_) => {}
         }
         match self.fallback().filter(|_| refusal.reason.is_the_services()) {
             Some(fallback) => {
@@ -297,6 +304,7 @@ impl Record {
                 }
             }
         }
+        self.gateway.taps.see(&self.gateway, &self.story, outcome, status, now);
         self.trace(outcome, status, now);
     }
 

@@ -14,7 +14,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use wire::native::channel::{BreakerRow, EndpointRow, Intake, Report};
+use wire::native::channel::{BreakerRow, Connections, EndpointRow, Intake, Report, ServiceCounts};
 
 use crate::{
     Sink, SinkError, deviation,
@@ -56,6 +56,8 @@ struct View {
     breakers: Vec<BreakerRow>,
     endpoints: Vec<EndpointRow>,
     refused: Vec<(String, u64)>,
+    services: Vec<ServiceCounts>,
+    connections: Connections,
     settled: u64,
 }
 
@@ -176,6 +178,8 @@ impl<S: Sink> Reporter<S> {
             refused: view.refused,
             settled_revision: view.settled,
             leaving: self.is_leaving,
+            services: view.services,
+            connections: view.connections,
         })
     }
 
@@ -201,10 +205,12 @@ impl<S: Sink> Reporter<S> {
             settled,
             revision: routing.revision.unwrap_or(0),
             refused: self.gateway.refusals.totals(),
+            connections: self.gateway.connections.row(),
             ..View::default()
         };
         for service in routing.services() {
             view.breakers.extend(service.guard.row(service, &self.gateway.caller));
+            view.services.extend(service.guard.counts.row(service));
             let called = service.endpoints.iter().filter(|endpoint| endpoint.was_called());
             let policy = service.policy.outlier_detection.as_ref();
             let row = |endpoint: &Arc<Endpoint>| row(&service.namespace, &service.name, endpoint, policy);

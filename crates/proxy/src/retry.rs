@@ -53,7 +53,11 @@ pub(crate) fn decide(
     if patience.is_some_and(|patience| patience >= deadline.left(now)) {
         return RetryDecision::NotRetryable;
     }
-    RetryDecision::after(&service.policy.retry, &service.guard.budget, ending, number, now)
+    let decision = RetryDecision::after(&service.policy.retry, &service.guard.budget, ending, number, now);
+    if decision == RetryDecision::OverBudget {
+        service.guard.counts.over_budget.one_more();
+    }
+    decision
 }
 
 /// Waits as long as is due before the next attempt.

@@ -9,6 +9,7 @@ use wire::native::channel::Hello;
 
 use crate::{
     Directory, Settings, Sink, follow::Follower, gateway::Gateway, kept::Kept, listener, report::Reporter,
+    taps,
 };
 
 /// A running proxy. Dropped, it goes on; [`Proxy::shutdown`] stops it.
@@ -23,6 +24,7 @@ pub struct Proxy {
     clients: JoinHandle<()>,
     follower: JoinHandle<()>,
     reporter: JoinHandle<()>,
+    tapping: JoinHandle<()>,
     /// Writes the last table, where one is kept.
     keeper: Option<JoinHandle<()>>,
 }
@@ -48,12 +50,15 @@ impl Proxy {
         let kept = keep.map(|keep| Arc::new(Kept::new(keep, gateway.clock)));
         let keeper = kept.clone().map(|kept| tokio::spawn(kept.run(calls_ended.clone())));
         let follower = Follower { gateway: gateway.clone(), directory, hello, revision: sender, kept };
+        let sink = Arc::new(sink);
+        let tapping = taps::carry(gateway.clone(), sink.clone(), proxy.clone(), calls_ended.clone());
         let reporter = Reporter::new(gateway.clone(), sink, proxy, epoch);
         Ok(Self {
             address,
             clients: tokio::spawn(listener::serve(gateway.clone(), listener, stopping.clone(), drain)),
             follower: tokio::spawn(follower.run()),
             reporter: tokio::spawn(reporter.run(report_every, flush, calls_ended.clone())),
+            tapping: tokio::spawn(tapping),
             keeper,
             gateway,
             revision,
@@ -96,6 +101,7 @@ impl Proxy {
         self.gateway.closing.cancel();
         self.calls_ended.cancel();
         let _ = self.reporter.await;
+        let _ = self.tapping.await;
         if let Some(keeper) = self.keeper {
             let _ = keeper.await;
         }

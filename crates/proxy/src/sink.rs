@@ -2,13 +2,16 @@
 
 use std::{future::Future, sync::Arc};
 
-use wire::native::channel::Report;
+use wire::native::channel::{Report, Tapped};
 
 /// The stores, as a proxy sees them.
 pub trait Sink: Send + Sync + 'static {
     /// Hands over a report. `Ok` means that it is durable. A report with the same epoch and sequence may
     /// come again, and must then not be counted twice.
     fn report(&self, report: &Report) -> impl Future<Output = Result<(), SinkError>> + Send;
+
+    /// Hands over calls that somebody watches go by. They are not handed over again.
+    fn tapped(&self, tapped: &Tapped) -> impl Future<Output = Result<(), SinkError>> + Send;
 }
 
 /// A report that was not taken in.
@@ -25,5 +28,9 @@ pub enum SinkError {
 impl<S: Sink> Sink for Arc<S> {
     fn report(&self, report: &Report) -> impl Future<Output = Result<(), SinkError>> + Send {
         S::report(self, report)
+    }
+
+    fn tapped(&self, tapped: &Tapped) -> impl Future<Output = Result<(), SinkError>> + Send {
+        S::tapped(self, tapped)
     }
 }

@@ -28,9 +28,9 @@ const PARENT_IS_KNOWN: u32 = 0x100;
 const PARENT_IS_REMOTE: u32 = 0x200;
 
 /// How much of a path is kept. A path may be as long as a head; spans wait in memory.
-const PATH_BYTES: usize = 1_024;
+pub(crate) const PATH_BYTES: usize = 1_024;
 /// How much of a failure's description is kept.
-const DETAIL_BYTES: usize = 512;
+pub(crate) const DETAIL_BYTES: usize = 512;
 
 impl Identity {
     pub(crate) fn new(proxy: ProxyId, caller: &str, version: &str) -> Self {
@@ -178,7 +178,7 @@ fn common(attributes: &mut Attributes, story: &Story, identity: &Identity) {
 }
 
 /// The method, with all that are not standard under one name, as the conventions ask.
-fn method(method: &Method) -> &'static str {
+pub(crate) fn method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::POST => "POST",
@@ -194,10 +194,10 @@ fn method(method: &Method) -> &'static str {
 }
 
 /// The beginning of a text, not longer than this.
-fn shortened(text: &str, bytes: usize) -> &str {
+pub(crate) fn shortened(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }
 
-fn nanos(duration: std::time::Duration) -> u64 {
+pub(crate) fn nanos(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -29,12 +29,13 @@ pub(crate) fn join(
     let status = response.status().as_u16();
     record.end(Ending::Answered(status), status);
     let closing = gateway.closing.clone();
+    let counted = gateway.connections.upgraded.enter();
     tokio::spawn(async move {
         // Held until the endpoint's connection has been handed over, and as long as it is in use.
-        let _held = (connection, occupied);
+        let _held = (connection, occupied, counted);
         let joined = async {
             let (client, endpoint) = (client.await.ok()?, endpoint.await.ok()?);
-            let Client { mut socket, first } = client;
+            let Client { mut socket, first, place: _place } = client;
             let (read, write) = socket.split();
             // How it ends is between the two.
             let mut client = io::join(first.chain(read), write);

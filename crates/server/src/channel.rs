@@ -7,7 +7,7 @@ use identity::{InstanceId, Namespace, Now, ServiceName};
 use registry::{Instance, Registry, Scope, Since, Status, Target};
 use tokio::sync::watch;
 use wire::native::{
-    channel::{Endpoint, Hello, Report, ServiceUpdate, Update, WarmUp},
+    channel::{Endpoint, Hello, Report, ServiceUpdate, Tapped, Update, WarmUp},
     problem::Problem,
 };
 
@@ -27,8 +27,13 @@ impl Channel {
         self.0.subscribers.connected(&hello.proxy, hello.epoch, hello.since, now);
         self.0.diary.note(&hello.proxy, What::Connected(hello.since), now.wall);
         let (revisions, words) = (self.0.roll.follow(Scope::All), self.0.forced.news());
-        let (state, seen) = (self.0.clone(), hello.since);
-        Subscription { state, revisions, words, seen, told: 0, hello, is_kept: false }
+        let (state, seen, taps) = (self.0.clone(), hello.since, self.0.taps.news());
+        Subscription { state, revisions, words, taps, seen, told: 0, told_taps: 0, hello, is_kept: false }
+    }
+
+    /// Takes calls that somebody watches go by.
+    pub fn tapped(&self, tapped: Tapped) {
+        self.0.taps.tapped(tapped);
     }
 
     /// Takes a report. The answer means that it is durable.
@@ -46,9 +51,12 @@ pub struct Subscription {
     state: Arc<State>,
     revisions: Woken,
     words: watch::Receiver<u64>,
+    taps: watch::Receiver<u64>,
     seen: Option<u64>,
     /// The number of the operators' last word that it was told.
     told: u64,
+    /// Which state of the taps it was told.
+    told_taps: u64,
     hello: Hello,
     /// Whether it is written down that there is this proxy.
     is_kept: bool,
@@ -72,16 +80,19 @@ impl Subscription {
             // Marked as seen before the registry is read, so that no change falls between the two.
             self.revisions.borrow_and_update();
             self.words.borrow_and_update();
+            self.taps.borrow_and_update();
             let update = self.missed();
             if let Some(mut update) = update.or_else(|| self.nothing_new()) {
                 self.seen = Some(update.revision);
                 let (overrides, told) = self.state.forced.after(self.told, clock::now().wall);
                 (update.overrides, self.told) = (overrides, told);
+                (update.taps, self.told_taps) = self.state.taps.after(self.told_taps);
                 return Some(update);
             }
             tokio::select! {
                 changed = self.revisions.changed() => changed.ok()?,
                 changed = self.words.changed() => changed.ok()?,
+                changed = self.taps.changed() => changed.ok()?,
                 () = self.state.stopping.cancelled() => return None,
             }
         }
@@ -95,12 +106,14 @@ impl Subscription {
         self.state.diary.note(&self.hello.proxy, What::Acknowledged(revision), now.wall);
     }
 
-    /// An update without any change of the registry, where operators have said something new.
+    /// An update without any change of the registry, where operators have said something new, or watch
+    /// other calls.
     fn nothing_new(&self) -> Option<Update> {
         let (words, _) = self.state.forced.after(self.told, clock::now().wall);
-        let revision = self.seen.filter(|_| !words.is_empty())?;
+        let (taps, _) = self.state.taps.after(self.told_taps);
+        let revision = self.seen.filter(|_| !words.is_empty() || taps.is_some())?;
         let (services, policies, overrides) = (Vec::new(), Vec::new(), Vec::new());
-        Some(Update { revision, snapshot: false, services, policies, overrides })
+        Some(Update { revision, snapshot: false, services, policies, overrides, taps: None })
     }
 
     fn missed(&self) -> Option<Update> {
@@ -126,6 +139,7 @@ impl Subscription {
                     services: services.collect(),
                     policies,
                     overrides: Vec::new(),
+                    taps: None,
                 })
             }
         }
@@ -135,7 +149,7 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         let now = clock::now();
-        self.state.live.disconnected(&self.hello.proxy);
+        self.state.live.disconnected(&self.hello.proxy, now.wall);
         self.state.subscribers.disconnected(&self.hello.proxy, self.hello.epoch, now);
         self.state.diary.note(&self.hello.proxy, What::Disconnected, now.wall);
     }
@@ -151,6 +165,7 @@ fn snapshot(state: &State, registry: &Registry, now: Now) -> Update {
         services: services.collect(),
         policies: state.policies.all(registry),
         overrides: Vec::new(),
+        taps: None,
     }
 }
 

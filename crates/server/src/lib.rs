@@ -31,6 +31,7 @@ mod roll;
 mod start;
 mod state;
 mod subscribers;
+mod taps;
 mod view;
 mod watchers;
 

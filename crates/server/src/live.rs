@@ -9,7 +9,7 @@ use identity::{InstanceId, Namespace, ProxyId, ServiceName, Wall};
 use registry::Target;
 use wire::native::{
     api,
-    channel::{BreakerRow, EndpointRow, Report},
+    channel::{BreakerRow, Connections, EndpointRow, Report, ServiceCounts},
 };
 
 /// Proxies that are known at a time; the one that was silent the longest is forgotten for a new one.
@@ -40,6 +40,10 @@ pub(crate) struct ProxyState {
     pub(crate) endpoints: Vec<EndpointRow>,
     /// How often it refused clients, by reason.
     pub(crate) refused: Vec<(String, u64)>,
+    /// What has happened to the calls of each service beside their ends.
+    pub(crate) services: Vec<ServiceCounts>,
+    /// Its connections.
+    pub(crate) connections: Connections,
 }
 
 impl Live {
@@ -52,9 +56,10 @@ impl Live {
     }
 
     /// A proxy's watch ended.
-    pub(crate) fn disconnected(&self, proxy: &ProxyId) {
+    pub(crate) fn disconnected(&self, proxy: &ProxyId, now: Wall) {
         if let Some(state) = self.lock().get_mut(proxy) {
             state.watches = state.watches.saturating_sub(1);
+            state.heard_at = now;
         }
     }
 
@@ -76,6 +81,8 @@ impl Live {
             state.breakers.clone_from(&report.breakers);
             state.endpoints.clone_from(&report.endpoints);
             state.refused.clone_from(&report.refused);
+            state.services.clone_from(&report.services);
+            state.connections = report.connections;
         });
     }
 

@@ -42,6 +42,7 @@ use crate::{
     roll::Roll,
     state::State,
     subscribers::{self, Subscribers},
+    taps::Taps,
 };
 
 /// What a server needs to know.
@@ -149,6 +150,7 @@ impl Server {
             samples: stores.samples,
             live: Live::default(),
             forced,
+            taps: Taps::default(),
             diary: Diary::default(),
             subscribers: Subscribers::restored(clock::mono(), proxies),
             access,

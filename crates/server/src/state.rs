@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     access::Access, diary::Diary, forced::Forced, graph::Graph, listener::ListenerStats, live::Live,
-    policies::Policies, prober, roll::Roll, subscribers::Subscribers,
+    policies::Policies, prober, roll::Roll, subscribers::Subscribers, taps::Taps,
 };
 
 /// The stores, the registry and what is live.
@@ -37,6 +37,8 @@ pub(crate) struct State {
     pub(crate) subscribers: Subscribers,
     /// What operators force breakers to.
     pub(crate) forced: Forced,
+    /// Who watches calls go by.
+    pub(crate) taps: Taps,
     /// Which revision each proxy knew, and when.
     pub(crate) diary: Diary,
     /// Who may do what.

@@ -16,9 +16,9 @@ use tonic::{
 };
 use wire::native::{
     channel::{
-        Hello, Report, Update, hello_to_proto, proto,
+        Hello, Report, Tapped, Update, hello_to_proto, proto,
         proto::{proxy_client::ProxyClient, watch_request::Message},
-        report_to_proto, update_from_proto,
+        report_to_proto, tapped_to_proto, update_from_proto,
     },
     problem::{Code, Problem},
 };
@@ -145,6 +145,12 @@ impl Sink for Grpc {
             Ok(_) => Ok(()),
             Err(status) => Err(sink_error(code(&status), text(&status))),
         }
+    }
+
+    async fn tapped(&self, tapped: &Tapped) -> Result<(), SinkError> {
+        let mut client = self.client.clone();
+        let answer = within(client.tapped(tapped_to_proto(tapped))).await;
+        answer.map(drop).map_err(|status| sink_error(code(&status), text(&status)))
     }
 }
 

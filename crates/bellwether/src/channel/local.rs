@@ -1,7 +1,7 @@
 //! Within the process: values are handed over as they are.
 
 use proxy::{Directory, Sink, SinkError, Subscription, Unavailable};
-use wire::native::channel::{Hello, Report, Update};
+use wire::native::channel::{Hello, Report, Tapped, Update};
 
 use super::sink_error;
 
@@ -36,5 +36,10 @@ impl Sink for Local {
     async fn report(&self, report: &Report) -> Result<(), SinkError> {
         let taken = self.0.report(report.clone()).await;
         taken.map_err(|problem| sink_error(Some(problem.code()), problem.to_string()))
+    }
+
+    async fn tapped(&self, tapped: &Tapped) -> Result<(), SinkError> {
+        self.0.tapped(tapped.clone());
+        Ok(())
     }
 }

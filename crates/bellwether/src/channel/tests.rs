@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 use wire::native::{
     api::TokenRequest,
-    channel::{BreakerRow, Hello, Intake, Report, Transition},
+    channel::{BreakerRow, Connections, Hello, Intake, Report, Transition},
     problem::Code,
 };
 
@@ -121,6 +121,8 @@ fn report(sequence: u64, revision: u64) -> Report {
         refused: vec![("malformed".to_owned(), 3)],
         settled_revision: revision,
         leaving: false,
+        services: Vec::new(),
+        connections: Connections::default(),
     }
 }
 

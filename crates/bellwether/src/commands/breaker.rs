@@ -5,7 +5,10 @@ use identity::ServiceName;
 use wire::native::{api, problem::Problem};
 
 use super::{Page, Reading, figures};
-use crate::{client::Path, output::Table};
+use crate::{
+    client::Path,
+    output::{Table, strip},
+};
 
 mod force;
 mod show;
@@ -63,9 +66,20 @@ impl List {
         self.reading.run(async |client| {
             let path = Path::v1().segment("breakers").query("namespace", client.namespace().as_str());
             let answer = client.get(path.maybe("service", self.service.as_ref())).await?;
-            Ok(Page::new(answer, "/breakers", |found: api::Breakers| breakers(found.breakers)))
+            Ok(Page::new(answer, "/breakers", |found: api::Breakers| {
+                let mut text = breakers(found.breakers);
+                text.extend(found.overrides.iter().map(word));
+                text
+            }))
         })
     }
+}
+
+/// What an operator has said, which holds also where no proxy has reported the breaker yet.
+fn word(of: &api::BreakerOverride) -> String {
+    let until =
+        of.until.as_deref().map(|until| format!(" until {}", figures::time(until))).unwrap_or_default();
+    strip(&format!("{}: {} by {}{until}: {}", of.service, of.action, of.actor, of.reason)) + "\n"
 }
 
 /// Breakers as rows.
@@ -87,5 +101,5 @@ fn breakers(rows: Vec<api::Breaker>) -> String {
             row.reason,
         ]);
     }
-    table.text("no breakers: no proxy has called a service yet")
+    table.text("no breakers: no proxy has reported one yet")
 }

@@ -109,8 +109,10 @@ impl List {
                     "connected",
                     "revision",
                     "state",
+                    "age",
                     "policy",
                     "policies",
+                    "clients",
                     "last report",
                 ]);
                 for proxy in proxies.proxies {
@@ -120,8 +122,10 @@ impl List {
                         if proxy.connected { "yes" } else { "no" }.to_owned(),
                         proxy.revision.to_string(),
                         proxy.state,
+                        proxy.snapshot_age_ns.map(age).unwrap_or_default(),
                         proxy.policy_revision.to_string(),
                         proxy.policy_state,
+                        proxy.client_connections.to_string(),
                         proxy.reported_at.as_deref().map(figures::time).unwrap_or_default(),
                     ]);
                 }
@@ -129,6 +133,11 @@ impl List {
             }))
         })
     }
+}
+
+/// For how long a proxy has not routed by what holds, in whole seconds.
+fn age(nanos: u64) -> String {
+    duration::format(Duration::from_secs(nanos / 1_000_000_000))
 }
 
 impl View {

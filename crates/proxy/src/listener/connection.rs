@@ -10,7 +10,7 @@ use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, pin, select};
+use tokio::{net::TcpStream, pin, select, sync::OwnedSemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use wire::native::problem::{Code, Problem};
 
@@ -19,7 +19,7 @@ use super::{
     transport::Transport,
     turn::{Answering, Stage, Turn},
 };
-use crate::{call::call, gateway::Gateway, settings::Limits};
+use crate::{call::call, counts::Counted, gateway::Gateway, settings::Limits};
 
 /// A client that speaks HTTP no longer.
 #[derive(Debug)]
@@ -27,20 +27,26 @@ pub(crate) struct Client {
     pub(crate) socket: TcpStream,
     /// What it has sent already, after its request.
     pub(crate) first: Bytes,
+    /// Its place among the connections that there may be.
+    pub(crate) place: Option<OwnedSemaphorePermit>,
 }
+
+/// A connection's place among those that there may be, and among those that speak HTTP.
+type Place = (Option<OwnedSemaphorePermit>, Counted);
 
 /// Where a connection comes from.
 #[derive(Debug)]
 pub(super) struct From {
     pub(super) stream: TcpStream,
     pub(super) peer: IpAddr,
+    pub(super) place: Place,
 }
 
 /// Serves a client until it leaves; once `stopping`, until its calls in flight are answered.
 pub(super) async fn serve(
     gateway: Arc<Gateway>,
     builder: http1::Builder,
-    From { stream, peer }: From,
+    From { stream, peer, place }: From,
     stopping: CancellationToken,
 ) {
     // Answers must not wait for acknowledgements of their parts; a failure costs speed only.
@@ -68,7 +74,7 @@ pub(super) async fn serve(
         }
     };
     let http1::Parts { io, read_buf, .. } = connection.into_parts();
-    leave(&gateway, &turn, io.into_inner(), read_buf, ended).await;
+    leave(&gateway, &turn, io.into_inner(), read_buf, ended, place).await;
 }
 
 async fn answer(
@@ -92,10 +98,11 @@ async fn leave(
     transport: Transport,
     unread: Bytes,
     ended: hyper::Result<()>,
+    (place, _counted): Place,
 ) {
     let words = match ended {
         Ok(()) if turn.stage() == Stage::Upgraded => {
-            return turn.hand_over(Client { socket: transport.into_socket(), first: unread });
+            return turn.hand_over(Client { socket: transport.into_socket(), first: unread, place });
         }
         Ok(()) => Vec::new(),
         Err(error) => match refusal(&error, transport.held_back(), turn.stage(), &unread, &gateway.limits) {

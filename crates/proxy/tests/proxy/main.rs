@@ -20,4 +20,5 @@ mod reports;
 mod restarts;
 mod retries;
 mod strict;
+mod taps;
 mod world;

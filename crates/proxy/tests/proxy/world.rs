@@ -23,7 +23,9 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
 };
-use wire::native::channel::{Endpoint, Hello, Override, PolicyUpdate, Report, ServiceUpdate, Update};
+use wire::native::channel::{
+    Endpoint, Hello, Override, PolicyUpdate, Report, ServiceUpdate, Tap, Tapped, TappedCall, Update,
+};
 
 /// How long a test waits for what must happen.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -37,6 +39,8 @@ struct Shared {
     policies: Mutex<Vec<(u64, PolicyUpdate)>>,
     /// With the number of the word that each watch was told last.
     overrides: watch::Sender<Vec<Override>>,
+    /// With their number, that changes with them.
+    taps: watch::Sender<(u64, Vec<Tap>)>,
     revision: watch::Sender<u64>,
     online: watch::Sender<bool>,
     pub(crate) acknowledged: watch::Sender<u64>,
@@ -49,6 +53,7 @@ impl Registry {
             log: Mutex::default(),
             policies: Mutex::default(),
             overrides: watch::Sender::new(Vec::new()),
+            taps: watch::Sender::default(),
             revision: watch::Sender::new(1),
             online: watch::Sender::new(true),
             acknowledged: watch::Sender::new(0),
@@ -110,6 +115,11 @@ impl Registry {
         });
     }
 
+    /// Has the proxy tell of these calls.
+    pub(crate) fn tap(&self, taps: Vec<Tap>) {
+        self.0.taps.send_modify(|(number, now)| (*number, *now) = (*number + 1, taps));
+    }
+
     /// Goes away, or comes back.
     pub(crate) fn go_online(&self, online: bool) {
         self.0.online.send_replace(online);
@@ -135,7 +145,7 @@ impl Directory for Registry {
         }
         let since = hello.since;
         lock(&self.0.hellos).push(hello);
-        Ok(Watcher { shared: self.0.clone(), since, told: 0 })
+        Ok(Watcher { shared: self.0.clone(), since, told: 0, told_taps: 0 })
     }
 }
 
@@ -143,6 +153,15 @@ pub(crate) struct Watcher {
     shared: Arc<Shared>,
     since: Option<u64>,
     told: u64,
+    told_taps: u64,
+}
+
+impl Watcher {
+    fn tell_taps(&mut self) -> Option<Vec<Tap>> {
+        let (number, taps) = self.shared.taps.borrow().clone();
+        let is_news = std::mem::replace(&mut self.told_taps, number) != number;
+        is_news.then_some(taps)
+    }
 }
 
 impl Subscription for Watcher {
@@ -150,7 +169,9 @@ impl Subscription for Watcher {
         let (mut revision, mut online) = (self.shared.revision.subscribe(), self.shared.online.subscribe());
         let (since, told) = (self.since, self.told);
         let mut words = self.shared.overrides.subscribe();
+        let (mut taps, told_taps) = (self.shared.taps.subscribe(), self.told_taps);
         tokio::select! {
+            _ = taps.wait_for(|(number, _)| since.is_some() && *number != told_taps) => {}
             _ = words.wait_for(|words| since.is_some() && words.len() as u64 > told) => {}
             _ = revision.wait_for(|revision| since.is_none_or(|since| *revision > since)) => {}
             _ = online.wait_for(|online| !online) => return Err(Unavailable("gone".to_owned())),
@@ -159,6 +180,7 @@ impl Subscription for Watcher {
         let is_new = |revision: u64| since.is_none_or(|since| revision > since);
         let overrides: Vec<_> = self.shared.overrides.borrow()[told as usize..].to_vec();
         self.told += overrides.len() as u64;
+        let taps = self.tell_taps();
         let policies = lock(&self.shared.policies);
         let policies =
             policies.iter().filter(|(at, _)| is_new(*at)).map(|(_, update)| update.clone()).collect();
@@ -175,6 +197,7 @@ impl Subscription for Watcher {
             services: latest.into_values().collect(),
             policies,
             overrides,
+            taps,
         })
     }
 
@@ -201,6 +224,7 @@ pub(crate) struct Stores(Arc<Taken>);
 struct Taken {
     mood: Mutex<Mood>,
     reports: Mutex<Vec<Report>>,
+    tapped: Mutex<Vec<Tapped>>,
     offers: watch::Sender<u64>,
 }
 
@@ -209,6 +233,7 @@ impl Stores {
         Self(Arc::new(Taken {
             mood: Mutex::new(Mood::Takes),
             reports: Mutex::default(),
+            tapped: Mutex::default(),
             offers: watch::Sender::new(0),
         }))
     }
@@ -252,6 +277,13 @@ impl Stores {
         self.reports().into_iter().flat_map(|report| report.transitions).collect()
     }
 
+    /// The calls that were tapped, and how many more there were.
+    pub(crate) fn tapped(&self) -> (Vec<TappedCall>, u64) {
+        let tapped = lock(&self.0.tapped);
+        let left_out = tapped.iter().flat_map(|tapped| &tapped.left_out).map(|(_, count)| count).sum();
+        (tapped.iter().flat_map(|tapped| tapped.calls.clone()).collect(), left_out)
+    }
+
     /// Calls by outcome and status class.
     pub(crate) fn calls(&self) -> BTreeMap<(&'static str, &'static str), u64> {
         let mut calls = BTreeMap::new();
@@ -274,6 +306,15 @@ impl Stores {
 }
 
 impl Sink for Stores {
+    async fn tapped(&self, tapped: &Tapped) -> Result<(), SinkError> {
+        if *lock(&self.0.mood) != Mood::Takes {
+            return Err(SinkError::Unavailable("as the test wants".to_owned()));
+        }
+        lock(&self.0.tapped).push(tapped.clone());
+        self.0.offers.send_modify(|offers| *offers += 1);
+        Ok(())
+    }
+
     async fn report(&self, report: &Report) -> Result<(), SinkError> {
         let mood = *lock(&self.0.mood);
         if matches!(mood, Mood::Takes | Mood::LosesAnswers) {

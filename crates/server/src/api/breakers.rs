@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::{Extension, Json, extract::State as Of};
 use identity::{Namespace, ProxyId, ServiceName, Wall, duration};
+use registry::{Registry, Since};
 use resilience::Counts;
 use serde::Deserialize;
 use storage_catalog::Scope;
@@ -175,6 +176,16 @@ fn endpoint(proxy: &ProxyId, row: &EndpointRow) -> api::Endpoint {
     }
 }
 
+/// How long what a proxy routes by has not been what holds; `None` where that is not known.
+fn age(registry: &Registry, of: &ProxyState, now: Wall) -> Option<u64> {
+    let since = match registry.since(of.revision, &registry::Scope::All) {
+        _ if of.watches == 0 => of.heard_at,
+        Since::Changes(lacking) => lacking.first().map_or(now, |change| change.at),
+        Since::Resync => of.heard_at,
+    };
+    (since.0 > 0).then(|| now.0.saturating_sub(since.0))
+}
+
 /// Every data plane that is known, and whether it routes by what the registry says now.
 #[utoipa::path(
     get, path = "/bellwether/v1/proxies", tag = "resilience",
@@ -192,7 +203,11 @@ async fn proxies(Of(state): Shared, Extension(caller): Caller) -> Answer<Json<ap
     let registry = state.roll.read();
     let (current, policies) = (registry.revision(), registry.policies());
     let word = |is_synced| if is_synced { "synced" } else { "stale" }.to_owned();
+    let now = clock::now().wall;
     let proxies = known.into_iter().map(|(proxy, of)| api::Proxy {
+        snapshot_age_ns: age(&registry, &of, now),
+        client_connections: of.connections.clients + of.connections.upgraded,
+        endpoint_connections: of.connections.endpoints,
         proxy: proxy.to_string(),
         version: of.version,
         connected: of.watches > 0,

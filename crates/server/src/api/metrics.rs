@@ -13,6 +13,8 @@ use wire::native::problem::Problem;
 use super::{Caller, Shared, extract::Answer};
 use crate::{listener::Reason, state::State};
 
+mod data_plane;
+
 pub(super) fn routes() -> OpenApiRouter<std::sync::Arc<State>> {
     OpenApiRouter::new().routes(routes!(metrics))
 }
@@ -27,6 +29,7 @@ async fn metrics(Of(state): Shared, Extension(caller): Caller) -> Answer<impl In
     let mut text = Exposition::new();
     calls(&mut text, &state);
     registry(&mut text, &state);
+    data_plane::expose(&mut text, &state);
     state.probes.expose(&mut text);
     ledger(&mut text, &state);
     storage(&mut text, &state);
@@ -75,22 +78,6 @@ fn registry(text: &mut Exposition, state: &State) {
         .sample(&[], instances as f64);
     text.family("bellwether_registry_revision", "The registry's revision.", Type::Gauge)
         .sample(&[], revision as f64);
-    let proxies = state.live.proxies();
-    let connected = proxies.iter().filter(|(_, proxy)| proxy.watches > 0).count();
-    text.family("bellwether_proxies_connected", "Proxies that follow the registry.", Type::Gauge)
-        .sample(&[], connected as f64);
-    let mut family = text.family(
-        "bellwether_proxy_refused_total",
-        "Requests and connections that a proxy refused or ended before they were any service's calls.",
-        Type::Counter,
-    );
-    for (proxy, of) in &proxies {
-        for (reason, count) in &of.refused {
-            family.count(&[("proxy", proxy.as_str()), ("reason", reason)], *count);
-        }
-    }
-    text.family("bellwether_proxies_known", "Proxies whose calls a drain waits for.", Type::Gauge)
-        .sample(&[], state.subscribers.known().len() as f64);
     let (safe, others) = state.subscribers.receipts();
     let help = "Acknowledgements of proxies that are not kept, for want of room.";
     text.family("bellwether_diary_left_out_total", help, Type::Counter).count(&[], state.diary.left_out());

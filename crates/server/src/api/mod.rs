@@ -42,6 +42,7 @@ mod registration;
 mod services;
 mod shortcut;
 mod stream;
+mod tap;
 mod tokens;
 mod traces;
 mod watch;
@@ -93,6 +94,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .merge(policies::routes())
         .merge(watch::routes())
         .merge(red::routes())
+        .merge(tap::routes())
         .merge(traces::routes())
         .merge(critical_path::routes())
         .merge(graph::routes())

@@ -50,6 +50,17 @@ impl proto::proxy_server::Proxy for Channel {
         Channel::report(self, report).await.map_err(|problem| Status::from(&problem))?;
         Ok(Response::new(proto::ReportResponse {}))
     }
+
+    async fn tapped(
+        &self,
+        request: Request<proto::TappedRequest>,
+    ) -> Result<Response<proto::TappedResponse>, Status> {
+        permit(&request, Scope::Write)?;
+        let tapped = channel::tapped_from_proto(request.into_inner());
+        let tapped = tapped.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        Channel::tapped(self, tapped);
+        Ok(Response::new(proto::TappedResponse {}))
+    }
 }
 
 /// Sends updates and takes acknowledgements, until either side ends.

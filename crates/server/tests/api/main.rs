@@ -80,6 +80,8 @@ fn report(sequence: u64) -> Report {
         refused: vec![("malformed".into(), 3)],
         settled_revision: 0,
         leaving: false,
+        services: Vec::new(),
+        connections: Default::default(),
     }
 }
 

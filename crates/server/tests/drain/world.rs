@@ -239,6 +239,8 @@ impl Fake {
             refused: vec![],
             settled_revision: settled,
             leaving: false,
+            services: Vec::new(),
+            connections: Default::default(),
         }
     }
 

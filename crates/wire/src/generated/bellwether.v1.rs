@@ -48,6 +48,31 @@ pub struct WatchResponse {
     /// What operators force breakers to, as far as the proxy was not told on this watch.
     #[prost(message, repeated, tag = "5")]
     pub overrides: ::prost::alloc::vec::Vec<Override>,
+    /// The calls that somebody wants to see; absent where that has not changed. A new watch begins with none.
+    #[prost(message, optional, tag = "6")]
+    pub taps: ::core::option::Option<Taps>,
+}
+/// Everything that is tapped.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Taps {
+    #[prost(message, repeated, tag = "1")]
+    pub taps: ::prost::alloc::vec::Vec<Tap>,
+}
+/// The calls of a service as they go by.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Tap {
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    #[prost(string, tag = "2")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub service: ::prost::alloc::string::String,
+    /// A class such as 5xx or a status such as 503; empty for every call.
+    #[prost(string, tag = "4")]
+    pub status: ::prost::alloc::string::String,
+    /// How many calls a second are wanted at most.
+    #[prost(uint32, tag = "5")]
+    pub per_second: u32,
 }
 /// An operator's word on a service's breaker.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -371,6 +396,12 @@ pub struct ReportRequest {
     /// The proxy has ended: no call is under way, and none will begin.
     #[prost(bool, tag = "16")]
     pub leaving: bool,
+    /// What has happened to the calls of each service beside their ends, since the start of the epoch.
+    #[prost(message, repeated, tag = "17")]
+    pub services: ::prost::alloc::vec::Vec<ServiceCounts>,
+    /// Connections that are open.
+    #[prost(message, optional, tag = "18")]
+    pub connections: ::core::option::Option<Connections>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReportResponse {}
@@ -633,6 +664,90 @@ pub struct EndpointState {
     #[prost(message, optional, tag = "7")]
     pub counts: ::core::option::Option<Counts>,
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ServiceCounts {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub service: ::prost::alloc::string::String,
+    /// Attempts beside the first of each call.
+    #[prost(uint64, tag = "3")]
+    pub retries: u64,
+    /// Attempts that were not made because the budget for retries was used up.
+    #[prost(uint64, tag = "4")]
+    pub retries_over_budget: u64,
+    /// Calls that were refused without being sent, by reason.
+    #[prost(map = "string, uint64", tag = "5")]
+    pub refused: ::std::collections::HashMap<::prost::alloc::string::String, u64>,
+    /// What the breaker did, by the state that it went into.
+    #[prost(map = "string, uint64", tag = "6")]
+    pub transitions: ::std::collections::HashMap<::prost::alloc::string::String, u64>,
+    /// How often one of the endpoints was taken out.
+    #[prost(uint64, tag = "7")]
+    pub ejections: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Connections {
+    /// Of clients that speak HTTP.
+    #[prost(uint64, tag = "1")]
+    pub clients: u64,
+    /// Of clients that have changed to another protocol.
+    #[prost(uint64, tag = "2")]
+    pub upgraded: u64,
+    /// To endpoints.
+    #[prost(uint64, tag = "3")]
+    pub endpoints: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TappedRequest {
+    #[prost(string, tag = "1")]
+    pub proxy: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "2")]
+    pub calls: ::prost::alloc::vec::Vec<TappedCall>,
+    /// Calls that were asked for and are not told of, by the number of the tap.
+    #[prost(map = "uint64, uint64", tag = "3")]
+    pub left_out: ::std::collections::HashMap<u64, u64>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TappedResponse {}
+/// A call that is over.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TappedCall {
+    /// The number of the tap that asked for it.
+    #[prost(uint64, tag = "1")]
+    pub tap: u64,
+    /// When it began.
+    #[prost(fixed64, tag = "2")]
+    pub at_unix_ns: u64,
+    #[prost(string, tag = "3")]
+    pub caller: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub method: ::prost::alloc::string::String,
+    /// Without the query.
+    #[prost(string, tag = "5")]
+    pub path: ::prost::alloc::string::String,
+    /// What the client was told; 0 where it had gone.
+    #[prost(uint32, tag = "6")]
+    pub status: u32,
+    #[prost(string, tag = "7")]
+    pub outcome: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "8")]
+    pub duration_ns: u64,
+    /// The instance that was tried last, and its address; empty where none was.
+    #[prost(string, tag = "9")]
+    pub instance: ::prost::alloc::string::String,
+    #[prost(string, tag = "10")]
+    pub address: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "11")]
+    pub attempts: u32,
+    /// Why the proxy answered by itself; empty where the service did.
+    #[prost(string, tag = "12")]
+    pub refused: ::prost::alloc::string::String,
+    #[prost(string, tag = "13")]
+    pub detail: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "14")]
+    pub trace_id: ::prost::alloc::vec::Vec<u8>,
+}
 /// Generated client implementations.
 pub mod proxy_client {
     #![allow(
@@ -761,6 +876,29 @@ pub mod proxy_client {
                 .insert(GrpcMethod::new("bellwether.v1.Proxy", "Report"));
             self.inner.unary(req, path, codec).await
         }
+        /// Hands over calls that somebody watches go by, as far as a Taps message asked for them. Nothing of it is
+        /// kept, and what does not arrive is not sent again.
+        pub async fn tapped(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TappedRequest>,
+        ) -> std::result::Result<tonic::Response<super::TappedResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/bellwether.v1.Proxy/Tapped",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("bellwether.v1.Proxy", "Tapped"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -794,6 +932,12 @@ pub mod proxy_server {
             &self,
             request: tonic::Request<super::ReportRequest>,
         ) -> std::result::Result<tonic::Response<super::ReportResponse>, tonic::Status>;
+        /// Hands over calls that somebody watches go by, as far as a Taps message asked for them. Nothing of it is
+        /// kept, and what does not arrive is not sent again.
+        async fn tapped(
+            &self,
+            request: tonic::Request<super::TappedRequest>,
+        ) -> std::result::Result<tonic::Response<super::TappedResponse>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct ProxyServer<T> {
@@ -945,6 +1089,49 @@ pub mod proxy_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ReportSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/bellwether.v1.Proxy/Tapped" => {
+                    #[allow(non_camel_case_types)]
+                    struct TappedSvc<T: Proxy>(pub Arc<T>);
+                    impl<T: Proxy> tonic::server::UnaryService<super::TappedRequest>
+                    for TappedSvc<T> {
+                        type Response = super::TappedResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TappedRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Proxy>::tapped(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TappedSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

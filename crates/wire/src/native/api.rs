@@ -17,6 +17,7 @@ mod operation;
 mod policies;
 mod registration;
 mod resilience;
+mod tap;
 mod tokens;
 mod traces;
 
@@ -48,5 +49,6 @@ pub use resilience::{
     Breaker, BreakerCommand, BreakerCounts, BreakerOverride, Breakers, Endpoint, Proxies, Proxy, ProxyView,
     ViewedInstance,
 };
+pub use tap::{LeftOut, TapOpen, TappedCall};
 pub use tokens::{Token, TokenCreated, TokenRequest, Tokens};
 pub use traces::{Operation, Span, SpanCount, SpanEvent, SpanStatus, Trace, TraceSummary, Traces};

@@ -14,6 +14,7 @@ use traces::Span;
 
 mod down;
 mod policy;
+mod tap;
 #[cfg(test)]
 mod tests;
 mod up;
@@ -32,6 +33,7 @@ pub mod proto {
 pub use down::{
     hello_from_proto, hello_to_proto, update_from_bytes, update_from_proto, update_to_bytes, update_to_proto,
 };
+pub use tap::{StatusFilter, Tap, Tapped, TappedCall, tapped_from_proto, tapped_to_proto};
 pub use up::{report_from_proto, report_to_proto};
 
 /// A message of the channel that is not well-formed.
@@ -77,6 +79,9 @@ pub struct Update {
     /// What operators force breakers to: those that the proxy has not been told of on this watch. A proxy
     /// knows one again by its number.
     pub overrides: Vec<Override>,
+    /// All calls that somebody wants to see as they go by; `None` where that has not changed. A new watch
+    /// begins with none.
+    pub taps: Option<Vec<Tap>>,
 }
 
 /// An operator's word on a service's breaker.
@@ -189,6 +194,40 @@ pub struct Report {
     pub settled_revision: u64,
     /// The proxy has ended: no call is under way, and none will begin.
     pub leaving: bool,
+    /// What has happened to the calls of each service beside their ends, since the start of the epoch.
+    pub services: Vec<ServiceCounts>,
+    /// Connections that are open.
+    pub connections: Connections,
+}
+
+/// What has happened to the calls of a service beside their ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceCounts {
+    /// The namespace.
+    pub namespace: Namespace,
+    /// The service.
+    pub service: ServiceName,
+    /// Attempts beside the first of each call.
+    pub retries: u64,
+    /// Attempts that were not made because the budget for retries was used up.
+    pub retries_over_budget: u64,
+    /// Calls that were refused without being sent, by reason.
+    pub refused: Vec<(String, u64)>,
+    /// What the breaker did, by the state that it went into.
+    pub transitions: Vec<(String, u64)>,
+    /// How often one of the endpoints was taken out.
+    pub ejections: u64,
+}
+
+/// How many connections a proxy has open.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Connections {
+    /// Of clients that speak HTTP.
+    pub clients: u64,
+    /// Of clients that have changed to another protocol.
+    pub upgraded: u64,
+    /// To endpoints.
+    pub endpoints: u64,
 }
 
 /// What became of items before they were sent: `received = sent + sampled_out + Σ dropped`.

@@ -138,6 +138,17 @@ pub struct Proxy {
     pub policy_state: String,
     /// When its last report came.
     pub reported_at: Option<String>,
+    /// How long what it routes by has not been what holds, as far as is known: 0 where it is connected and
+    /// `synced`; else since the first change that it lacks, or since it was heard last. None where it was not
+    /// heard since the control plane started.
+    #[serde(default)]
+    pub snapshot_age_ns: Option<u64>,
+    /// Connections of clients that it has open, those that have changed their protocol included.
+    #[serde(default)]
+    pub client_connections: u64,
+    /// Connections to endpoints that it has open.
+    #[serde(default)]
+    pub endpoint_connections: u64,
 }
 
 /// What a proxy saw of a service at a moment.

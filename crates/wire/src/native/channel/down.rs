@@ -6,6 +6,7 @@ use registry::Host;
 use resilience::{Force, State};
 
 use super::policy::{policy_update_from_proto, policy_update_to_proto};
+use super::tap::{tap_from_proto, tap_to_proto};
 use super::{Endpoint, Hello, Malformed, Override, ServiceUpdate, Update, WarmUp, proto};
 
 /// A hello as a message.
@@ -57,6 +58,7 @@ pub fn update_to_proto(update: &Update) -> proto::WatchResponse {
         services: update.services.iter().map(service).collect(),
         policies: update.policies.iter().map(policy_update_to_proto).collect(),
         overrides: update.overrides.iter().map(override_to_proto).collect(),
+        taps: update.taps.as_ref().map(|taps| proto::Taps { taps: taps.iter().map(tap_to_proto).collect() }),
     }
 }
 
@@ -68,7 +70,9 @@ pub fn update_from_proto(update: proto::WatchResponse) -> Result<Update, Malform
     let services = update.services.into_iter().map(service_from_proto).collect::<Result<_, _>>()?;
     let policies = update.policies.into_iter().map(policy_update_from_proto).collect::<Result<_, _>>()?;
     let overrides = update.overrides.into_iter().map(override_from_proto).collect::<Result<_, _>>()?;
-    Ok(Update { revision: update.revision, snapshot: update.snapshot, services, policies, overrides })
+    let taps = |taps: proto::Taps| taps.taps.into_iter().map(tap_from_proto).collect::<Result<_, _>>();
+    let taps = update.taps.map(taps).transpose()?;
+    Ok(Update { revision: update.revision, snapshot: update.snapshot, services, policies, overrides, taps })
 }
 
 /// An update as bytes that are kept: the message of the gRPC channel, which later versions go on reading.

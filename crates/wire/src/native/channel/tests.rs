@@ -110,6 +110,16 @@ fn report() -> Report {
         refused: vec![("malformed".into(), 3), ("no_route".into(), 1)],
         settled_revision: 6,
         leaving: true,
+        services: vec![ServiceCounts {
+            namespace: Namespace::default(),
+            service: "cart".parse().unwrap(),
+            retries: 7,
+            retries_over_budget: 2,
+            refused: vec![("rate_limited".into(), 4)],
+            transitions: vec![("open".into(), 1)],
+            ejections: 3,
+        }],
+        connections: Connections { clients: 10, upgraded: 1, endpoints: 4 },
     }
 }
 
@@ -172,7 +182,15 @@ fn an_update_means_the_same_over_grpc_as_in_process() {
         note: "maria: the new version".into(),
     };
     let overrides = [Some(Force::Open), Some(Force::Closed), Some(Force::Disabled), None].map(forced).into();
-    let update = Update { revision: 4, snapshot: true, services: vec![service], policies, overrides };
+    let tap = Tap {
+        number: 5,
+        namespace: Namespace::default(),
+        service: "cart".parse().unwrap(),
+        status: Some(StatusFilter::Class(5)),
+        per_second: 100,
+    };
+    let taps = Some(vec![tap.clone(), Tap { status: None, ..tap }]);
+    let update = Update { revision: 4, snapshot: true, services: vec![service], policies, overrides, taps };
     let mut bad = update_to_proto(&update);
     bad.overrides[0].state = "half_open".into();
     assert_eq!(update_from_proto(bad).unwrap_err().field, "state");

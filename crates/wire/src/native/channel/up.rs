@@ -7,7 +7,9 @@ use monitoring::{CallKey, ExponentialHistogram, Outcome, Reporter, StatusClass};
 use resilience::{Counts, State};
 use traces::{Attributes, Dropped, Event, Kind, Link, Resource, Scope, Span, Status, StatusCode, Value};
 
-use super::{BreakerRow, EndpointRow, Intake, Malformed, Report, Transition, proto};
+use super::{
+    BreakerRow, Connections, EndpointRow, Intake, Malformed, Report, ServiceCounts, Transition, proto,
+};
 
 /// How deep arrays and maps of attributes may nest; deeper ones are refused.
 const VALUE_DEPTH: usize = 8;
@@ -42,6 +44,8 @@ pub fn report_to_proto(report: &Report) -> proto::ReportRequest {
         refused: report.refused.iter().cloned().collect(),
         settled_revision: report.settled_revision,
         leaving: report.leaving,
+        services: report.services.iter().map(service_to_proto).collect(),
+        connections: Some(connections_to_proto(report.connections)),
     }
 }
 
@@ -73,7 +77,41 @@ pub fn report_from_proto(report: proto::ReportRequest) -> Result<Report, Malform
         refused: reasons_from_proto("refused", report.refused)?,
         settled_revision: report.settled_revision,
         leaving: report.leaving,
+        services: report.services.into_iter().map(service_from_proto).collect::<Result<_, _>>()?,
+        connections: connections_from_proto(report.connections.unwrap_or_default()),
     })
+}
+
+fn service_to_proto(row: &ServiceCounts) -> proto::ServiceCounts {
+    proto::ServiceCounts {
+        namespace: row.namespace.to_string(),
+        service: row.service.to_string(),
+        retries: row.retries,
+        retries_over_budget: row.retries_over_budget,
+        refused: row.refused.iter().cloned().collect(),
+        transitions: row.transitions.iter().cloned().collect(),
+        ejections: row.ejections,
+    }
+}
+
+fn service_from_proto(row: proto::ServiceCounts) -> Result<ServiceCounts, Malformed> {
+    Ok(ServiceCounts {
+        namespace: row.namespace.parse().map_err(|e| Malformed::new("namespace", e))?,
+        service: row.service.parse().map_err(|e| Malformed::new("service", e))?,
+        retries: row.retries,
+        retries_over_budget: row.retries_over_budget,
+        refused: reasons_from_proto("refused", row.refused)?,
+        transitions: reasons_from_proto("transitions", row.transitions)?,
+        ejections: row.ejections,
+    })
+}
+
+fn connections_to_proto(of: Connections) -> proto::Connections {
+    proto::Connections { clients: of.clients, upgraded: of.upgraded, endpoints: of.endpoints }
+}
+
+fn connections_from_proto(of: proto::Connections) -> Connections {
+    Connections { clients: of.clients, upgraded: of.upgraded, endpoints: of.endpoints }
 }
 
 fn intake_to_proto(intake: &Intake) -> proto::Intake {
@@ -293,8 +331,12 @@ fn calls_to_proto(key: &CallKey, durations: &ExponentialHistogram) -> proto::Cal
     }
 }
 
+pub(super) fn outcome(text: &str) -> Result<Outcome, Malformed> {
+    let outcome = Outcome::ALL.into_iter().find(|word| word.as_str() == text);
+    outcome.ok_or_else(|| Malformed::new("outcome", "ok, error, timeout, refused or cancelled"))
+}
+
 fn calls_from_proto(calls: proto::Calls) -> Result<(CallKey, ExponentialHistogram), Malformed> {
-    let outcome = Outcome::ALL.into_iter().find(|word| word.as_str() == calls.outcome);
     let reporter = Reporter::ALL.into_iter().find(|word| word.as_str() == calls.reporter);
     let status = StatusClass::ALL.into_iter().find(|word| word.as_str() == calls.status);
     let instance = Some(calls.instance).filter(|instance| !instance.is_empty());
@@ -305,8 +347,7 @@ fn calls_from_proto(calls: proto::Calls) -> Result<(CallKey, ExponentialHistogra
         instance: instance.map(|i| i.parse()).transpose().map_err(|e| Malformed::new("instance", e))?,
         route: calls.route.parse().map_err(|e| Malformed::new("route", e))?,
         reporter: reporter.ok_or_else(|| Malformed::new("reporter", "source or destination"))?,
-        outcome: outcome
-            .ok_or_else(|| Malformed::new("outcome", "ok, error, timeout, refused or cancelled"))?,
+        outcome: outcome(&calls.outcome)?,
         status: status.ok_or_else(|| Malformed::new("status", "1xx to 5xx, or none"))?,
     };
     let durations = calls.durations.unwrap_or_default();
