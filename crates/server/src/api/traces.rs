@@ -94,6 +94,7 @@ fn query(params: SearchQuery) -> Result<Query, Problem> {
         start: wall("start", params.start)?,
         end: wall("end", params.end)?,
         text: params.q.map(Into::into),
+        attributes: Vec::new(),
         limit: pages::limit(params.limit)?,
         page: page.map_err(|error: identity::Invalid| {
             Problem::new(Code::InvalidPageToken, error.to_string()).at("page")

@@ -43,6 +43,8 @@ mod tests;
 pub trait Applier: fmt::Debug + Send + Sized + 'static {
     /// The name of the thread.
     const NAME: &'static str;
+    /// The kind of a record that holds a batch.
+    const KIND: u8 = record::BATCH;
     /// What is kept of a batch while it waits for the disk.
     type Batch: Send;
     /// What else is done by this thread.
@@ -119,7 +121,7 @@ impl<A: Applier> Intake<A> {
         // Appended and queued under one lock, so that both have the same order: retention and snapshots
         // rely on what has been applied being all that the journal has up to there, and nothing beyond.
         let (record, batch) = admit();
-        let append = self.journal.append(record::BATCH, record);
+        let append = self.journal.append(A::KIND, record);
         let (answer, asked) = oneshot::channel();
         match entries.send(Entry::Batch(Waiting { append, origin, batch, bytes, answer })) {
             Ok(()) => Accept::asked(asked),

@@ -1,43 +1,61 @@
 //! Traces: spans that survive, and how they are found.
 //!
-//! Spans come in batches. A batch is a record of the journal, with its own counters in it, and is
-//! answered when it is durable; what is in memory is what the journal holds, block by segment, so that a
-//! restart finds exactly what was acknowledged, and retention drops a segment with all that is in memory
-//! of it. A batch that is sent again is acknowledged again and not counted again.
+//! Spans come in batches. A batch is a record of the journal, with its own counters in it, and is answered when
+//! it is durable; until then nobody sees it. What the journal holds is in memory as well, in the form in which it
+//! came, and when enough has come, a thread sorts it by trace, writes it as a Parquet file (a *block*) that any
+//! tool can open, and drops the journal's part of it. A search looks at what is in memory and at blocks alike;
+//! of a block, little is in memory, and what is remembered of all of them has a budget, so that memory does not
+//! grow with what is stored. Retention removes whole blocks. A batch that is sent again is acknowledged again
+//! and not counted again.
 //!
-//! **Promises:** acknowledged means durable; nothing is readable that is not durable; and the
-//! [`Ledger`] balances at every moment, across every crash. A damaged segment costs its own spans, loudly,
-//! and no others.
+//! **Promises:** acknowledged means durable; nothing is readable that is not durable; and the [`Ledger`]
+//! balances at every moment, across every crash. A damaged segment or block costs its own spans, loudly, and no
+//! others.
 //!
 //! **Absent on purpose:** no decisions about sampling (they were made before), no wire formats, no clock
 //! (batches say when they were received, and [`Spans::advance`] what time it is), no async runtime.
 
 mod applier;
-mod index;
+mod block;
+mod cache;
+mod chunk;
+mod memory;
+mod names;
 mod record;
+mod recovery;
 mod retention;
+mod seal;
 mod search;
 mod settings;
 mod store;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc},
+};
 
 use identity::{TraceId, Wall};
-use monitoring::{Ledger, Origin, Sources};
-use prost::Message;
+use monitoring::{Ledger, Origin};
 use storage_disk::Disk;
 use storage_intake::Intake;
 use storage_journal::{Journal, OpenError, Recovery};
-use traces::{Span, Trace};
+use traces::{
+    Attributes, Span, Trace, Value,
+    borrowed::{SpanRef, SpanSink, borrow},
+};
 
-pub use index::ServiceKey;
-pub use search::{Page, PageToken, Query};
+pub use chunk::Writer as SpanWriter;
+pub use names::{AttributeKey, KeyType, Operation, ServiceKey};
+pub use search::{AttributeCondition, Page, PageToken, Query};
 pub use settings::Settings;
 pub use storage_intake::{Accept, AcceptError, Receipt};
 
-use applier::SpanApplier;
-use retention::Gone;
-use store::{Durable, Store};
+use applier::{Job, SpanApplier};
+use block::Block;
+use chunk::MAX_VALUE_DEPTH;
+use seal::Outcome;
+use store::Store;
 
 #[cfg(test)]
 mod tests;
@@ -60,12 +78,28 @@ pub struct Batch {
     pub spans: Vec<Span>,
 }
 
+/// What is said of the spans that a [`SpanWriter`] has: a [`Batch`] without them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Account {
+    /// As [`Batch::origin`].
+    pub origin: Option<Origin>,
+    /// As [`Batch::received_at`].
+    pub received_at: Wall,
+    /// As [`Batch::received`]; the spans that the writer was given are a part of it, also those that it left
+    /// out because their values are nested too deep.
+    pub received: u64,
+    /// As [`Batch::sampled_out`].
+    pub sampled_out: u64,
+    /// As [`Batch::dropped`].
+    pub dropped: Vec<(Box<str>, u64)>,
+}
+
 /// The size of what is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stats {
     /// Spans.
     pub spans: u64,
-    /// Traces that they belong to.
+    /// Traces that they belong to; one that has spans in several blocks counts in each.
     pub traces: u64,
     /// Memory for them, as the budget counts it.
     pub memory_bytes: u64,
@@ -73,18 +107,18 @@ pub struct Stats {
     pub disk_bytes: u64,
     /// Segments of the journal.
     pub segments: u64,
+    /// Sealed blocks.
+    pub blocks: u64,
+    /// Those of them that were found damaged and are left out.
+    pub damaged_blocks: u64,
     /// What the journal counts.
     pub journal: storage_journal::Stats,
 }
 
-/// An operation of a service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Operation {
-    /// The name of its spans.
-    pub name: Arc<str>,
-    /// How many spans there are.
-    pub spans: u64,
-}
+/// Why a block could not be sealed; its spans stay where they were.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the block could not be sealed: {0}; it is tried again when there is room")]
+pub struct SealError(String);
 
 /// The reason under which spans are dropped whose attributes are nested deeper than
 /// sixteen arrays or maps.
@@ -98,6 +132,10 @@ pub struct Spans {
     intake: Intake<SpanApplier>,
     journal: Arc<Journal>,
     store: Arc<Store>,
+    memory_bytes: u64,
+    max_batch_bytes: u64,
+    /// Blocks that could not be read when the store was opened.
+    damaged_blocks: u64,
 }
 
 impl Spans {
@@ -113,41 +151,7 @@ impl Spans {
         folder: &Path,
         settings: Settings,
     ) -> Result<(Self, Recovery), OpenError> {
-        let (mut durable, mut sources, mut gone) = (Durable::default(), Sources::default(), Gone::default());
-        let mut replay = |at, kind, payload: &[u8]| {
-            let storage_journal::Origin::Segment(segment) = at else {
-                return Err("a snapshot, which this store does not write".to_owned());
-            };
-            match kind {
-                record::BATCH => {
-                    let batch = record::decode(payload).map_err(|error| error.to_string())?;
-                    // Twice in the journal: the first answer was an error, but the record was there.
-                    if batch.origin.as_ref().is_none_or(|origin| sources.take_in(origin)) {
-                        durable.index.add(segment, batch);
-                        gone.make_room(&mut durable, settings.memory_bytes);
-                    }
-                }
-                record::REMOVED => {
-                    let record = record::RemovedRecord::decode(payload).map_err(|error| error.to_string())?;
-                    for origin in &record.sources {
-                        sources.take_in(&origin.clone().into());
-                    }
-                    gone.note(record);
-                }
-                _ => return Err(format!("kind {kind} is unknown")),
-            }
-            Ok(())
-        };
-        let (journal, recovery) = Journal::open(disk, folder, settings.journal(), &mut replay)?;
-        let (before, record) = gone.settle(&mut durable, sources.iter());
-        // What cannot be written now is found out again at the next opening.
-        if record.is_none_or(|record| journal.append(record::REMOVED, record).wait().is_ok()) {
-            journal.remove_before(before);
-        }
-        let (journal, store) = (Arc::new(journal), Arc::new(Store::new(durable)));
-        let applier = SpanApplier::new(Arc::clone(&journal), Arc::clone(&store), &settings);
-        let intake = Intake::start(folder, Arc::clone(&journal), sources, settings.queue_bytes, applier)?;
-        Ok((Self { intake, journal, store }, recovery))
+        recovery::open(disk, folder, settings)
     }
 
     /// Takes in a batch. It resolves when the batch is durable and readable; dropping the answer changes
@@ -155,24 +159,62 @@ impl Spans {
     ///
     /// A source sends its batches one after the other, the same one again until it is taken in.
     pub fn accept(&self, batch: Batch) -> Accept {
-        let Batch { origin, received_at, received, sampled_out, dropped, mut spans } = batch;
-        let mut ledger = match storage_intake::account(received, spans.len(), sampled_out, &dropped) {
+        let Batch { origin, received_at, received, sampled_out, dropped, spans } = batch;
+        let mut writer = SpanWriter::default();
+        write_all(&mut writer, &spans);
+        self.accept_written(Account { origin, received_at, received, sampled_out, dropped }, writer)
+    }
+
+    /// Takes in the spans that were written, as [`Spans::accept`] does, without a copy of each on the way: what
+    /// a decoder is given that walks over a request.
+    pub fn accept_written(&self, account: Account, spans: SpanWriter) -> Accept {
+        let Account { origin, received_at, received, sampled_out, dropped } = account;
+        let given = spans.len() + spans.too_deep as usize;
+        let mut ledger = match storage_intake::account(received, given, sampled_out, &dropped) {
             Ok(ledger) => ledger,
             Err(error) => return Accept::refused(error),
         };
-        spans.retain(record::is_shallow);
-        ledger.drop_for(TOO_DEEP, ledger.stored - spans.len() as u64);
+        ledger.drop_for(TOO_DEEP, spans.too_deep);
         ledger.stored = spans.len() as u64;
-        let encoded = record::encode(origin.as_ref(), received_at, &ledger, &spans);
-        drop(spans);
-        // What is kept in memory is what a restart would find, with everything shared that can be.
-        match record::decode(&encoded) {
-            Ok(batch) => {
-                let bytes = (encoded.len() + batch.bytes) as u64;
-                self.intake.submit(origin, bytes, || (encoded, batch))
-            }
-            Err(_) => Accept::refused(AcceptError::Closed),
+        // Sealing is behind, or the disk refuses it.
+        if self.store.read().memory_bytes() as u64 > self.memory_bytes / 2 {
+            return Accept::refused(AcceptError::Busy);
         }
+        let (chunk, bytes) = spans.finish(received_at);
+        if bytes.len() as u64 > self.max_batch_bytes {
+            let (bytes, limit) = (bytes.len() as u64, self.max_batch_bytes);
+            return Accept::refused(AcceptError::TooLarge { bytes, limit });
+        }
+        let record = record::pack(origin.as_ref(), received_at, &ledger, &bytes);
+        drop(bytes);
+        let batch = record::Batch { origin: origin.clone(), ledger, chunk: Arc::new(chunk) };
+        let waiting = (record.len() + batch.chunk.bytes()) as u64;
+        self.intake.submit(origin, waiting, || (record, batch))
+    }
+
+    /// Seals what was taken in before this call, whatever its size, and waits for it. Nothing has to be sealed
+    /// to be safe or to be found; other tools see only what is.
+    ///
+    /// # Errors
+    /// The disk refuses it, and it stays as it was.
+    pub fn seal(&self) -> Result<(), SealError> {
+        // The first round may be for what was being sealed already.
+        for _ in 0..2 {
+            let (told, outcome) = mpsc::channel();
+            self.intake.queue(Job::Seal(told));
+            match outcome.recv() {
+                Ok(Outcome::Sealed) => {}
+                Ok(Outcome::Nothing) => break,
+                Ok(Outcome::Failed(why)) => return Err(SealError(why)),
+                Err(_) => return Err(SealError("the store is closed".to_owned())),
+            }
+        }
+        Ok(())
+    }
+
+    /// The files of all sealed blocks, the oldest first. Each is a Parquet file, until retention removes it.
+    pub fn blocks(&self) -> Vec<PathBuf> {
+        self.store.read().blocks.iter().map(|block| block.path().to_path_buf()).collect()
     }
 
     /// Lets time pass: what has become too old goes.
@@ -180,9 +222,10 @@ impl Spans {
         self.intake.queue(applier::Job::Advance(now));
     }
 
-    /// The spans of a trace in the order in which they came.
+    /// The spans of a trace, wherever they are, in no particular order. Blocks the thread for the disk.
     pub fn trace(&self, id: TraceId) -> Option<Vec<Arc<Span>>> {
-        self.store.read().index.trace(id).map(|entry| entry.spans().cloned().collect())
+        let spans = spans_of(&self.store, id);
+        (!spans.is_empty()).then_some(spans)
     }
 
     /// The spans of a trace as the tree that they make.
@@ -190,23 +233,44 @@ impl Spans {
         Trace::assemble(self.trace(id)?)
     }
 
-    /// Finds traces, newest first.
+    /// Finds traces, newest first. Blocks the thread for the disk.
     pub fn search(&self, query: &Query) -> Page {
-        search::search(|look| look(&self.store.read().index), query)
+        search::search(&self.store, query)
     }
 
     /// The services that spans belong to, in the order of their names.
     pub fn services(&self) -> Vec<ServiceKey> {
-        self.store.read().index.services().cloned().collect()
+        let durable = self.store.read();
+        let place = |place: &names::Place| place.service();
+        let active = durable.active.memory.names.places.iter().map(place);
+        let all: BTreeSet<ServiceKey> = durable.directory.services().cloned().chain(active).collect();
+        all.into_iter().collect()
     }
 
     /// The operations of a service, in the order of their names.
     pub fn operations(&self, namespace: &str, service: &str) -> Vec<Operation> {
         let key = ServiceKey { namespace: namespace.into(), service: service.into() };
         let durable = self.store.read();
-        let operation =
-            |(name, spans): (&Arc<str>, usize)| Operation { name: Arc::clone(name), spans: spans as u64 };
-        durable.index.operations(&key).map(operation).collect()
+        let mut operations: BTreeMap<Arc<str>, u64> =
+            durable.directory.operations(&key).into_iter().map(|of| (of.name, of.spans)).collect();
+        let names = &durable.active.memory.names;
+        for (place, (spans, _)) in names.places.iter().zip(&names.counts) {
+            if *place.namespace == *namespace && *place.service == *service {
+                *operations.entry(Arc::clone(&place.operation)).or_default() += spans;
+            }
+        }
+        operations.into_iter().map(|(name, spans)| Operation { name, spans }).collect()
+    }
+
+    /// The keys of span attributes with the types of their values, in the order of the keys.
+    pub fn attribute_keys(&self) -> Vec<AttributeKey> {
+        let durable = self.store.read();
+        let mut all = durable.directory.key_counts().clone();
+        for (key, counts) in &durable.active.memory.names.keys {
+            let sums = all.entry(key.clone()).or_default();
+            sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        }
+        all.iter().map(|(key, counts)| AttributeKey::of(key, counts)).collect()
     }
 
     /// What became of all that was ever received.
@@ -217,13 +281,76 @@ impl Spans {
     /// The size of what is kept.
     pub fn stats(&self) -> Stats {
         let durable = self.store.read();
+        let count = |of: fn(&Block) -> u64| durable.blocks.iter().map(|block| of(block)).sum::<u64>();
+        let in_memory = |of: fn(&memory::Memory) -> usize| {
+            durable.memories().map(|part| of(&part.memory)).sum::<usize>() as u64
+        };
         Stats {
-            spans: durable.index.spans() as u64,
-            traces: durable.index.traces() as u64,
-            memory_bytes: durable.index.bytes() as u64,
-            disk_bytes: self.journal.bytes(),
+            spans: count(|block| block.header.spans) + in_memory(memory::Memory::spans),
+            traces: count(|block| block.header.traces) + in_memory(|memory| memory.traces().len()),
+            memory_bytes: (durable.memory_bytes() + self.store.cache.bytes()) as u64,
+            disk_bytes: self.journal.bytes() + count(|block| block.header.file_bytes),
             segments: self.journal.segments().len() as u64,
+            blocks: durable.blocks.len() as u64,
+            damaged_blocks: self.damaged_blocks + count(|block| u64::from(block.is_damaged())),
             journal: self.journal.stats(),
         }
+    }
+}
+
+/// The spans of a trace, wherever they are.
+pub(crate) fn spans_of(store: &Store, id: TraceId) -> Vec<Arc<Span>> {
+    let (active, frozen, blocks) = {
+        let durable = store.read();
+        (durable.active.memory.spans_of(id), durable.frozen.clone(), Arc::clone(&durable.blocks))
+    };
+    let frozen = frozen.map(|frozen| frozen.part.memory.spans_of(id)).unwrap_or_default();
+    let mut spans = Vec::new();
+    for block in blocks.iter() {
+        let found = block.look(|block| match block.find(id)? {
+            Some(at) => block.spans_at(id, at),
+            None => Ok(Vec::new()),
+        });
+        spans.extend(found.unwrap_or_default().into_iter().map(Arc::new));
+    }
+    spans.extend(memory::owned(&frozen));
+    spans.extend(memory::owned(&active));
+    spans
+}
+
+/// Whether arrays and maps are nested no deeper than [`MAX_VALUE_DEPTH`] anywhere in a span.
+fn is_shallow(span: &Span) -> bool {
+    fn fits(value: &Value, depth: usize) -> bool {
+        match value {
+            Value::Array(values) => depth > 0 && values.iter().all(|value| fits(value, depth - 1)),
+            Value::Map(map) => depth > 0 && map.iter().all(|(_, value)| fits(value, depth - 1)),
+            _ => true,
+        }
+    }
+    let shallow = |attributes: &Attributes| attributes.iter().all(|(_, value)| fits(value, MAX_VALUE_DEPTH));
+    shallow(&span.attributes)
+        && shallow(&span.resource.attributes)
+        && span.events.iter().all(|event| shallow(&event.attributes))
+        && span.links.iter().all(|link| shallow(&link.attributes))
+}
+
+/// Writes owned spans, of which neighbours mostly share their resource and their scope.
+fn write_all(into: &mut SpanWriter, spans: &[Span]) {
+    let mut last: Option<&Span> = None;
+    for span in spans {
+        // Looked at before it is borrowed, which is recursive.
+        if !is_shallow(span) {
+            into.too_deep += 1;
+            continue;
+        }
+        let is_new = last.is_none_or(|last| !Arc::ptr_eq(&last.resource, &span.resource));
+        if is_new {
+            into.resource(&borrow(&span.resource.attributes));
+        }
+        if is_new || last.is_none_or(|last| !Arc::ptr_eq(&last.scope, &span.scope)) {
+            into.scope(&span.scope.name, &span.scope.version);
+        }
+        into.span(&SpanRef::from(span));
+        last = Some(span);
     }
 }

@@ -3,23 +3,33 @@
 //! Records are Protocol Buffers messages, so that a field can be added without a new format. What the
 //! spans of a batch share stands once: their resources, their scopes and, as `strings`, their names and
 //! the names of their attributes; they are referred to by position. Times are nanoseconds since 1970 in
-//! UTC. Two kinds of record: [`BATCH`], and [`REMOVED`], which keeps what has to be known of segments
-//! that are gone.
+//! UTC. Three kinds of record: [`PACKED`], a batch as a compressed chunk; [`BATCH`], which earlier versions
+//! wrote for the same and which is still read; and [`REMOVED`], which keeps what has to be known of blocks
+//! that are gone. A block has a [`BlockRecord`].
 
-use std::{collections::HashMap, sync::Arc};
+#[cfg(test)]
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use identity::{SpanId, TraceId, Wall};
 use monitoring::{Ledger, Origin};
 use prost::Message;
 pub(crate) use storage_intake::record::BATCH;
 use storage_intake::record::{LedgerRecord, OriginRecord};
-use traces::{Attributes, Dropped, Event, Key, Kind, Link, Resource, Scope, Span, Status, StatusCode, Value};
+#[cfg(test)]
+use traces::Key;
+use traces::{
+    Attributes, Dropped, Event, Kind, Link, Resource, Scope, Span, Status, StatusCode, Value,
+    borrowed::{SpanRef, SpanSink, borrow},
+};
+
+use crate::chunk::{Chunk, Writer};
 
 /// The kind of a record that holds a [`RemovedRecord`].
 pub(crate) const REMOVED: u8 = 2;
 
-/// How deep arrays and maps may be nested in a value. Decoding is recursive, so it has to end somewhere.
-pub(crate) const MAX_VALUE_DEPTH: usize = 16;
+/// The kind of a record that holds a [`PackedRecord`].
+pub(crate) const PACKED: u8 = 3;
 
 /// A batch of spans with its own counters.
 #[derive(Clone, PartialEq, Message)]
@@ -47,13 +57,51 @@ pub(crate) struct BatchRecord {
     pub(crate) spans: Vec<SpanRecord>,
 }
 
-/// What has to be known of segments that are gone.
+/// A batch of spans as a chunk, with its own counters.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct PackedRecord {
+    /// Where it comes from; none for a sender that does not number its batches.
+    #[prost(message, optional, tag = "1")]
+    pub(crate) origin: Option<OriginRecord>,
+    /// When it was received.
+    #[prost(fixed64, tag = "2")]
+    pub(crate) received_at: u64,
+    /// Its counters; `stored` is the number of its spans.
+    #[prost(message, optional, tag = "3")]
+    pub(crate) ledger: Option<LedgerRecord>,
+    /// The length of the chunk's bytes.
+    #[prost(uint64, tag = "4")]
+    pub(crate) chunk_bytes: u64,
+    /// The chunk, a zstd frame.
+    #[prost(bytes = "vec", tag = "5")]
+    pub(crate) chunk: Vec<u8>,
+}
+
+/// What a block keeps beside its spans.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct BlockRecord {
+    /// The sum of the counters of all batches that were ever taken in, up to the last one in this block.
+    #[prost(message, optional, tag = "1")]
+    pub(crate) total: Option<LedgerRecord>,
+    /// When the newest of its batches was received.
+    #[prost(fixed64, tag = "2")]
+    pub(crate) newest: u64,
+    /// The last batch of each source when the block was begun, least recent first.
+    #[prost(message, repeated, tag = "3")]
+    pub(crate) sources: Vec<OriginRecord>,
+    /// Blocks up to this number were gone when this one was begun.
+    #[prost(uint64, tag = "4")]
+    pub(crate) removed: u64,
+}
+
+/// What has to be known of blocks that are gone.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct RemovedRecord {
-    /// All segments below this number are gone, or are to be removed.
+    /// All segments below this number are gone, and all blocks up to it: they are removed, or are to be.
     #[prost(uint64, tag = "1")]
     pub(crate) before: u64,
-    /// The sum of the counters of their batches; `expired` is what they had stored.
+    /// The sum of the counters of all batches up to the newest block, or of those in segments that are gone
+    /// where there has been no block; `expired` is what had been stored of what is gone.
     #[prost(message, optional, tag = "2")]
     pub(crate) ledger: Option<LedgerRecord>,
     /// The last batch of each source when this was written, least recent first.
@@ -244,17 +292,49 @@ fn not_understood(why: &str) -> NotUnderstood {
     NotUnderstood(why.to_owned())
 }
 
-/// A batch as it is kept: its spans share their names, and `bytes` says how much memory they take.
-#[derive(Debug, Clone, PartialEq, Default)]
+/// A batch as it is kept.
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Batch {
     pub(crate) origin: Option<Origin>,
-    pub(crate) received_at: Wall,
     pub(crate) ledger: Ledger,
-    pub(crate) spans: Vec<Arc<Span>>,
-    pub(crate) bytes: usize,
+    pub(crate) chunk: Arc<Chunk>,
+}
+
+/// The largest chunk that is believed to be one, so that a wrong length reserves no memory.
+const MAX_CHUNK_BYTES: u64 = 1 << 30;
+
+/// The bytes of a batch's record.
+pub(crate) fn pack(origin: Option<&Origin>, received_at: Wall, ledger: &Ledger, chunk: &[u8]) -> Vec<u8> {
+    PackedRecord {
+        origin: origin.map(OriginRecord::from),
+        received_at: received_at.0,
+        ledger: Some(ledger.into()),
+        chunk_bytes: chunk.len() as u64,
+        // It fails only for want of memory, and then what is written is not understood by anyone.
+        chunk: zstd::bulk::compress(chunk, 1).unwrap_or_default(),
+    }
+    .encode_to_vec()
+}
+
+/// Reads what [`pack`] wrote.
+pub(crate) fn unpack(bytes: &[u8]) -> Result<Batch, NotUnderstood> {
+    let record = PackedRecord::decode(bytes).map_err(|error| not_understood(&error.to_string()))?;
+    if record.chunk_bytes > MAX_CHUNK_BYTES {
+        return Err(not_understood("a batch that is larger than any"));
+    }
+    let chunk = zstd::bulk::decompress(&record.chunk, record.chunk_bytes as usize)
+        .map_err(|error| not_understood(&error.to_string()))?;
+    let chunk =
+        Chunk::read(&chunk, Wall(record.received_at)).map_err(|error| not_understood(&error.to_string()))?;
+    Ok(Batch {
+        origin: record.origin.map(Origin::from),
+        ledger: record.ledger.unwrap_or_default().into(),
+        chunk: Arc::new(chunk),
+    })
 }
 
 /// What is needed to write a batch, and to share while doing so.
+#[cfg(test)]
 #[derive(Default)]
 struct Tables {
     strings: Vec<Arc<str>>,
@@ -263,6 +343,7 @@ struct Tables {
     scopes: Vec<Arc<Scope>>,
 }
 
+#[cfg(test)]
 impl Tables {
     fn string(&mut self, text: &str) -> (u32, Arc<str>) {
         if let Some(at) = self.string_at.get(text) {
@@ -348,6 +429,7 @@ impl Tables {
 }
 
 /// The position of a shared thing in its table: the same pointer mostly, an equal thing otherwise.
+#[cfg(test)]
 fn position<T: PartialEq>(table: &mut Vec<Arc<T>>, thing: &Arc<T>) -> u32 {
     let found = table
         .iter()
@@ -360,7 +442,8 @@ fn position<T: PartialEq>(table: &mut Vec<Arc<T>>, thing: &Arc<T>) -> u32 {
     at as u32
 }
 
-/// The bytes of a batch's record.
+/// The bytes of a batch's record, as earlier versions wrote it.
+#[cfg(test)]
 pub(crate) fn encode(origin: Option<&Origin>, received_at: Wall, ledger: &Ledger, spans: &[Span]) -> Vec<u8> {
     let mut tables = Tables::default();
     let spans = spans.iter().map(|span| tables.span(span)).collect();
@@ -396,17 +479,25 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Batch, NotUnderstood> {
         |scope: ScopeRecord| Arc::new(Scope { name: scope.name.into(), version: scope.version.into() });
     let scopes: Vec<Arc<Scope>> = record.scopes.into_iter().map(scope).collect();
     let shared = Shared { strings: &strings, resources: &resources, scopes: &scopes };
-    let spans: Vec<Arc<Span>> =
-        record.spans.into_iter().map(|span| shared.span(span).map(Arc::new)).collect::<Result<_, _>>()?;
-    let bytes = strings.iter().map(|text| text.len() + 32).sum::<usize>()
-        + resources.iter().map(|resource| resource.attributes.heap_bytes() + 64).sum::<usize>()
-        + spans.iter().map(|span| span.heap_bytes()).sum::<usize>();
+    let spans: Vec<Span> =
+        record.spans.into_iter().map(|span| shared.span(span)).collect::<Result<_, _>>()?;
+    let mut writer = Writer::default();
+    let mut last = (None, None);
+    for span in &spans {
+        if last.0 != Some(&span.resource) {
+            writer.resource(&borrow(&span.resource.attributes));
+            last = (Some(&span.resource), None);
+        }
+        if last.1 != Some(&span.scope) {
+            writer.scope(&span.scope.name, &span.scope.version);
+            last.1 = Some(&span.scope);
+        }
+        writer.span(&SpanRef::from(span));
+    }
     Ok(Batch {
         origin: record.origin.map(Origin::from),
-        received_at: Wall(record.received_at),
         ledger: record.ledger.unwrap_or_default().into(),
-        spans,
-        bytes,
+        chunk: Arc::new(writer.finish(Wall(record.received_at)).0),
     })
 }
 
@@ -505,21 +596,4 @@ fn value(record: ValueRecord, strings: &[Arc<str>]) -> Result<Value, NotUndersto
         }
         Some(ContentRecord::Map(map)) => Value::Map(attributes(map.attributes, strings)?),
     })
-}
-
-/// Whether arrays and maps are nested no deeper than [`MAX_VALUE_DEPTH`] anywhere in a span.
-pub(crate) fn is_shallow(span: &Span) -> bool {
-    let shallow = |attributes: &Attributes| attributes.iter().all(|(_, value)| fits(value, MAX_VALUE_DEPTH));
-    shallow(&span.attributes)
-        && shallow(&span.resource.attributes)
-        && span.events.iter().all(|event| shallow(&event.attributes))
-        && span.links.iter().all(|link| shallow(&link.attributes))
-}
-
-fn fits(value: &Value, depth: usize) -> bool {
-    match value {
-        Value::Array(values) => depth > 0 && values.iter().all(|value| fits(value, depth - 1)),
-        Value::Map(map) => depth > 0 && map.iter().all(|(_, value)| fits(value, depth - 1)),
-        _ => true,
-    }
 }

@@ -1,155 +1,96 @@
 //! What goes when there is no more room, or no more time.
 //!
-//! Segments go, oldest first, each with all that is in memory of it. Before they do, a record that keeps
-//! their counters and the senders' numbers is made durable; a crash between that record and the removal
-//! leaves segments that the record already counts, which is why recovery ignores all segments below the
-//! record's number. If the record cannot be written, everything stays as it is until the next attempt:
-//! with such a disk nothing is being added either.
+//! Blocks go, oldest first. Before they do, a record that keeps their counters and the senders' numbers is made
+//! durable; a crash between that record and the removal leaves blocks that the record already counts, which is
+//! why recovery removes all blocks up to the record's number. If the record cannot be written, everything
+//! stays as it is until the next attempt: with such a disk nothing is being added either.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use identity::Wall;
 use monitoring::{Ledger, Origin};
 use prost::Message;
+use storage_disk::Disk;
 use storage_intake::record::{LedgerRecord, OriginRecord};
-use storage_journal::{Append, Journal};
+use storage_journal::Journal;
 
 use crate::{
     Settings,
+    block::Block,
     record::{REMOVED, RemovedRecord},
-    store::{Durable, Store},
+    store::Store,
 };
 
 #[derive(Debug)]
 pub(crate) struct Retention {
     journal: Arc<Journal>,
     store: Arc<Store>,
-    memory_bytes: u64,
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
     disk_bytes: u64,
     max_age: Duration,
-    /// All batches before this segment are in the index. Its own, and those of later segments, may be
-    /// durable and on their way here.
-    reached: u64,
 }
 
 impl Retention {
-    pub(crate) fn new(journal: Arc<Journal>, store: Arc<Store>, settings: &Settings) -> Self {
-        let Settings { memory_bytes, disk_bytes, max_age, .. } = *settings;
-        // Recovery has added all that there was.
-        let reached = journal.segments().last().map_or(0, |segment| segment.number);
-        Self { journal, store, memory_bytes, disk_bytes, max_age, reached }
-    }
-
-    /// Takes note that all batches before this segment are in the index.
-    pub(crate) fn reached(&mut self, segment: u64) {
-        self.reached = self.reached.max(segment);
-    }
-
-    /// Begins a new segment where all that there is is too old, so that the newest one can go as well.
-    pub(crate) fn end_old_segment(&self, now: Wall) -> Option<Append> {
-        let newest = self.store.read().index.blocks().back()?.newest;
-        (newest + self.max_age < now).then(|| self.journal.rotate())
+    pub(crate) fn new(
+        journal: Arc<Journal>,
+        store: Arc<Store>,
+        disk: Arc<dyn Disk>,
+        folder: PathBuf,
+        settings: &Settings,
+    ) -> Self {
+        let Settings { disk_bytes, max_age, .. } = *settings;
+        Self { journal, store, disk, folder, disk_bytes, max_age }
     }
 
     /// Removes what is beyond the budgets at `now`.
     pub(crate) fn enforce(&self, now: Wall, sources: impl FnOnce() -> Vec<Origin>) {
-        let Some((before, removed)) = self.due(now) else { return };
-        let record = removed_record(before, &removed, sources());
+        let Some((gone, removed, sealed)) = self.due(now) else { return };
+        let record = removed_record(removed, &sealed, sources());
         if self.journal.append_from_reserve(REMOVED, record.encode_to_vec()).wait().is_err() {
             return; // The journal counts and reports it.
         }
+        let names: Vec<_> = gone.iter().filter_map(|block| block.look(Block::names)).collect();
         {
             let mut durable = self.store.write();
-            while durable.index.blocks().front().is_some_and(|block| block.segment < before) {
-                durable.index.drop_oldest();
-            }
+            let blocks = durable.blocks.iter().filter(|block| block.number > removed).cloned().collect();
+            durable.blocks = Arc::new(blocks);
+            durable.later.retain(|number, _| *number > removed);
             durable.removed = removed;
+            durable.sealed.expired = sealed.expired;
+            names.iter().for_each(|names| durable.directory.remove(names));
         }
-        self.journal.remove_before(before);
+        for block in &gone {
+            self.store.cache.forget(block.number);
+            // What stays is found and removed at the next opening.
+            let _ = self.disk.remove(block.path());
+        }
+        let _ = self.disk.sync_folder(&self.folder);
     }
 
-    /// The first segment that stays, and the counters of all before it; `None` if nothing has to go.
-    fn due(&self, now: Wall) -> Option<(u64, Ledger)> {
-        let segments = self.journal.segments();
+    /// The blocks that have to go, the number of the last of them, and what is counted when they are gone;
+    /// `None` if nothing has to.
+    fn due(&self, now: Wall) -> Option<(Vec<Arc<Block>>, u64, Ledger)> {
         let durable = self.store.read();
-        let mut memory = durable.index.bytes() as u64;
-        let mut disk = segments.iter().map(|segment| segment.bytes).sum::<u64>();
-        let mut removed = durable.removed.clone();
-        let mut blocks = durable.index.blocks().iter().peekable();
-        let mut before = None;
-        // The newest segment is being written.
-        for pair in segments.windows(2).take_while(|pair| pair[1].number <= self.reached) {
-            let block = blocks.next_if(|block| block.segment == pair[0].number);
-            let is_old = block.is_some_and(|block| block.newest + self.max_age < now);
-            if memory <= self.memory_bytes && disk <= self.disk_bytes && !is_old {
+        let mut disk =
+            self.journal.bytes() + durable.blocks.iter().map(|block| block.header.file_bytes).sum::<u64>();
+        let mut sealed = durable.sealed.clone();
+        let mut gone = Vec::new();
+        for block in durable.blocks.iter() {
+            let is_old = Wall(block.record.newest) + self.max_age < now;
+            if disk <= self.disk_bytes && !is_old {
                 break;
             }
-            disk -= pair[0].bytes;
-            if let Some(block) = block {
-                memory -= block.bytes as u64;
-                expire(&mut removed, &block.ledger);
-            }
-            before = Some(pair[1].number);
+            disk -= block.header.file_bytes;
+            sealed.expired = sealed.expired.saturating_add(block.header.spans);
+            gone.push(Arc::clone(block));
         }
-        Some((before?, removed))
+        let removed = gone.last()?.number;
+        Some((gone, removed, sealed))
     }
 }
 
-/// Adds the counters of a segment that goes.
-pub(crate) fn expire(removed: &mut Ledger, gone: &Ledger) {
-    removed.add(gone);
-    removed.expired = removed.expired.saturating_add(gone.stored);
-}
-
-fn removed_record(before: u64, removed: &Ledger, sources: Vec<Origin>) -> RemovedRecord {
+fn removed_record(before: u64, sealed: &Ledger, sources: Vec<Origin>) -> RemovedRecord {
     let sources = sources.iter().map(OriginRecord::from).collect();
-    RemovedRecord { before, ledger: Some(LedgerRecord::from(removed)), sources }
-}
-
-/// What recovery has to know of segments that are gone.
-#[derive(Debug, Default)]
-pub(crate) struct Gone {
-    /// From the last record of the kind [`REMOVED`].
-    before: u64,
-    ledger: Ledger,
-    /// Segments that memory had no room for while they were replayed.
-    skipped: Vec<(u64, Ledger)>,
-}
-
-impl Gone {
-    /// Takes note of a record that says what was removed.
-    pub(crate) fn note(&mut self, record: RemovedRecord) {
-        self.before = record.before;
-        self.ledger = record.ledger.unwrap_or_default().into();
-    }
-
-    /// Keeps memory within its budget while segments are replayed.
-    pub(crate) fn make_room(&mut self, durable: &mut Durable, memory_bytes: u64) {
-        while durable.index.bytes() as u64 > memory_bytes && durable.index.blocks().len() > 1 {
-            if let Some(block) = durable.index.drop_oldest() {
-                self.skipped.push((block.segment, block.ledger));
-            }
-        }
-    }
-
-    /// Settles what is gone when everything has been replayed: the counters of segments that the record
-    /// covers are in it, those of others are added. Says which record is to be written for that, if any.
-    pub(crate) fn settle(
-        mut self,
-        durable: &mut Durable,
-        sources: impl Iterator<Item = Origin>,
-    ) -> (u64, Option<Vec<u8>>) {
-        while durable.index.blocks().front().is_some_and(|block| block.segment < self.before) {
-            durable.index.drop_oldest();
-        }
-        self.skipped.retain(|(segment, _)| *segment >= self.before);
-        for (segment, ledger) in &self.skipped {
-            expire(&mut self.ledger, ledger);
-            self.before = self.before.max(segment + 1);
-        }
-        durable.removed = self.ledger;
-        let record = (!self.skipped.is_empty())
-            .then(|| removed_record(self.before, &durable.removed, sources.collect()).encode_to_vec());
-        (self.before, record)
-    }
+    RemovedRecord { before, ledger: Some(LedgerRecord::from(sealed)), sources }
 }

@@ -4,18 +4,21 @@ use std::time::Duration;
 
 use storage_journal::{History, OnDamage};
 
-/// How much a span store may take, and for how long it keeps spans. What goes first is the oldest
-/// segment of the journal with all that is in memory of it.
+/// How much a span store may take, and for how long it keeps spans. What goes first is the oldest block.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Memory for spans and their index, some 1.5 KB a span with ten attributes. The newest segment
-    /// always stays, so the worst case is this and a tenth, and what is being taken in.
+    /// Memory for spans that are not sealed yet, for sealing them, and for what is remembered of blocks. It
+    /// does not grow with what is stored. A block is sealed when its spans take a sixth of this, so less of it
+    /// means smaller blocks, which take more room on the disk and more time to search.
     pub memory_bytes: u64,
-    /// Disk for the journal, 200 to 400 bytes a span with ten attributes.
+    /// Disk for journal and blocks: some 40 bytes a span with ten attributes, sealed, and twice as much before.
     pub disk_bytes: u64,
-    /// How long spans are kept. Judged by whole segments: one goes when its newest batch is older than
-    /// this.
+    /// How long spans are kept. Judged by whole blocks: one goes when its newest batch is older than this.
     pub max_age: Duration,
+    /// Spans of a block; sealing them takes some 600 bytes of memory each.
+    pub block_spans: u64,
+    /// A block is sealed when its oldest batch is older than this, or than a twelfth of `max_age`.
+    pub block_age: Duration,
     /// Disk that is left to others: with less room than this, nothing is accepted.
     pub reserve_bytes: u64,
     /// The largest batch, encoded. Reading needs as much memory once.
@@ -29,9 +32,11 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            memory_bytes: 256 << 20,
+            memory_bytes: 384 << 20,
             disk_bytes: 1 << 30,
             max_age: Duration::from_secs(3 * 86_400),
+            block_spans: 262_144,
+            block_age: Duration::from_secs(3_600),
             reserve_bytes: 256 << 20,
             max_batch_bytes: 8 << 20,
             queue_bytes: 32 << 20,
@@ -42,9 +47,9 @@ impl Default for Settings {
 
 impl Settings {
     pub(crate) fn journal(&self) -> storage_journal::Settings {
-        // Retention drops whole segments, so they are small beside both budgets. A span takes about seven
-        // times as much memory as disk.
-        let segment_bytes = (self.disk_bytes / 20).min(self.memory_bytes / 100).clamp(1 << 10, 64 << 20);
+        // Segments are dropped when a block has all that is in them.
+        // One of them may come on top of what memory is to hold when it is read.
+        let segment_bytes = (self.disk_bytes / 20).min(self.memory_bytes / 64).clamp(1 << 10, 8 << 20);
         storage_journal::Settings {
             segment_bytes,
             max_record_bytes: self.max_batch_bytes,
@@ -56,5 +61,20 @@ impl Settings {
             history: History::Window,
             on_damage: OnDamage::SkipRest,
         }
+    }
+
+    /// Memory for spans that come in. As much again is being sealed, and the lists that a block is written
+    /// from take up to three times as much for a moment.
+    pub(crate) fn active_bytes(&self) -> u64 {
+        (self.memory_bytes / 6).max(1)
+    }
+
+    /// Memory for what is remembered of blocks.
+    pub(crate) fn cache_bytes(&self) -> usize {
+        usize::try_from(self.memory_bytes / 8).unwrap_or(usize::MAX)
+    }
+
+    pub(crate) fn block_age(&self) -> Duration {
+        self.block_age.min(self.max_age / 12)
     }
 }

@@ -5,8 +5,9 @@ use traces::{Attributes, Dropped, Event, Kind, Link, Scope, Span, Status, Status
 
 use super::{plain, resource, settings, span, trace_id};
 use crate::{
-    Spans, TOO_DEEP,
-    record::{self, MAX_VALUE_DEPTH},
+    SpanWriter, Spans, TOO_DEEP,
+    chunk::{Chunk, MAX_VALUE_DEPTH},
+    record,
 };
 
 fn value() -> impl Strategy<Value = Value> {
@@ -61,6 +62,22 @@ prop_compose! {
     }
 }
 
+/// The chunk of these spans, and its bytes.
+fn written(spans: &[Span]) -> (Chunk, Vec<u8>) {
+    let mut writer = SpanWriter::default();
+    crate::write_all(&mut writer, spans);
+    writer.finish(Wall(7))
+}
+
+/// A span with its attributes in the order of their keys, which is what a block keeps of their order. Of a key
+/// that was sent twice, the first stays the first.
+fn sorted(mut span: Span) -> Span {
+    let mut attributes: Vec<_> = span.attributes.iter().cloned().collect();
+    attributes.sort_by(|one, other| one.0.as_str().cmp(other.0.as_str()));
+    span.attributes = attributes.into_iter().collect();
+    span
+}
+
 proptest! {
     #[test]
     fn a_batch_comes_back_from_its_record(
@@ -70,14 +87,52 @@ proptest! {
         let origin = source.map(|(source, epoch, sequence)| Origin { source: source.into(), epoch, sequence });
         let mut ledger = Ledger { received: 9, stored: 5, sampled_out: 2, ..Ledger::default() };
         ledger.drop_for("queue_full", 2);
-        let batch = record::decode(&record::encode(origin.as_ref(), Wall(7), &ledger, &spans)).unwrap();
-        prop_assert_eq!((batch.origin, batch.received_at, batch.ledger), (origin, Wall(7), ledger));
-        prop_assert_eq!(batch.spans.iter().map(|span| span.as_ref().clone()).collect::<Vec<_>>(), spans);
+        let of_earlier_versions = record::decode(&record::encode(origin.as_ref(), Wall(7), &ledger, &spans));
+        let (chunk, bytes) = written(&spans);
+        let packed = record::unpack(&record::pack(origin.as_ref(), Wall(7), &ledger, &bytes)).unwrap();
+        prop_assert_eq!(&*packed.chunk, &chunk);
+        for batch in [of_earlier_versions.unwrap(), packed] {
+            prop_assert_eq!((batch.origin, batch.chunk.received_at, batch.ledger), (origin.clone(), Wall(7), ledger.clone()));
+            let read: Vec<Span> = (0..batch.chunk.len() as u32).map(|at| batch.chunk.owned(at).unwrap()).collect();
+            prop_assert_eq!(&read, &spans);
+        }
     }
 
     #[test]
     fn any_bytes_are_refused_or_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = record::decode(&bytes);
+        let _ = record::unpack(&bytes);
+        let _ = Chunk::read(&bytes, Wall(0));
+    }
+
+    #[test]
+    fn a_chunk_with_a_wrong_byte_or_cut_anywhere_is_refused_or_read(
+        spans in prop::collection::vec(spans(), 1..4), at in any::<prop::sample::Index>(), byte in any::<u8>(),
+    ) {
+        let (_, mut bytes) = written(&spans);
+        let at = at.index(bytes.len());
+        prop_assert!(Chunk::read(&bytes[..at], Wall(0)).is_err());
+        bytes[at] = byte;
+        if let Ok(chunk) = Chunk::read(&bytes, Wall(0)) {
+            (0..chunk.len() as u32).for_each(|at| assert!(chunk.owned(at).is_some()));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn spans_come_back_from_a_block_with_their_types(spans in prop::collection::vec(spans(), 1..9)) {
+        let store = super::open(&storage_disk::FaultyDisk::new(1));
+        store.accept(plain(spans.clone())).wait().unwrap();
+        store.seal().unwrap();
+        prop_assert_eq!(store.stats().blocks, 1);
+        for span in &spans {
+            let found = store.trace(span.trace_id).unwrap();
+            let wanted = sorted(span.clone());
+            prop_assert!(found.iter().any(|found| sorted(found.as_ref().clone()) == wanted), "{found:?} {wanted:?}");
+        }
     }
 }
 
@@ -89,14 +144,13 @@ fn what_spans_have_in_common_stands_once_and_is_shared() {
         span.resource = shared.clone();
         span.attributes.push("http.request.method", "GET");
     }
-    let encoded = record::encode(None, Wall(0), &Ledger::default(), &spans);
+    let (chunk, encoded) = written(&spans);
     let text = String::from_utf8_lossy(&encoded);
     for once in ["a rather long name", "http.request.method", "shop"] {
         assert_eq!(text.matches(once).count(), 1, "{once}");
     }
-    let batch = record::decode(&encoded).unwrap();
-    assert!(batch.spans.iter().all(|span| std::sync::Arc::ptr_eq(&span.resource, &batch.spans[0].resource)));
-    assert!(batch.spans.iter().all(|span| std::sync::Arc::ptr_eq(&span.name, &batch.spans[0].name)));
+    let spans: Vec<Span> = (0..100).map(|at| chunk.owned(at).unwrap()).collect();
+    assert!(spans.iter().all(|span| std::sync::Arc::ptr_eq(&span.resource, &spans[0].resource)));
 }
 
 #[test]

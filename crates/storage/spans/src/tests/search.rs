@@ -1,10 +1,10 @@
 use identity::{Invalid, TraceId, Wall};
 use proptest::prelude::*;
 use storage_disk::FaultyDisk;
-use traces::{Span, Status};
+use traces::{Span, Status, Value};
 
 use super::{open, open_with, plain, resource, settings, span, trace_id};
-use crate::{PageToken, Query, ServiceKey, Settings, Spans};
+use crate::{AttributeCondition, PageToken, Query, ServiceKey, Settings, Spans};
 
 fn ids(store: &Spans, query: &Query) -> Vec<u128> {
     store.search(query).traces.iter().map(|summary| summary.trace_id.get()).collect()
@@ -108,6 +108,9 @@ prop_compose! {
             span.status = Status::error("declined");
         }
         span.attributes.push("order", format!("order-{text}"));
+        if text == 3 {
+            span.attributes.push("rare", if failed { Value::Double(643.0) } else { Value::Int(643) });
+        }
         span
     }
 }
@@ -120,6 +123,7 @@ prop_compose! {
         errors_only in any::<bool>(),
         times in (prop::option::of(0..50_u64), prop::option::of(0..60_u64)),
         text in prop::option::of(0..4_u8), limit in 0..6_usize,
+        attribute in prop::option::of((0..3_u8, prop::option::of(0..4_u8))),
     ) -> Query {
         Query {
             namespace: namespace.map(|at| ["default", "other"][at].into()),
@@ -131,8 +135,21 @@ prop_compose! {
             start: times.0.map(Wall),
             end: times.1.map(Wall),
             text: text.map(|text| format!("order-{text}").into()),
+            attributes: attribute.into_iter().map(|(number, text)| condition(number, text)).collect(),
             limit,
             page: None,
+        }
+    }
+}
+
+/// A condition on an attribute that all spans have, or that few have, with two types.
+fn condition(number: u8, text: Option<u8>) -> AttributeCondition {
+    let rare = |text| if text < 2 { Value::Double(643.0) } else { Value::Int(643) };
+    match number {
+        0 => AttributeCondition { key: "rare".into(), value: text.map(rare) },
+        1 => AttributeCondition { key: "nowhere".into(), value: None },
+        _ => {
+            AttributeCondition { key: "order".into(), value: text.map(|text| format!("order-{text}").into()) }
         }
     }
 }
@@ -159,7 +176,11 @@ fn scan(spans: &[Span], query: &Query) -> Vec<u128> {
             && query.end.is_none_or(|end| start < end)
             && (!query.errors_only || mine.iter().any(|span| span.is_error()))
             && mine.iter().any(|span| place(&span))
-            && mine.iter().any(|span| text(&span));
+            && mine.iter().any(|span| text(&span))
+            && query.attributes.iter().all(|wanted| {
+                let has = |value: &Value| wanted.value.as_ref().is_none_or(|wanted| wanted == value);
+                mine.iter().any(|span| span.attributes.get(&wanted.key).is_some_and(has))
+            });
         if fits {
             traces.push((start, id));
         }
@@ -175,16 +196,20 @@ proptest! {
     fn a_search_equals_a_scan_of_what_is_there(
         batches in prop::collection::vec(prop::collection::vec(any_span(), 0..12), 1..8),
         queries in prop::collection::vec(any_query(), 1..12),
-        is_tight in any::<bool>(),
+        is_tight in any::<bool>(), block_spans in prop_oneof![Just(5_u64), Just(20), Just(1_000)],
+        is_reopened in any::<bool>(),
     ) {
         let disk = FaultyDisk::new(1);
-        let disk_bytes = if is_tight { 6_000 } else { 1 << 30 };
-        let store = open_with(&disk, Settings { disk_bytes, ..settings() });
+        let disk_bytes = if is_tight { 60_000 } else { 1 << 30 };
+        let small = Settings { disk_bytes, block_spans, ..settings() };
+        let mut store = open_with(&disk, small.clone());
         for batch in &batches {
             store.accept(plain(batch.clone())).wait().unwrap();
         }
-        drop(store);
-        let store = open(&disk);
+        if is_reopened {
+            drop(store);
+            store = open_with(&disk, small);
+        }
         let spans: Vec<Span> = (1..12)
             .filter_map(|id| store.trace(trace_id(id)))
             .flat_map(|spans| spans.into_iter().map(|span| span.as_ref().clone()))
