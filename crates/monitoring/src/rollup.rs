@@ -13,7 +13,7 @@ use std::{
 
 use identity::Wall;
 
-use crate::{CallKey, ExponentialHistogram, Outcome, Reporter, packed};
+use crate::{CallKey, ExponentialHistogram, OVERFLOW, Outcome, Reporter, packed};
 
 /// The length of a slot.
 pub const SLOT: Duration = Duration::from_secs(10);
@@ -63,6 +63,23 @@ impl SeriesKey {
             SeriesKey::Calls(key) => key.reporter,
             SeriesKey::Overflow { reporter, .. } => *reporter,
         }
+    }
+
+    /// What its series are told apart by; calls that no series had room for have lost most of it.
+    pub fn labels(&self) -> Vec<(&'static str, &str)> {
+        let mut labels = vec![("reporter", self.reporter().as_str()), ("outcome", self.outcome().as_str())];
+        match self {
+            SeriesKey::Calls(key) => labels.extend([
+                ("namespace", key.namespace.as_str()),
+                ("caller", key.caller.as_str()),
+                ("service", key.service.as_str()),
+                ("instance", key.instance.as_ref().map_or("", |instance| instance.as_str())),
+                ("route", key.route.as_str()),
+                ("status", key.status.as_str()),
+            ]),
+            SeriesKey::Overflow { .. } => labels.push(("service", OVERFLOW)),
+        }
+        labels
     }
 
     fn overflow(&self) -> Self {
@@ -269,6 +286,11 @@ impl Rollup {
     /// All that is known, for a snapshot.
     pub fn states(&self) -> impl Iterator<Item = SeriesState> + '_ {
         self.series.iter().map(|(key, series)| series.state(key))
+    }
+
+    /// All that is known of one series.
+    pub fn state(&self, key: &SeriesKey) -> Option<SeriesState> {
+        self.series.get(key).map(|series| series.state(key))
     }
 
     /// How many series there are.

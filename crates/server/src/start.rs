@@ -159,6 +159,7 @@ impl Server {
             stopping: stopping.clone(),
             restoring: tokio::sync::Mutex::default(),
             ring: tokio::sync::Mutex::default(),
+            queries: Arc::new(tokio::sync::Semaphore::new(api::QUERIES_AT_ONCE)),
             activity,
             started: clock::now().wall,
         });

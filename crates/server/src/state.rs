@@ -53,6 +53,8 @@ pub(crate) struct State {
     pub(crate) restoring: tokio::sync::Mutex<()>,
     /// Held by whoever makes the ring of a large service: each takes a core and hundreds of megabytes.
     pub(crate) ring: tokio::sync::Mutex<()>,
+    /// One place for each query that may be evaluated at the same time.
+    pub(crate) queries: Arc<tokio::sync::Semaphore>,
     /// Counts what changes what the first page shows.
     pub(crate) activity: watch::Sender<u64>,
     /// When this process started.

@@ -7,3 +7,4 @@ pub mod native;
 mod nearest;
 pub mod otlp;
 pub mod policy;
+pub mod prometheus;

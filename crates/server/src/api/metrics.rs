@@ -3,7 +3,7 @@
 use axum::{Extension, extract::State as Of, response::IntoResponse};
 use http::header;
 use monitoring::{
-    Ledger, OVERFLOW, SeriesKey,
+    Ledger,
     exposition::{CONTENT_TYPE, DURATION_BOUNDS, Exposition, Type},
 };
 use storage_catalog::Scope;
@@ -45,29 +45,12 @@ fn calls(text: &mut Exposition, state: &State) {
         Type::Histogram,
     );
     for (key, total) in &totals {
-        family.histogram(&labels(key), total.histogram(), &DURATION_BOUNDS, total.sum_ns() as f64 / 1e9);
+        family.histogram(&key.labels(), total.histogram(), &DURATION_BOUNDS, total.sum_ns() as f64 / 1e9);
     }
     let mut family = text.family("bellwether_calls_total", "Calls, as the proxies saw them.", Type::Counter);
     for (key, total) in &totals {
-        family.count(&labels(key), total.calls());
+        family.count(&key.labels(), total.calls());
     }
-}
-
-/// The labels of a series; calls that no series had room for have lost most of theirs.
-fn labels(key: &SeriesKey) -> Vec<(&str, &str)> {
-    let mut labels = vec![("reporter", key.reporter().as_str()), ("outcome", key.outcome().as_str())];
-    match key {
-        SeriesKey::Calls(key) => labels.extend([
-            ("namespace", key.namespace.as_str()),
-            ("caller", key.caller.as_str()),
-            ("service", key.service.as_str()),
-            ("instance", key.instance.as_ref().map_or("", |instance| instance.as_str())),
-            ("route", key.route.as_str()),
-            ("status", key.status.as_str()),
-        ]),
-        SeriesKey::Overflow { .. } => labels.push(("service", OVERFLOW)),
-    }
-    labels
 }
 
 fn registry(text: &mut Exposition, state: &State) {

@@ -36,6 +36,7 @@ mod overview;
 mod owners;
 mod pages;
 mod policies;
+mod prometheus;
 mod proxies;
 mod red;
 mod registration;
@@ -47,6 +48,7 @@ mod tokens;
 mod traces;
 mod watch;
 
+pub(crate) use prometheus::QUERIES_AT_ONCE;
 pub(crate) use shortcut::Shortcut;
 pub(crate) use tokens::read as token_spec;
 
@@ -115,6 +117,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
     };
     routes
         .route("/bellwether/v1/openapi.json", get(openapi))
+        .merge(prometheus::routes())
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(state)
 }

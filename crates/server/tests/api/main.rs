@@ -15,6 +15,7 @@ mod http_sd;
 mod operators;
 mod owners;
 mod policies;
+mod promql;
 mod registration;
 mod shortcut;
 mod watch;

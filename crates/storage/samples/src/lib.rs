@@ -14,6 +14,7 @@
 //! formats, no clock (batches say when they were received), no async runtime.
 
 mod applier;
+mod history;
 mod record;
 mod settings;
 mod store;
@@ -28,6 +29,7 @@ use storage_disk::Disk;
 use storage_intake::Intake;
 use storage_journal::{Journal, OpenError, Recovery};
 
+pub use history::{FAMILIES, History};
 pub use settings::Settings;
 pub use storage_intake::{Accept, AcceptError, Receipt};
 
@@ -157,6 +159,11 @@ impl Samples {
         drop(durable);
         totals.sort_by(|(left, _), (right, _)| left.cmp(right));
         totals
+    }
+
+    /// The calls of the last hour as series, as they are known at `now`, which PromQL can be asked over.
+    pub fn history(&self, now: Wall) -> History<'_> {
+        History::new(&self.store, now)
     }
 
     /// What became of all that was ever received.

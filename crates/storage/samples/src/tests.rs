@@ -1,6 +1,7 @@
 //! Samples over a disk that fails.
 
 mod faults;
+mod history;
 mod ledger;
 mod record;
 

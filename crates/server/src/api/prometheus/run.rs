@@ -1,0 +1,71 @@
+//! Questions beside the server's own threads.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use identity::Wall;
+use monitoring::promql::Storage;
+use wire::prometheus::{Failure, FailureKind};
+
+use crate::{clock, state::State};
+
+/// How many queries are evaluated at the same time; others wait. Each takes a core while it runs, and at most
+/// [`Limits::bytes`](monitoring::promql::Limits::bytes) of memory.
+pub(crate) const QUERIES_AT_ONCE: usize = 4;
+
+/// How long a query may take, its wait for a place included. A client may ask for less.
+const LONGEST: Duration = Duration::from_secs(120);
+
+/// Where series come from.
+pub(super) struct Source {
+    state: Arc<State>,
+    now: Wall,
+}
+
+impl Source {
+    /// The store that is asked: the calls of the last hour.
+    pub(super) fn storage(&self) -> impl Storage + '_ {
+        self.state.samples.history(self.now)
+    }
+}
+
+/// Sets the flag when whoever waited has gone.
+struct Waiting(Arc<AtomicBool>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Asks the store, as soon as there is a place, for as long as somebody waits.
+pub(super) async fn asked<T: Send + 'static>(
+    state: &Arc<State>,
+    timeout: Option<Duration>,
+    work: impl FnOnce(&Source, &AtomicBool) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let _waiting = Waiting(cancelled.clone());
+    let source = Source { state: state.clone(), now: clock::now().wall };
+    let stopping = || Failure::new(FailureKind::Canceled, "the server is stopping");
+    let evaluated = async {
+        let place = state.queries.clone().acquire_owned().await.map_err(|_| stopping())?;
+        let task = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            work(&source, &cancelled)
+        });
+        task.await.unwrap_or_else(|error| Err(Failure::new(FailureKind::Internal, error.to_string())))
+    };
+    tokio::select! {
+        result = evaluated => result,
+        () = tokio::time::sleep(timeout.map_or(LONGEST, |asked| asked.min(LONGEST))) => {
+            Err(Failure::new(FailureKind::Timeout, "query timed out in expression evaluation"))
+        }
+        () = state.stopping.cancelled() => Err(stopping()),
+    }
+}

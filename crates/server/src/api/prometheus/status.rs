@@ -1,0 +1,108 @@
+//! What there is beside series.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::{Extension, extract::State as Of};
+use monitoring::{
+    promql::{Storage, StorageError},
+    series::Labels,
+};
+use storage_catalog::Scope;
+use wire::prometheus::{self, Failure, FailureKind, MetricMetadata, TsdbStatus, success, tsdb_status};
+
+use super::{Answered, Document, Given, query::now, run::asked};
+use crate::api::{Caller, Shared};
+
+/// How many entries each ranking has where nobody says.
+const RANKED: usize = 10;
+/// How many it may have.
+const MAX_RANKED: usize = 10_000;
+
+fn metrics() -> impl Iterator<Item = MetricMetadata> {
+    storage_samples::FAMILIES.into_iter().map(|(name, kind, help)| MetricMetadata { name, kind, help })
+}
+
+fn limit(given: &wire::prometheus::Parameters) -> Result<Option<usize>, Failure> {
+    let limit = given.first("limit").map(str::parse::<usize>).transpose();
+    limit.map_err(|_| Failure::new(FailureKind::BadData, "limit must be a number"))
+}
+
+/// What is known of metrics.
+pub(super) async fn metadata(Extension(caller): Caller, Given(given): Given) -> Answered {
+    caller.require(Scope::Read, None)?;
+    let wanted = given.first("metric");
+    let limit = limit(&given)?.unwrap_or(usize::MAX);
+    let found: Vec<_> =
+        metrics().filter(|metric| wanted.is_none_or(|name| metric.name == name)).take(limit).collect();
+    Ok(Document(prometheus::metadata(&found)))
+}
+
+/// Which version answers.
+pub(super) async fn build_info(Extension(caller): Caller) -> Answered {
+    caller.require(Scope::Read, None)?;
+    Ok(Document(prometheus::build_info(env!("CARGO_PKG_VERSION"))))
+}
+
+/// How many series there are, and of what.
+pub(super) async fn tsdb(Of(state): Shared, Extension(caller): Caller, Given(given): Given) -> Answered {
+    caller.require(Scope::Read, None)?;
+    let limit = limit(&given)?.unwrap_or(RANKED).min(MAX_RANKED);
+    let document = asked(&state, None, move |source, _| {
+        let failed = |error: StorageError| Failure::new(FailureKind::Internal, error.to_string());
+        let storage = source.storage();
+        let (from, to) = (now().saturating_sub(3_600_000), now());
+        let selected = storage.select(&[], from, to).map_err(failed)?;
+        let labels: Vec<Labels> = selected.into_iter().map(|series| series.labels).collect();
+        Ok(tsdb_status(&counted(&labels, (from, to), limit)))
+    });
+    Ok(Document(document.await?))
+}
+
+fn counted(series: &[Labels], times: (i64, i64), limit: usize) -> TsdbStatus {
+    let mut by_pair: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    let mut by_metric: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut values: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for labels in series {
+        *by_metric.entry(labels.metric()).or_default() += 1;
+        for label in labels.as_slice() {
+            *by_pair.entry((&label.name, &label.value)).or_default() += 1;
+            values.entry(&label.name).or_default().insert(&label.value);
+        }
+    }
+    let ranked = |all: Vec<(String, u64)>| {
+        let mut all = all;
+        all.sort_by(|(a, x), (b, y)| y.cmp(x).then_with(|| a.cmp(b)));
+        all.truncate(limit);
+        all
+    };
+    let bytes = |of: &BTreeSet<&str>| of.iter().map(|value| value.len() as u64).sum();
+    TsdbStatus {
+        series: series.len() as u64,
+        pairs: by_pair.len() as u64,
+        times,
+        by_metric: ranked(by_metric.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()),
+        values_by_label: ranked(
+            values.iter().map(|(name, of)| ((*name).to_owned(), of.len() as u64)).collect(),
+        ),
+        bytes_by_label: ranked(values.iter().map(|(name, of)| ((*name).to_owned(), bytes(of))).collect()),
+        by_pair: ranked(by_pair.iter().map(|((name, value), n)| (format!("{name}={value}"), *n)).collect()),
+    }
+}
+
+/// Rules, of which there are none.
+pub(super) async fn rules(Extension(caller): Caller) -> Answered {
+    caller.require(Scope::Read, None)?;
+    Ok(Document(success(r#"{"groups":[]}"#)))
+}
+
+/// Alerts, of which there are none.
+pub(super) async fn alerts(Extension(caller): Caller) -> Answered {
+    caller.require(Scope::Read, None)?;
+    Ok(Document(success(r#"{"alerts":[]}"#)))
+}
+
+/// What is scraped, which is nothing: proxies report what they count.
+pub(super) async fn targets(Extension(caller): Caller) -> Answered {
+    caller.require(Scope::Read, None)?;
+    Ok(Document(success(r#"{"activeTargets":[],"droppedTargets":[]}"#)))
+}

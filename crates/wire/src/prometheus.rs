@@ -1,0 +1,18 @@
+//! Prometheus' HTTP API as its clients know it: parameters, answers and errors, to the letter.
+//!
+//! Numbers in answers are texts in the fewest digits that give them back, times are seconds with up to three digits,
+//! and an error has a type that clients tell apart. Answers are written straight into a text: an answer over time is
+//! mostly numbers, and a tree of JSON values would take ten times its size.
+
+mod answers;
+mod failure;
+mod parameters;
+
+pub use answers::{
+    MetricMetadata, TsdbStatus, build_info, label_sets, metadata, query, success, texts, tsdb_status,
+};
+pub use failure::{Failure, FailureKind};
+pub use parameters::{MAX_PARAMETERS, Parameters};
+
+#[cfg(test)]
+mod tests;
