@@ -30,6 +30,7 @@ fn find_tools(context: &mut Context) -> Verdict {
         tools::SCHEMATHESIS,
         tools::GRPC_HEALTH,
         tools::GRPC_TOOLS,
+        tools::DUCKDB,
         tools::PROMETHEUS,
         tools::NODE,
         tools::NPM,

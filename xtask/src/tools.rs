@@ -77,6 +77,14 @@ pub(crate) const GRPC_TOOLS: Tool = Tool {
     source: Source::PyPi("grpcio-tools", "1.85.1"),
 };
 
+/// A package of Python's, with which a test opens blocks of spans as any other tool does.
+pub(crate) const DUCKDB: Tool = Tool {
+    name: "duckdb",
+    probe: &["python3", "-c", "import duckdb; print(duckdb.__version__)"],
+    oldest: (1, 2),
+    source: Source::PyPi("duckdb", "2.0.0"),
+};
+
 /// Asks for targets in a test, and scrapes them.
 pub(crate) const PROMETHEUS: Tool = Tool {
     name: "prometheus",

@@ -35,7 +35,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 impl Default for Budgets {
     fn default() -> Self {
         Self {
-            spans: Budget { memory_bytes: 128 * MIB, disk_bytes: 1024 * MIB },
+            spans: Budget { memory_bytes: 384 * MIB, disk_bytes: 1024 * MIB },
             spans_max_age: 3 * DAY,
             samples: Budget { memory_bytes: 64 * MIB, disk_bytes: 256 * MIB },
             events: Budget { memory_bytes: 16 * MIB, disk_bytes: 256 * MIB },

@@ -126,8 +126,8 @@ settings! {
     allowed_hosts: Vec<String> = |_| Some(String::new()), [Server];
     /// The networks in which instances may be: nothing else is registered by address, nor dialled, whatever a name leads to
     dial_networks: Networks = |_| Some(Networks::default().to_string()), [Server, Gateway];
-    /// How much memory the spans may take; the oldest go first
-    spans_memory: Size = |_| Some("128MiB".to_owned()), [Server];
+    /// How much memory the spans may take, however many are stored
+    spans_memory: Size = |_| Some("384MiB".to_owned()), [Server];
     /// How much disk the spans may take; the oldest go first
     spans_disk: Size = |_| Some("1GiB".to_owned()), [Server];
     /// How long spans are kept at most

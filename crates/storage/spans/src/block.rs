@@ -231,6 +231,16 @@ impl Block {
         Ok(ids.binary_search(&id.to_bytes()).ok().map(|at| low as u32 + at as u32))
     }
 
+    /// The positions of those of these traces that the block has spans of.
+    pub(crate) fn find_all(&self, ids: &[TraceId]) -> Result<Vec<(TraceId, u32)>, Unreadable> {
+        let filter = self.filter()?;
+        let mut found = Vec::new();
+        for id in ids.iter().filter(|id| filter.may_have(**id)) {
+            found.extend(self.find(*id)?.map(|at| (*id, at)));
+        }
+        Ok(found)
+    }
+
     /// The ids of the traces at these positions, which ascend.
     pub(crate) fn ids_at(&self, traces: &[u32]) -> Result<Vec<TraceId>, Unreadable> {
         let source = self.source()?;

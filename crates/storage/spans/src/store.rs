@@ -150,12 +150,10 @@ fn parts_in(blocks: &Blocks, ids: &[TraceId]) -> HashMap<TraceId, Vec<(u64, u32)
     let newest = blocks.len().saturating_sub(JOINED_BLOCKS);
     let mut found: HashMap<TraceId, Vec<(u64, u32)>> = HashMap::new();
     for block in &blocks[newest..] {
-        for id in ids {
-            if let Some(at) = block.look(|block| block.find(*id)).flatten() {
-                let parts = found.entry(*id).or_default();
-                if parts.last() != Some(&(block.number, at)) {
-                    parts.push((block.number, at));
-                }
+        for (id, at) in block.look(|block| block.find_all(ids)).unwrap_or_default() {
+            let parts = found.entry(id).or_default();
+            if parts.last() != Some(&(block.number, at)) {
+                parts.push((block.number, at));
             }
         }
     }
