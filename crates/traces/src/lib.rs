@@ -1,7 +1,7 @@
 //! Where a call went, and where its time was spent.
 //!
 //! Spans and what they carry ([`Span`], [`Resource`], [`Attributes`]), the context that travels with a
-//! call ([`context`]), the tree that the spans of one trace make ([`Trace::assemble`]), where its time went
+//! call ([`context`], [`propagation`]), the tree that the spans of one trace make ([`Trace::assemble`]), where its time went
 //! ([`CriticalPath`]) and the decision which traces are kept ([`sampling`]).
 //!
 //! **Absent on purpose:** no I/O, no clock, no randomness, and no wire format beyond the two headers of
@@ -15,6 +15,7 @@ pub mod compare;
 pub mod context;
 mod critical_path;
 pub mod graph;
+pub mod propagation;
 pub mod sampling;
 mod span;
 pub mod spelling;

@@ -6,6 +6,7 @@ mod compare;
 mod context;
 mod critical_path;
 mod graph;
+mod propagation;
 mod sampling;
 mod spelling;
 
