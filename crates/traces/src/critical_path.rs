@@ -197,21 +197,33 @@ impl SpanTime {
 pub fn doer(trace: &Trace, at: usize) -> Doer<'_> {
     let node = &trace.nodes()[at];
     let span = &*node.span;
-    let answered = || node.children.iter().any(|child| trace.nodes()[*child].span.kind == Kind::Server);
+    let answered = || node.children.iter().any(|child| answers(&trace.nodes()[*child].span, span));
     let called = if span.kind == Kind::Client { span.called() } else { None };
     let (namespace, service) =
         called.filter(|_| !answered()).unwrap_or((span.resource.namespace(), span.service()));
     Doer { namespace, service, operation: &span.name }
 }
 
+/// Whether a span is the other end of a call. Below a proxy's attempt at a service that records nothing may be a
+/// proxy's span of a call that this service made; one at the same service is the next proxy on the way.
+fn answers(server: &Span, client: &Span) -> bool {
+    let made_by_callee = || {
+        client.called().is_some()
+            && server.attributes.get("bellwether.proxy").is_some()
+            && server.called() != client.called()
+    };
+    server.kind == Kind::Server && !made_by_callee()
+}
+
 /// Of each `client` span the `server` span that it waited for.
 fn wires(trace: &Trace, placed: &[Placed]) -> Vec<Option<usize>> {
     let nodes = trace.nodes();
-    let server = |child: &&usize| nodes[**child].span.kind == Kind::Server && placed[**child].is_waited_for();
+    let server =
+        |client: &Span, child: usize| placed[child].is_waited_for() && answers(&nodes[child].span, client);
     nodes
         .iter()
         .map(|node| match node.span.kind {
-            Kind::Client => node.children.iter().find(server).copied(),
+            Kind::Client => node.children.iter().copied().find(|child| server(&node.span, *child)),
             _ => None,
         })
         .collect()

@@ -49,8 +49,8 @@ const CALLEES: usize = 16;
 enum Caller {
     /// A span that called, or sent a message.
     End(End),
-    /// A proxy's attempt: the proxy's own span of the call has told everything.
-    Told,
+    /// A proxy's attempt at a service: the proxy's own span of the call has told of it.
+    Told(Node),
 }
 
 #[derive(Debug, Clone)]
@@ -137,7 +137,11 @@ impl Pairing {
         let place = (span.trace_id, span.span_id);
         match (span.kind, span.peer.proxy) {
             (Kind::Internal, _) => {}
-            (Kind::Client, true) => self.called(place, Caller::Told, now),
+            (Kind::Client, true) => {
+                if let Some(callee) = self.called_by_proxy(span) {
+                    self.called(place, Caller::Told(callee), now);
+                }
+            }
             (Kind::Client, false) if span.peer.database.is_some() => self.database(span),
             (Kind::Client, false) => {
                 let caller = self.caller(span, EdgeKind::Call);
@@ -175,14 +179,17 @@ impl Pairing {
 
     /// The proxy's own span of a call speaks for the called service, whether that records spans or not.
     fn through_proxy(&mut self, span: &Seen<'_>, now: Wall) {
-        let Some(called) = span.peer.called else { return };
-        let node = self.service(span.peer.called_namespace.unwrap_or("default"), called);
+        let Some(node) = self.called_by_proxy(span) else { return };
         let from = self.service_of(span);
         let callee = callee(span, node, from, EdgeKind::Call, true);
         match span.parent_span_id {
             Some(parent) => self.answered((span.trace_id, parent), callee, now),
             None => self.alone(callee),
         }
+    }
+
+    fn called_by_proxy(&mut self, span: &Seen<'_>) -> Option<Node> {
+        Some(self.service(span.peer.called_namespace.unwrap_or("default"), span.peer.called?))
     }
 
     fn consumed(&mut self, span: &Seen<'_>, now: Wall) {
@@ -234,8 +241,16 @@ impl Pairing {
 
     /// Both ends are there.
     fn pair(&mut self, place: Place, callee: Callee) {
-        let Some(Waiting { caller: Some(Caller::End(end)), .. }) = self.waiting.get_mut(&place) else {
-            return;
+        let end = match self.waiting.get_mut(&place) {
+            Some(Waiting { caller: Some(Caller::End(end)), .. }) => end,
+            // A call that the called service made in its turn, though it records nothing itself.
+            Some(Waiting { caller: Some(Caller::Told(called)), .. })
+                if callee.proxied && *called != callee.node =>
+            {
+                let from = called.clone();
+                return self.alone(Callee { from, ..callee });
+            }
+            _ => return,
         };
         if end.found == Some(callee.span_id) {
             return; // Sent twice.

@@ -266,6 +266,29 @@ fn a_proxys_attempt_speaks_for_a_service_that_records_nothing() {
 }
 
 #[test]
+fn a_service_that_records_nothing_has_its_time_also_where_it_calls_others_through_a_proxy() {
+    let proxied = |id, parent, kind, service: &str, start, duration| {
+        let mut span = of_kind(kind, span(id, parent, "gateway", start, duration));
+        span.attributes.push("bellwether.proxy", "p-1");
+        span.attributes.push("bellwether.service", service);
+        span
+    };
+    let trace = assemble([
+        proxied(1, 0, Kind::Server, "shop", 0, 100),
+        proxied(2, 1, Kind::Client, "shop", 5, 90),
+        proxied(3, 2, Kind::Server, "shop", 10, 80),
+        proxied(4, 3, Kind::Client, "shop", 10, 80),
+        proxied(5, 4, Kind::Server, "stock", 30, 40),
+        proxied(6, 5, Kind::Client, "stock", 30, 40),
+    ]);
+    let path = path(&trace);
+    let services = path.services(&trace);
+    let told: Vec<_> = services.iter().map(|(doer, share)| (doer.service, share.critical_ns)).collect();
+    assert_eq!(told, [("gateway", 10), ("shop", 40), ("stock", 40)]);
+    assert_eq!(path.wire_ns, 10, "only between the two proxies on the way to the shop");
+}
+
+#[test]
 fn siblings_that_overlap_by_a_hundredth_follow_each_other_where_that_is_asked_for() {
     let trace =
         assemble([span(1, 0, "shop", 0, 1_000), span(2, 1, "stock", 0, 501), span(3, 1, "prices", 500, 500)]);

@@ -200,6 +200,28 @@ fn a_proxys_spans_are_folded_into_the_edge_and_nothing_is_counted_twice() {
 }
 
 #[test]
+fn a_service_that_records_nothing_calls_others_through_the_proxy() {
+    let at = |mut span: Span, service: &str| {
+        span.attributes.set("bellwether.service", service);
+        span
+    };
+    assert_eq!(
+        graph_of(&[
+            at(proxied(1, 0, Kind::Server, 100), "shop"),
+            at(proxied(2, 1, Kind::Client, 90), "shop"),
+            at(proxied(3, 2, Kind::Server, 80), "shop"),
+            at(proxied(4, 3, Kind::Client, 70), "shop"),
+            at(proxied(5, 4, Kind::Server, 60), "stock"),
+        ]),
+        [
+            "gateway -call-> shop calls=1 errors=0 unpaired=0 proxied=1 max=100",
+            "shop -call-> stock calls=1 errors=0 unpaired=0 proxied=1 max=60",
+        ],
+        "the second of two proxies on the way is folded as well"
+    );
+}
+
+#[test]
 fn both_halves_of_a_shared_span_make_a_call() {
     let mut graph = Graph::new(Limits::default());
     observed(
