@@ -10,6 +10,7 @@ use storage_events::{Batch, Event, EventRef};
 use traces::{Attributes, Summary, Trace, Value};
 use wire::native::api;
 
+mod comparison;
 mod critical_path;
 mod graph;
 mod history;
@@ -17,8 +18,9 @@ mod instances;
 
 use instances::Authority;
 
+pub(crate) use comparison::comparison;
 pub(crate) use critical_path::critical_path;
-pub(crate) use graph::{Frame, graph, losses};
+pub(crate) use graph::{Counted, Frame, graph, losses};
 pub(crate) use history::{recorded, why};
 pub(crate) use instances::{authority, change, counts, instance, not_registered, registered, service};
 

@@ -90,12 +90,14 @@ fn range(query: &GraphQuery, now: Wall) -> Result<(Wall, Wall), Problem> {
 }
 
 /// What the proxies counted in that time, which they remember for the last hour.
-fn counted(state: &State, query: &GraphQuery, start: Wall, end: Wall, now: Wall) -> Vec<monitoring::RedRow> {
+fn counted(state: &State, query: &GraphQuery, start: Wall, end: Wall, now: Wall) -> view::Counted {
     let is_recent = end + MINUTE >= now && start + WINDOW_MAX + MINUTE >= now;
     if !is_recent {
-        return Vec::new();
+        return view::Counted::default();
     }
-    red::rows(state, query.namespace.as_ref(), now.since(start).clamp(MINUTE, WINDOW_MAX), By::Edge)
+    let window = now.since(start).clamp(MINUTE, WINDOW_MAX);
+    let rows = |by| red::rows(state, query.namespace.as_ref(), window, by);
+    view::Counted { services: rows(By::Service), edges: rows(By::Edge) }
 }
 
 /// Whether somebody may know of both ends.

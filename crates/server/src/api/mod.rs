@@ -19,6 +19,7 @@ use crate::{access::Principal, clock, listener::Refusal, state::State};
 mod backup;
 mod breakers;
 mod bulk;
+mod compare;
 mod critical_path;
 mod document;
 mod drain;
@@ -98,6 +99,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .merge(red::routes())
         .merge(tap::routes())
         .merge(traces::routes())
+        .merge(compare::routes())
         .merge(critical_path::routes())
         .merge(graph::routes())
         .merge(events::routes())

@@ -1,6 +1,6 @@
 //! A graph of services as the API shows it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use monitoring::RedRow;
 use traces::graph::{Edge, Figures, Losses, Node, NodeKind};
@@ -12,11 +12,19 @@ pub(crate) struct Frame<'a> {
     pub(crate) seconds: f64,
 }
 
-/// Nodes and edges: those of spans with what proxies counted, and those that only proxies counted.
+/// What proxies counted.
+#[derive(Default)]
+pub(crate) struct Counted {
+    pub(crate) services: Vec<RedRow>,
+    pub(crate) edges: Vec<RedRow>,
+}
+
+/// Nodes and edges of spans with what proxies counted. An edge that only proxies counted is drawn where spans
+/// know no call through a proxy to that service; where they do, they know better who called.
 pub(crate) fn graph(
     frame: &Frame<'_>,
     edges: &[Edge],
-    counted: &[RedRow],
+    counted: &Counted,
 ) -> (Vec<api::GraphNode>, Vec<api::GraphEdge>) {
     let mut nodes: BTreeMap<String, api::GraphNode> = BTreeMap::new();
     let mut drawn: BTreeMap<(String, String, &str), api::GraphEdge> = BTreeMap::new();
@@ -26,16 +34,29 @@ pub(crate) fn graph(
         drawn.insert((from.id.clone(), to.id.clone(), key.kind.as_str()), edge);
         nodes.extend([from, to].map(|node| (node.id.clone(), node)));
     }
-    for row in counted {
-        let service = |name: &str| {
-            let (namespace, name) = (&*row.namespace, name);
-            node(frame, &Node { kind: NodeKind::Service, namespace: namespace.into(), name: name.into() })
-        };
-        let (from, to) = (service(row.caller.as_deref().unwrap_or_default()), service(&row.service));
+    let service = |row: &RedRow, name: &str| {
+        let (namespace, name) = (&*row.namespace, name);
+        node(frame, &Node { kind: NodeKind::Service, namespace: namespace.into(), name: name.into() })
+    };
+    let known: BTreeSet<String> =
+        drawn.values().filter(|edge| edge.proxied > 0).map(|edge| edge.to.clone()).collect();
+    for row in &counted.edges {
+        let (from, to) =
+            (service(row, row.caller.as_deref().unwrap_or_default()), service(row, &row.service));
         let place = (from.id.clone(), to.id.clone(), "call");
+        if known.contains(&to.id) && !drawn.contains_key(&place) {
+            continue;
+        }
         let none = || edge(frame, &from.id, &to.id, "call", &Figures::default());
         drawn.entry(place).or_insert_with(none).proxies = Some(super::red(row));
-        nodes.extend([from, to].map(|node| (node.id.clone(), node)));
+        for node in [from, to] {
+            nodes.entry(node.id.clone()).or_insert(node);
+        }
+    }
+    for row in &counted.services {
+        if let Some(node) = nodes.get_mut(&service(row, &row.service).id) {
+            node.proxies = Some(super::red(row));
+        }
     }
     (nodes.into_values().collect(), drawn.into_values().collect())
 }
@@ -53,6 +74,7 @@ fn node(frame: &Frame<'_>, node: &Node) -> api::GraphNode {
         kind: node.kind.as_str().to_owned(),
         namespace: is_service.then(|| node.namespace.to_string()),
         name: node.name.to_string(),
+        proxies: None,
     }
 }
 

@@ -216,7 +216,62 @@ async fn an_edge_says_beside_its_spans_what_proxies_counted() {
         (&edge["from"], &edge["calls"], &edge["proxies"]["calls"]),
         (&json!("gateway"), &json!(0), &json!(1))
     );
+    let hello = graph["nodes"].as_array().unwrap().iter().find(|node| node["id"] == "hello").unwrap();
+    assert_eq!(hello["proxies"]["calls"], 1);
     let (status, problem) =
         ask(&server, Method::GET, "/bellwether/v1/graph?end=2020-01-01T00:00:00Z&start=now", "").await;
     assert_eq!((status.as_u16(), &problem["field"]), (400, &json!("start")));
+}
+
+/// A call of the shop, of which payments took so long, in this version and this many seconds after the first.
+fn paid(id: u128, version: &str, after: i64, payments: u64) -> Vec<Span> {
+    let resource =
+        resource(&[("service.name", "payments"), ("service.version", version), ("host.name", "host-b")]);
+    let of = |span: Span| Span { trace_id: TraceId::new(id).unwrap(), ..span };
+    let begun = after * 1_000;
+    vec![
+        of(span(1, 0, Kind::Server, "shop", begun, 20 + payments)),
+        of(span(2, 1, Kind::Client, "shop", begun + 10, 6 + payments)),
+        of(Span { resource, ..span(3, 2, Kind::Server, "payments", begun + 13, payments) }),
+    ]
+}
+
+#[tokio::test]
+async fn two_traces_and_two_versions_and_two_times_are_compared_and_the_changes_add_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    let old = (1..=4).flat_map(|id| paid(id, "1.0", id as i64, 40 + id as u64));
+    let new = (5..=8).flat_map(|id| paid(id, "1.1", id as i64, 140 + id as u64));
+    stored(&server, 1, old.chain(new).collect()).await;
+    let begun = |after: u64| Wall(BEGUN + after * 1_000_000_000).to_string();
+    for query in [
+        "before=1&after=8".to_owned(),
+        "service=payments&before_version=1.0&after_version=1.1".to_owned(),
+        format!("service=shop&before_end={0}&after_start={0}", begun(5)),
+    ] {
+        let told = get(&server, &format!("/bellwether/v1/traces/compare?{query}")).await;
+        let changes = told["changes"].as_array().unwrap();
+        let sum: i64 = changes.iter().map(|change| change["difference_ns"].as_i64().unwrap()).sum();
+        assert_eq!(told["difference_ns"].as_i64(), Some(sum), "{told}");
+        assert_eq!((&changes[0]["service"], &changes[0]["operation"]), (&json!("payments"), &json!("op-3")));
+        let size = if query.starts_with("before=") { 1 } else { 4 };
+        assert_eq!(
+            (&told["before"]["traces"], &told["after"]["traces"]),
+            (&json!(size), &json!(size)),
+            "{told}"
+        );
+        assert_eq!(changes[0]["after_example"], "00000000000000000000000000000008", "the worst one");
+    }
+    for (query, field) in [
+        ("before=1", "after"),
+        ("before=x&after=1", "before"),
+        ("service=shop", "before"),
+        ("before_version=1.0&after_version=1.1", "service"),
+        ("service=shop&after_start=2020-01-01T00:00:00Z&limit=0", "limit"),
+        ("service=shop&after_start=then", "after_start"),
+    ] {
+        let (status, problem) =
+            ask(&server, Method::GET, &format!("/bellwether/v1/traces/compare?{query}"), "").await;
+        assert_eq!((status.as_u16(), &problem["field"]), (400, &json!(field)), "{problem}");
+    }
 }

@@ -7,6 +7,7 @@
 mod backup;
 mod calls;
 mod checks;
+mod compare;
 mod critical_path;
 mod discovery;
 mod drain;
@@ -24,6 +25,7 @@ mod traces;
 pub use backup::{Restored, RestoredCounts};
 pub use calls::{EdgeRed, Quantile, Red, RedReport, ServiceRed};
 pub use checks::{CheckBody, CheckState, GrpcService};
+pub use compare::{ComparedChange, ComparedSet, Comparison};
 pub use critical_path::{
     AsynchronousWork, CriticalPath, OperationTime, PathSegment, ServiceTime, Skew, SpanName,
 };

@@ -38,6 +38,9 @@ pub struct GraphNode {
     pub namespace: Option<String>,
     /// Its name; empty where there is none.
     pub name: String,
+    /// What proxies counted of the calls to this service, whoever called. Only for time ranges within the last
+    /// hour that end now.
+    pub proxies: Option<Red>,
 }
 
 /// Calls from one node to another. Its figures are those of the spans that were kept; where proxies carry
@@ -72,7 +75,7 @@ pub struct GraphEdge {
     pub p99_ns: u64,
     /// The slowest call.
     pub max_ns: u64,
-    /// What proxies counted along this edge. Only for time ranges within the last hour that end now.
+    /// What proxies counted along this edge. To a proxy that is shared, all callers are one, the proxy itself.
     pub proxies: Option<Red>,
 }
 
