@@ -16,6 +16,7 @@ pub mod context;
 mod critical_path;
 pub mod graph;
 pub mod propagation;
+pub mod query;
 pub mod sampling;
 mod span;
 pub mod spelling;

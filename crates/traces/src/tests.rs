@@ -7,6 +7,7 @@ mod context;
 mod critical_path;
 mod graph;
 mod propagation;
+mod query;
 mod sampling;
 mod spelling;
 
