@@ -1,10 +1,13 @@
 //! Which traces are kept.
 //!
-//! Two decisions at two moments. [`Ratio`] decides at the *head* of a trace, by its id alone, so that
-//! every process that sees the trace decides the same without asking anyone. [`Budget`] decides at the
+//! Decisions at three moments. [`Ratio`] decides at the *head* of a trace, by its id alone, so that
+//! every process that sees the trace decides the same without asking anyone; [`Head`] has one for each route. [`Budget`] decides at the
 //! *end* of a call that a proxy has traced itself, when it is known how the call went: so many a second
 //! are kept whatever they were, and failures have a budget of their own beyond that, so that a flood of
-//! successes can never crowd out the one failure that someone will look for.
+//! successes can never crowd out the one failure that someone will look for. [`Tail`] decides about a whole trace, when it is over.
+
+mod head;
+mod tail;
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -12,6 +15,9 @@ use std::{
 };
 
 use identity::{Mono, TraceId};
+
+pub use head::Head;
+pub use tail::{Decided, Glimpse, MAX_PINNED, Tail, TailPolicy, Verdict};
 
 /// How many bits of a trace id are random by W3C Trace Context, level 2: the lowest 56.
 const RANDOM_BITS: u32 = 56;

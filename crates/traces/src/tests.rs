@@ -10,6 +10,7 @@ mod propagation;
 mod query;
 mod sampling;
 mod spelling;
+mod tail;
 
 use std::sync::Arc;
 
