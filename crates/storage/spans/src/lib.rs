@@ -31,6 +31,7 @@ mod store;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::ControlFlow,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
 };
@@ -236,6 +237,29 @@ impl Spans {
     /// Finds traces, newest first. Blocks the thread for the disk.
     pub fn search(&self, query: &Query) -> Page {
         search::search(&self.store, query)
+    }
+
+    /// Gives every span that began at `from` or later to `visit`, until it breaks: those in memory, then those
+    /// of the newest block, and so on back, in no particular order within each. Blocks the thread for the disk.
+    pub fn scan(&self, from: Wall, visit: &mut dyn FnMut(Span) -> ControlFlow<()>) {
+        let (chunks, blocks) = {
+            let durable = self.store.read();
+            let chunks: Vec<_> = durable.memories().flat_map(|part| part.memory.chunks()).cloned().collect();
+            (chunks, Arc::clone(&durable.blocks))
+        };
+        for chunk in &chunks {
+            let spans = (0..chunk.len() as u32).filter_map(|at| chunk.owned(at));
+            for span in spans.filter(|span| span.start >= from) {
+                if visit(span).is_break() {
+                    return;
+                }
+            }
+        }
+        for block in blocks.iter().rev().filter(|block| block.header.last_end >= from) {
+            if block.look(|block| block.scan(from, visit)).is_some_and(|flow| flow.is_break()) {
+                return;
+            }
+        }
     }
 
     /// The services that spans belong to, in the order of their names.

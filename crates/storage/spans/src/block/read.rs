@@ -1,6 +1,10 @@
 //! Reads spans back from columns.
 
-use std::{collections::HashMap, ops::Range, sync::Arc};
+use std::{
+    collections::HashMap,
+    ops::{ControlFlow, Range},
+    sync::Arc,
+};
 
 use identity::{SpanId, TraceId, Wall};
 use parquet::{
@@ -14,7 +18,7 @@ use traces::{Attributes, Key, Kind, Resource, Scope, Span, Status, StatusCode, V
 use super::{
     Block, json,
     layout::{Columns, Source, Unreadable, damaged},
-    schema::{Column, KEY_PREFIX},
+    schema::{Column, KEY_PREFIX, PAGE_ROWS},
 };
 
 /// The columns of an open block.
@@ -22,6 +26,9 @@ pub(crate) struct Reader {
     source: Columns,
     pub(crate) footer: Arc<ParquetMetaData>,
 }
+
+/// Rows that are read at once when all are: some 20 MB of spans.
+const SCANNED_ROWS: u32 = 4 * PAGE_ROWS as u32;
 
 /// What a column holds in some rows: a value or none for each.
 pub(crate) type Cells<T> = Vec<Option<T>>;
@@ -125,8 +132,12 @@ impl Reader {
         cells.iter().map(|cell| cell.as_ref().map(id).transpose()).collect()
     }
 
-    /// The spans in these rows, all of one trace.
-    pub(crate) fn spans(&self, id: TraceId, rows: &Range<u32>) -> Result<Vec<Span>, Unreadable> {
+    /// The spans in these rows, which are those of whole traces; `id` says of which one a row is.
+    pub(crate) fn spans(
+        &self,
+        rows: &Range<u32>,
+        id: impl Fn(u32) -> Option<TraceId>,
+    ) -> Result<Vec<Span>, Unreadable> {
         let starts = self.base_cells::<Int64Type>(Column::Timestamp, rows)?;
         let durations = self.base_cells::<Int64Type>(Column::Duration, rows)?;
         let ids = self.span_ids(Column::SpanId, rows)?;
@@ -145,7 +156,9 @@ impl Reader {
         for at in 0..rows.len() {
             let start = Wall(starts[at].unwrap_or(0) as u64);
             let span_id = ids[at].ok_or_else(|| damaged("a span without an id"))?;
-            let mut span = Span::new(id, span_id, shared.get(&names[at]), start, Arc::clone(&resources[at]));
+            let trace_id = id(rows.start + at as u32).ok_or_else(|| damaged("a row of no trace"))?;
+            let mut span =
+                Span::new(trace_id, span_id, shared.get(&names[at]), start, Arc::clone(&resources[at]));
             span.parent_span_id = parents[at];
             span.flags = flags[at];
             span.trace_state = std::mem::take(&mut states[at]).into();
@@ -307,6 +320,27 @@ impl Block {
     /// The spans of the trace at this position.
     pub(crate) fn spans_at(&self, id: TraceId, trace: u32) -> Result<Vec<Span>, Unreadable> {
         let rows = self.table()?.spans_of(trace);
-        Reader::open(self)?.spans(id, &rows)
+        Reader::open(self)?.spans(&rows, |_| Some(id))
+    }
+
+    /// Gives every span that began at `from` or later to `visit`, some pages at a time, until it breaks.
+    pub(crate) fn scan(
+        &self,
+        from: Wall,
+        visit: &mut dyn FnMut(Span) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, Unreadable> {
+        let (table, ids, reader) = (self.table()?, self.ids()?, Reader::open(self)?);
+        let mut first = 0;
+        while let Some(trace) = table.rows.get(first) {
+            let end = table.rows.partition_point(|row| row.first < trace.first + SCANNED_ROWS).max(first + 1);
+            let rows = trace.first..table.spans_of(end as u32 - 1).end;
+            for span in reader.spans(&rows, |row| ids.get(table.trace_of(row)).copied())? {
+                if span.start >= from && visit(span).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            first = end;
+        }
+        Ok(ControlFlow::Continue(()))
     }
 }

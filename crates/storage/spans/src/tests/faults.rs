@@ -250,3 +250,31 @@ fn a_block_that_is_lost_does_not_bring_its_numbers_back() {
     assert_eq!(store.ledger(), ledger, "the newest block knows what was counted");
     assert_eq!(store.stats().spans, 24);
 }
+
+#[test]
+fn a_crash_while_a_block_is_made_loses_and_doubles_nothing_also_of_batches_without_numbers() {
+    for is_killed in [false, true] {
+        for after in 0..30 {
+            let disk = FaultyDisk::new(after);
+            let store = open(&disk);
+            for trace in 1..=4 {
+                let spans = (1..=3).map(|id| super::span(trace, id, "shop", "op")).collect();
+                store.accept(plain(spans)).wait().unwrap();
+            }
+            disk.fail(disk.operations() + after.., Fault::Crash);
+            let _ = store.seal();
+            let disk = if is_killed { disk.kill() } else { disk.crash() };
+            drop(store);
+            // What a first restart makes of it survives a loss of power as well.
+            for disk in [disk.copy(), {
+                drop(open(&disk));
+                disk.crash()
+            }] {
+                let store = open(&disk);
+                let what = format!("crash {after} operations later, killed: {is_killed}");
+                assert_eq!((store.stats().spans, store.ledger().stored), (12, 12), "{what}");
+                assert!((1..=4).all(|trace| store.trace(trace_id(trace)).unwrap().len() == 3), "{what}");
+            }
+        }
+    }
+}

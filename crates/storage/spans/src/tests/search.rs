@@ -215,6 +215,16 @@ proptest! {
             .flat_map(|spans| spans.into_iter().map(|span| span.as_ref().clone()))
             .collect();
         prop_assert_eq!(spans.len() as u64, store.ledger().stored - store.ledger().expired);
+        let (mut scanned, from) = (Vec::new(), Wall(20));
+        store.scan(from, &mut |span| {
+            scanned.push(span);
+            std::ops::ControlFlow::Continue(())
+        });
+        let mut later: Vec<Span> = spans.iter().filter(|span| span.start >= from).cloned().collect();
+        for spans in [&mut scanned, &mut later] {
+            spans.sort_by_key(|span| (span.trace_id, span.span_id, span.start, format!("{span:?}")));
+        }
+        prop_assert_eq!(scanned, later);
         if !is_tight {
             prop_assert_eq!(spans.len(), batches.iter().map(Vec::len).sum::<usize>());
         }
