@@ -7,6 +7,7 @@ use wire::native::problem::{Code, Problem};
 mod banner;
 mod demo;
 mod gateway;
+mod handover;
 mod parts;
 mod server;
 mod signals;

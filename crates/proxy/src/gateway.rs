@@ -1,6 +1,9 @@
 //! What every call shares.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use identity::{Namespace, Now, RouteName, ServiceName};
@@ -59,6 +62,8 @@ pub(crate) struct Gateway {
     pub(crate) sampling: Budget,
     /// Ends what no call waits for: upgraded connections.
     pub(crate) closing: CancellationToken,
+    /// Since it stops: how long a client's connection may go unused before it is closed.
+    pub(crate) leaving: OnceLock<Duration>,
 }
 
 impl Gateway {
@@ -101,6 +106,7 @@ impl Gateway {
             overrides: Overrides::default(),
             sampling: Budget::new(limits.traces_per_second, limits.remarkable_traces_per_second),
             closing: CancellationToken::new(),
+            leaving: OnceLock::new(),
         }
     }
 

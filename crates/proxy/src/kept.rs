@@ -30,6 +30,8 @@ pub struct Keep {
     pub disk: Arc<dyn Disk>,
     /// The file; its folder is there.
     pub path: PathBuf,
+    /// Whether it is this process that writes it, from the start; see [`crate::Proxy::keep`].
+    pub is_owned: bool,
 }
 
 /// How long to wait after a change, so that many changes are written once.
@@ -59,11 +61,20 @@ pub(crate) struct Kept {
     clock: Clock,
     mirror: Mutex<Mirror>,
     changed: Notify,
+    /// Whether the file is this process's to write. Held while it is written.
+    is_owned: tokio::sync::Mutex<bool>,
 }
 
 impl Kept {
     pub(crate) fn new(keep: Keep, clock: Clock) -> Self {
-        Self { keep, clock, mirror: Mutex::default(), changed: Notify::new() }
+        let is_owned = tokio::sync::Mutex::new(keep.is_owned);
+        Self { keep, clock, mirror: Mutex::default(), changed: Notify::new(), is_owned }
+    }
+
+    /// Whether the file is this process's to write from now on. What was being written is written then.
+    pub(crate) async fn own(&self, owns: bool) {
+        *self.is_owned.lock().await = owns;
+        self.changed.notify_one();
     }
 
     /// The snapshot of an earlier run as an update, and when it was written.
@@ -111,6 +122,10 @@ impl Kept {
     }
 
     async fn write(&self) {
+        let is_owned = self.is_owned.lock().await;
+        if !*is_owned {
+            return;
+        }
         let now = self.clock.now().wall;
         let update = {
             let mut mirror = self.lock();

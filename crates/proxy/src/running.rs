@@ -12,6 +12,10 @@ use crate::{
     taps,
 };
 
+/// How long a connection may go unused before it is closed when the proxy stops. A client that keeps asking
+/// asks again sooner, and is told with the answer.
+const QUIET: Duration = Duration::from_millis(100);
+
 /// A running proxy. Dropped, it goes on; [`Proxy::shutdown`] stops it.
 #[derive(Debug)]
 pub struct Proxy {
@@ -27,6 +31,8 @@ pub struct Proxy {
     tapping: JoinHandle<()>,
     /// Writes the last table, where one is kept.
     keeper: Option<JoinHandle<()>>,
+    kept: Option<Arc<Kept>>,
+    drain: Duration,
 }
 
 impl Proxy {
@@ -49,7 +55,8 @@ impl Proxy {
         let hello = Hello { proxy: proxy.clone(), epoch, version, since: None };
         let kept = keep.map(|keep| Arc::new(Kept::new(keep, gateway.clock)));
         let keeper = kept.clone().map(|kept| tokio::spawn(kept.run(calls_ended.clone())));
-        let follower = Follower { gateway: gateway.clone(), directory, hello, revision: sender, kept };
+        let follower =
+            Follower { gateway: gateway.clone(), directory, hello, revision: sender, kept: kept.clone() };
         let sink = Arc::new(sink);
         let tapping = taps::carry(gateway.clone(), sink.clone(), proxy.clone(), calls_ended.clone());
         let reporter = Reporter::new(gateway.clone(), sink, proxy, epoch);
@@ -60,6 +67,8 @@ impl Proxy {
             reporter: tokio::spawn(reporter.run(report_every, flush, calls_ended.clone())),
             tapping: tokio::spawn(tapping),
             keeper,
+            kept,
+            drain,
             gateway,
             revision,
             stopping,
@@ -93,9 +102,32 @@ impl Proxy {
         self.gateway.outbox.ledger()
     }
 
+    /// Whether it writes down the table that it goes by, where it was told to keep one: only one process may.
+    /// When this returns nothing is being written any more, or it will be.
+    pub async fn keep(&self, keeps: bool) {
+        if let Some(kept) = &self.kept {
+            kept.own(keeps).await;
+        }
+    }
+
     /// Stops: no new client is accepted, calls in flight go on for at most `drain`, and what happened is
     /// reported for the last time, for at most `flush`. Answers with the final account.
+    ///
+    /// Answers say from now on that the connection ends with them. One that is not used is closed after a
+    /// moment: a client that was just about to send would find it closed.
     pub async fn shutdown(self) -> Ledger {
+        self.leave(QUIET).await
+    }
+
+    /// The same where another process has taken over, so that nobody waits for this one: connections that are
+    /// not used have half of the time to be used once more.
+    pub async fn retire(self) -> Ledger {
+        let half = self.drain / 2;
+        self.leave(half).await
+    }
+
+    async fn leave(self, quiet: Duration) -> Ledger {
+        let _ = self.gateway.leaving.set(quiet);
         self.stopping.cancel();
         let _ = self.clients.await;
         self.gateway.closing.cancel();

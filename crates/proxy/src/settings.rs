@@ -82,9 +82,11 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Fields in a head. At most 100, for which room is kept on the stack.
     pub head_fields: usize,
-    /// How long a client may take for the head of a request, and how long its connection may be idle
-    /// between two requests.
+    /// How long a client may take for the head of a request, from its first byte.
     pub head_timeout: Duration,
+    /// How long a client's connection may be idle before its first request and between two; it is closed
+    /// before twice the time is over.
+    pub client_idle: Duration,
     /// How long a client may take nothing of its answer before its connection is ended. Meanwhile it
     /// holds a connection to the endpoint. Upgraded connections are exempt.
     pub write_stall: Duration,
@@ -113,6 +115,7 @@ impl Default for Limits {
             head_bytes: 64 * 1024,
             head_fields: 100,
             head_timeout: Duration::from_secs(30),
+            client_idle: Duration::from_secs(60),
             write_stall: Duration::from_secs(60),
             calls_per_endpoint: 1_024,
             idle_per_endpoint: 128,

@@ -6,11 +6,11 @@
 use std::{convert::Infallible, net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, pin, select, sync::OwnedSemaphorePermit};
+use tokio::{net::TcpStream, pin, select, sync::OwnedSemaphorePermit, time::sleep};
 use tokio_util::sync::CancellationToken;
 use wire::native::problem::{Code, Problem};
 
@@ -52,8 +52,7 @@ pub(super) async fn serve(
     // Answers must not wait for acknowledgements of their parts; a failure costs speed only.
     let _ = stream.set_nodelay(true);
     let turn = Arc::new(Turn::default());
-    let transport =
-        Transport::new(stream, turn.clone(), gateway.refusals.clone(), gateway.limits.write_stall);
+    let transport = Transport::new(stream, turn.clone(), gateway.refusals.clone(), &gateway.limits);
     let (shared, whose) = (gateway.clone(), turn.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         whose.begin(!request.body().is_end_stream());
@@ -61,7 +60,12 @@ pub(super) async fn serve(
     });
     let mut connection = builder.serve_connection(TokioIo::new(transport), service);
 
-    let stop = stopping.cancelled();
+    let stop = async {
+        stopping.cancelled().await;
+        // Whoever sends meanwhile is told by the answer; to others the connection is closed, which a client
+        // that is just about to send can only find out by trying.
+        sleep(gateway.leaving.get().copied().unwrap_or_default()).await;
+    };
     pin!(stop);
     let mut told = false;
     let ended = loop {
@@ -84,9 +88,12 @@ async fn answer(
     peer: IpAddr,
 ) -> Result<Response<Answering>, Infallible> {
     let client = request.extensions_mut().remove::<OnUpgrade>().map(|_| turn.expect_upgrade());
-    let response = call(gateway, request, client, peer).await;
+    let (gateway, leaving) = (gateway.clone(), gateway);
+    let (mut response, leaving) = (call(gateway, request, client, peer).await, &leaving.leaving);
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         turn.upgrade();
+    } else if leaving.get().is_some() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response.map(|body| Answering::new(body, turn)))
 }
@@ -105,7 +112,7 @@ async fn leave(
             return turn.hand_over(Client { socket: transport.into_socket(), first: unread, place });
         }
         Ok(()) => Vec::new(),
-        Err(error) => match refusal(&error, transport.held_back(), turn.stage(), &unread, &gateway.limits) {
+        Err(error) => match refusal(&error, &transport, turn.stage(), &unread, &gateway.limits) {
             Some((reason, problem)) => {
                 gateway.refusals.count(reason, 1);
                 farewell::words(&problem)
@@ -121,7 +128,7 @@ async fn leave(
 /// What a client is told whose request could not be read; `None` where there is nothing to tell.
 fn refusal(
     error: &hyper::Error,
-    held_back: Option<u16>,
+    transport: &Transport,
     stage: Stage,
     unread: &[u8],
     limits: &Limits,
@@ -132,7 +139,7 @@ fn refusal(
     let unread = &unread[begin..];
     let malformed = |detail: String| Some((ended::MALFORMED, Problem::new(Code::MalformedRequest, detail)));
     let line = unread.iter().position(|byte| *byte == b'\n').unwrap_or(unread.len());
-    match held_back {
+    match transport.held_back() {
         Some(414) | Some(431) if line >= *head_bytes => {
             let detail = format!("the request's first line is longer than the {head_bytes} bytes of a head");
             Some((ended::URI_TOO_LONG, Problem::new(Code::UriTooLong, detail)))
@@ -149,7 +156,7 @@ fn refusal(
         Some(_) => malformed(format!("the request's head is not valid HTTP: {error}")),
         // In the middle of an answer the client has to learn from the connection's end that it broke off.
         None if stage != Stage::Idle || unread.is_empty() => None,
-        None if error.is_timeout() => {
+        None if transport.is_late() => {
             let limit = identity::duration::format(limits.head_timeout);
             let detail = format!("the request's head did not come to its end within {limit}");
             Some((ended::HEAD_TIMEOUT, Problem::new(Code::RequestTimeout, detail)))

@@ -39,6 +39,8 @@ pub(super) enum Stage {
 #[derive(Debug, Default)]
 pub(super) struct Turn {
     stage: AtomicU8,
+    /// Whether a call has begun since it was asked last.
+    begun: AtomicBool,
     /// Whether the latest request has a body, of which a part may not have been read.
     with_body: AtomicBool,
     /// Who waits for the connection to change its protocol.
@@ -62,7 +64,17 @@ impl Turn {
     /// A call begins.
     pub(super) fn begin(&self, with_body: bool) {
         self.enter(Stage::Answering);
+        self.begun.store(true, Relaxed);
         self.with_body.store(with_body, Relaxed);
+    }
+
+    /// Whether a call has begun since this was asked last.
+    pub(super) fn take_begun(&self) -> bool {
+        let begun = self.begun.load(Relaxed);
+        if begun {
+            self.begun.store(false, Relaxed);
+        }
+        begun
     }
 
     /// All that the library held has been taken from it.

@@ -190,6 +190,7 @@ async fn published_requests_are_read_as_a_strict_parser_reads_them() {
     assert!(cases.len() > 50, "{} cases are too few to be all", cases.len());
     let world = World::with(|settings| {
         settings.limits.head_timeout = Duration::from_millis(300);
+        settings.limits.client_idle = Duration::from_millis(300);
         settings.policy = policy(|parts| parts.timeouts.idle = Duration::from_millis(300));
     })
     .await;

@@ -81,7 +81,11 @@ async fn what_cannot_be_read_is_told_by_a_problem_document_and_counted() {
 
 #[tokio::test]
 async fn a_head_that_stops_halfway_is_told_and_a_client_that_said_nothing_is_not() {
-    let world = World::with(|settings| settings.limits.head_timeout = Duration::from_millis(100)).await;
+    let world = World::with(|settings| {
+        settings.limits.head_timeout = Duration::from_millis(100);
+        settings.limits.client_idle = Duration::from_millis(100);
+    })
+    .await;
     let half = b"GET / HTTP/1.1\r\nhost: ca";
     let told = problem(&exchange(&world, half).await);
     assert_eq!((told.0, &*told.1), (408, "BW-1013"));
@@ -304,4 +308,38 @@ async fn what_is_sent_ahead_of_an_upgrade_arrives() {
     let (head, echo) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 101"), "{answer}");
     assert_eq!(echo, "HTTP/1.1 400 Bad Request\r\n\r\nearly and late");
+}
+
+#[tokio::test]
+async fn a_head_has_its_own_time_however_long_the_connection_was_idle_before() {
+    let world = World::with(|settings| {
+        settings.limits.head_timeout = Duration::from_millis(300);
+        settings.limits.client_idle = Duration::from_secs(3_600);
+    })
+    .await;
+    let backend = Backend::named("a").await;
+    world.up("cart", &[backend.address]).await;
+    let mut client = Client::new(world.address()).await;
+    for _ in 0..2 {
+        // Longer than a head may take, of which nothing has come.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(client.send(request("GET", "cart", "/", "")).await.status, 200);
+    }
+    // Byte by byte is no way around it.
+    let mut stream = TcpStream::connect(world.address()).await.unwrap();
+    let (mut read, mut write) = stream.split();
+    let drip = async {
+        for byte in b"GET /".iter().chain(std::iter::repeat(&b'x')) {
+            if write.write_all(&[*byte]).await.is_err() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let mut answer = vec![0; 64];
+    tokio::select! {
+        () = drip => panic!("it should have been told"),
+        read = soon("an answer", read.read(&mut answer)) => drop(read.unwrap()),
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 408"), "{}", answer.escape_ascii());
 }

@@ -7,7 +7,7 @@ use storage_disk::RealDisk;
 use crate::world::*;
 
 fn keep(folder: &Path) -> Option<Keep> {
-    Some(Keep { disk: Arc::new(RealDisk), path: folder.join("snapshot") })
+    Some(Keep { disk: Arc::new(RealDisk), path: folder.join("snapshot"), is_owned: true })
 }
 
 /// A proxy that keeps its table in this folder, and hears from nobody.
