@@ -83,7 +83,7 @@ async fn carry(
     let limit = clock::deadline(deadline.left(gateway.clock.mono()));
     match timeout_at(limit, attempts(gateway, record, &mut course, first)).await {
         Ok(answer) => answer.map(|answer| (answer, course.outbound)),
-        Err(_elapsed) => Err(overdue(&course.service, deadline)),
+        Err(_elapsed) => Err(overdue(&course, deadline)),
     }
 }
 
@@ -134,8 +134,13 @@ fn plan(
     Ok((Course { service, outbound, key, deadline }, first))
 }
 
-fn overdue(service: &Service, deadline: Deadline) -> Refusal {
+fn overdue(Course { service, outbound, .. }: &Course, deadline: Deadline) -> Refusal {
     let name = service.name.as_str();
+    if outbound.progress.waits_for_the_client() {
+        let detail =
+            format!("the request's body did not come to its end while service {name:?} waited for it");
+        return Refusal::new(Reason::ClientStalled, detail);
+    }
     if deadline.is_inherited() {
         let detail = format!("service {name:?} did not answer within the time that the caller gave");
         return Refusal::new(Reason::Deadline, detail);

@@ -32,6 +32,8 @@ const SENDING: u8 = 0;
 const DONE: u8 = 1;
 const BROKEN: u8 = 2;
 const STALLED: u8 = 3;
+/// The endpoint would take more, and the client has not sent it.
+const WAITING: u8 = 4;
 
 impl Progress {
     /// Whether all of it was passed on, so that its connection can serve another request.
@@ -46,6 +48,11 @@ impl Progress {
             STALLED => Some(Reason::ClientStalled),
             _ => None,
         }
+    }
+
+    /// Whether it is the client that is waited for.
+    pub(crate) fn waits_for_the_client(&self) -> bool {
+        self.state() == WAITING
     }
 
     fn state(&self) -> u8 {
@@ -94,9 +101,7 @@ impl Body for RequestBody {
         match Pin::new(&mut *inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 idle.moved();
-                if inner.is_end_stream() {
-                    progress.set(DONE);
-                }
+                progress.set(if inner.is_end_stream() { DONE } else { SENDING });
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
@@ -111,7 +116,10 @@ impl Body for RequestBody {
                 progress.set(STALLED);
                 Poll::Ready(Some(Err(Box::new(ClientFault::Idle))))
             }
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => {
+                progress.set(WAITING);
+                Poll::Pending
+            }
         }
     }
 

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, Response, header};
+use http::{HeaderMap, HeaderValue, Response, header};
 use resilience::{Deadline, Ending, Fault, RetryDecision};
 use tokio::time::sleep;
 
@@ -75,9 +75,42 @@ pub(crate) async fn pause(gateway: &Gateway, service: &Service, tried: Tried) {
     }
 }
 
-/// How long an answer asks to be left alone, where it says so in seconds (RFC 9110, section 10.2.3). A
-/// date is not believed: the clocks of two machines do not agree.
+/// How long an answer asks to be left alone (RFC 9110, section 10.2.3): so many seconds, or until a date. A
+/// date is measured by the answer's own, since the clocks of two machines do not agree; without one it is not
+/// believed.
 fn patience(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
-    text.trim().parse().ok().map(Duration::from_secs)
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::trim);
+    let asked = text(header::RETRY_AFTER)?;
+    if let Ok(seconds) = asked.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = httpdate::parse_http_date(asked).ok()?;
+    let said = httpdate::parse_http_date(text(header::DATE)?).ok()?;
+    Some(until.duration_since(said).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_is_measured_by_the_answers_own_clock() {
+        let asks = |lines: &[(http::HeaderName, &'static str)]| {
+            let lines = lines.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
+            patience(&lines.collect())
+        };
+        let said = (header::DATE, "Sun, 06 Nov 1994 08:49:30 GMT");
+        for (text, seconds) in [
+            ("7", 7),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", 7),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", 7),
+            ("Sun Nov  6 08:49:37 1994", 7),
+            ("Sun, 06 Nov 1994 08:49:00 GMT", 0),
+        ] {
+            let asked = (header::RETRY_AFTER, text);
+            assert_eq!(asks(&[asked, said.clone()]), Some(Duration::from_secs(seconds)), "{text}");
+        }
+        assert_eq!(asks(&[(header::RETRY_AFTER, "Sun, 06 Nov 1994 08:49:37 GMT")]), None);
+        assert_eq!(asks(&[(header::RETRY_AFTER, "soon"), said]), None);
+    }
 }

@@ -292,3 +292,46 @@ async fn a_client_whose_body_breaks_off_is_not_the_services_failure() {
     let outcomes: Vec<_> = world.stores.calls().into_keys().map(|(outcome, _)| outcome).collect();
     assert_eq!(outcomes, ["cancelled"]);
 }
+
+#[tokio::test]
+async fn an_upload_that_is_too_slow_for_the_call_is_the_clients_fault() {
+    let world = World::with(|settings| {
+        settings.policy = policy(|parts| parts.timeouts.call = Duration::from_millis(400))
+    })
+    .await;
+    let backend = Backend::new(|request: Request<hyper::body::Incoming>| async move {
+        let _ = request.into_body().collect().await;
+        reply(200, "")
+    })
+    .await;
+    world.up("cart", &[backend.address]).await;
+    let mut stream = TcpStream::connect(world.address()).await.unwrap();
+    stream.write_all(b"POST / HTTP/1.1\r\nhost: cart\r\ncontent-length: 1000\r\n\r\n").await.unwrap();
+    let (mut read, mut write) = stream.split();
+    let drip = async {
+        while write.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let mut answer = Vec::new();
+    tokio::select! {
+        () = drip => {}
+        end = soon("an answer", read.read_to_end(&mut answer)) => drop(end),
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 408"), "{}", answer.escape_ascii());
+    world
+        .stores
+        .until("the breaker", |stores| {
+            stores.last().is_some_and(|last| !last.breakers.is_empty() || !last.calls.is_empty())
+        })
+        .await;
+    let counted = world
+        .stores
+        .reports()
+        .iter()
+        .flat_map(|report| report.breakers.clone())
+        .map(|row| row.counts.failures)
+        .max();
+    assert_eq!(counted.unwrap_or(0), 0, "it says nothing about the service");
+}

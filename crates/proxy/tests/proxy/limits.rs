@@ -3,7 +3,11 @@ use std::time::Duration;
 use resilience::{
     BreakerPolicy, ConcurrencyPolicy, Fallback, HashKey, LimitKey, Parts, RateLimitPolicy, RatePolicy, State,
 };
-use tokio::sync::watch;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::watch,
+};
 
 use crate::world::*;
 
@@ -217,4 +221,34 @@ async fn a_fallback_stands_in_for_a_service_without_an_answer_and_says_so() {
     let fell_back = spans.iter().filter(|span| span.attributes.get("bellwether.fallback").is_some());
     assert_eq!(fell_back.clone().count(), 6);
     assert!(fell_back.clone().all(traces::Span::is_error));
+}
+
+#[tokio::test]
+async fn a_connection_that_changed_its_protocol_keeps_its_place_until_it_ends() {
+    let world = World::with(|settings| settings.limits.connections = 1).await;
+    let address = raw(|mut stream| async move {
+        let _ = stream.read(&mut [0; 4096]).await;
+        let agreed = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: echo\r\nconnection: upgrade\r\n\r\n";
+        let _ = stream.write_all(agreed).await;
+        while stream.read(&mut [0; 64]).await.is_ok_and(|read| read > 0) {}
+    })
+    .await;
+    world.up("echo", &[address]).await;
+    let mut upgraded = TcpStream::connect(world.address()).await.unwrap();
+    let asked = b"GET / HTTP/1.1\r\nhost: echo\r\nupgrade: echo\r\nconnection: upgrade\r\n\r\n";
+    upgraded.write_all(asked).await.unwrap();
+    let mut answer = [0; 12];
+    soon("101", upgraded.read_exact(&mut answer)).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 101");
+    let shown = |stores: &Stores| stores.last().is_some_and(|last| last.connections.upgraded == 1);
+    world.stores.until("the upgraded connection is counted", shown).await;
+
+    let mut next = TcpStream::connect(world.address()).await.unwrap();
+    next.write_all(b"GET / HTTP/1.1\r\nhost: nobody\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    let early = tokio::time::timeout(Duration::from_millis(300), next.read_to_end(&mut answer)).await;
+    assert!(early.is_err(), "there is no place for it: {}", answer.escape_ascii());
+    drop(upgraded);
+    soon("the answer", next.read_to_end(&mut answer)).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 404"), "{}", answer.escape_ascii());
 }
