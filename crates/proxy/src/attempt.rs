@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::Response;
-use hyper::{body::Incoming, client::conn::http1::SendRequest};
+use hyper::body::Incoming;
 use resilience::{Fault, Timeouts};
 use tokio::time::timeout;
 
@@ -13,14 +13,14 @@ use crate::{
     gateway::Gateway,
     hop::{self, Coding},
     outbound::Outbound,
-    request_body::RequestBody,
+    upstream::Upstream,
 };
 
 /// A response that has begun, and the connection by which it comes.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) response: Response<Incoming>,
-    pub(crate) connection: SendRequest<RequestBody>,
+    pub(crate) connection: Upstream,
 }
 
 /// What sending came to.
@@ -62,9 +62,9 @@ async fn within<T>(limit: Option<Duration>, future: impl Future<Output = T>) -> 
     })
 }
 
-async fn send(mut connection: SendRequest<RequestBody>, outbound: &mut Outbound, reused: bool) -> Sent {
+async fn send(mut connection: Upstream, outbound: &mut Outbound, reused: bool) -> Sent {
     let repeatable = outbound.is_repeatable();
-    match connection.try_send_request(outbound.take()).await {
+    match connection.send(outbound.take()).await {
         Ok(response) => Sent::Answered(Answer { response, connection }),
         Err(mut error) => {
             if let Some(request) = error.take_message() {

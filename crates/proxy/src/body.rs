@@ -11,15 +11,10 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
-use hyper::{body::Incoming, client::conn::http1::SendRequest};
+use hyper::body::Incoming;
 use resilience::{Ending, Fault};
 
-use crate::{
-    attempt::describe,
-    idle::IdleTimer,
-    record::Record,
-    request_body::{Progress, RequestBody},
-};
+use crate::{attempt::describe, idle::IdleTimer, record::Record, request_body::Progress, upstream::Upstream};
 
 /// The body of an answer: an endpoint's, or our own.
 #[derive(Debug)]
@@ -35,7 +30,7 @@ pub(crate) struct Streaming {
     idle: IdleTimer,
     status: u16,
     /// `None` when the call is over.
-    call: Option<(Record, SendRequest<RequestBody>, Progress)>,
+    call: Option<(Record, Upstream, Progress)>,
 }
 
 /// The answer did not come to its end. The client's connection is closed, which tells it.
@@ -53,7 +48,7 @@ impl Body {
         inner: Incoming,
         status: u16,
         record: Record,
-        connection: SendRequest<RequestBody>,
+        connection: Upstream,
         progress: Progress,
     ) -> Self {
         let idle = IdleTimer::new(record.idle_timeout());
@@ -67,6 +62,18 @@ impl Body {
 }
 
 impl Streaming {
+    /// The next piece. Nobody but us drives the connection that it comes by.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let next = Pin::new(&mut self.inner).poll_frame(cx);
+        match &mut self.call {
+            Some((_, connection, _)) if next.is_pending() => {
+                connection.drive(cx);
+                Pin::new(&mut self.inner).poll_frame(cx)
+            }
+            _ => next,
+        }
+    }
+
     fn complete(&mut self) {
         if let Some((record, connection, progress)) = self.call.take() {
             record.end_with_connection(self.status, connection, &progress);
@@ -92,7 +99,7 @@ impl http_body::Body for Body {
             Self::Whole(bytes) => return Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Streaming(body) => body,
         };
-        match Pin::new(&mut body.inner).poll_frame(cx) {
+        match body.poll_next(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 body.idle.moved();
                 if body.inner.is_end_stream() {

@@ -5,13 +5,11 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use registry::{Host, Networks};
 use resilience::Fault;
 use tokio::{net::TcpStream, time::timeout};
 
-use crate::{endpoint::Endpoint, gateway::Gateway, request_body::RequestBody};
+use crate::{endpoint::Endpoint, gateway::Gateway, upstream::Upstream};
 
 /// Why there is no connection, or no answer.
 #[derive(Debug)]
@@ -31,7 +29,7 @@ pub(crate) async fn dial(
     endpoint: &Endpoint,
     gateway: &Gateway,
     within: Duration,
-) -> Result<SendRequest<RequestBody>, Failure> {
+) -> Result<Upstream, Failure> {
     let Ok(stream) = timeout(within, open(endpoint, &gateway.networks)).await else {
         let within = identity::duration::format(within);
         return Err(Failure::new(Fault::ConnectTimeout, format!("no connection within {within}")));
@@ -39,19 +37,7 @@ pub(crate) async fn dial(
     let stream = stream?;
     // Responses must not wait for acknowledgements of requests' parts; a failure costs speed only.
     let _ = stream.set_nodelay(true);
-    let (limits, counted) = (&gateway.limits, gateway.connections.endpoints.enter());
-    let (sender, connection) = http1::Builder::new()
-        .max_header_size(limits.head_bytes)
-        .max_buf_size(limits.head_bytes.max(8 * 1024) * 2)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| Failure::new(Fault::Connect, error))?;
-    tokio::spawn(async move {
-        let _counted = counted;
-        // How a connection ends is told to the call that used it; an idle one may end as it likes.
-        let _ = connection.with_upgrades().await;
-    });
-    Ok(sender)
+    Upstream::handshake(stream, gateway).await.map_err(|error| Failure::new(Fault::Connect, error))
 }
 
 /// A connection to an address of the endpoint that may be dialled.

@@ -56,6 +56,7 @@ mod spans;
 mod taps;
 mod turns;
 mod upgrade;
+mod upstream;
 mod warm_up;
 mod watched;
 

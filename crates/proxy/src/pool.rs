@@ -1,19 +1,18 @@
 //! Idle connections of one endpoint.
 //!
 //! Last in, first out: under little load the same few connections stay warm and the others grow old
-//! and are closed. Every idle connection has a task that reads from it, so one that the endpoint has
-//! closed is known to be closed and is never handed out; what closes in the very moment of its use is
-//! the caller's to notice.
+//! and are closed. A connection is looked at when it is to be used, and all of them from time to time, so
+//! that one that the endpoint has closed is not handed out; what closes in the very moment of its use is the
+//! caller's to notice.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use hyper::client::conn::http1::SendRequest;
 use identity::Mono;
 
-use crate::request_body::RequestBody;
+use crate::upstream::Upstream;
 
 /// The idle connections of one endpoint.
 #[derive(Debug)]
@@ -32,7 +31,7 @@ struct State {
 
 #[derive(Debug)]
 struct Idle {
-    sender: SendRequest<RequestBody>,
+    connection: Upstream,
     since: Mono,
 }
 
@@ -41,38 +40,36 @@ impl Pool {
         Self { state: Mutex::default(), most, timeout }
     }
 
-    /// The connection that was used last, if one is ready.
-    pub(crate) fn take(&self, now: Mono) -> Option<SendRequest<RequestBody>> {
-        let State { idle, .. } = &mut *self.lock();
-        for at in (0..idle.len()).rev() {
-            if idle[at].sender.is_closed() {
-                idle.remove(at);
-            } else if idle[at].sender.is_ready() {
-                let connection = idle.remove(at);
-                return (now.since(connection.since) <= self.timeout).then_some(connection.sender);
+    /// The connection that was used last, of those that can be used.
+    pub(crate) fn take(&self, now: Mono) -> Option<Upstream> {
+        loop {
+            let Idle { mut connection, since } = self.lock().idle.pop()?;
+            // Those below are older still; the next sweep closes them.
+            if now.since(since) > self.timeout {
+                return None;
             }
-            // One that is neither is about to be: its task has not run since the end of its last
-            // response. It stays for the next call.
+            if connection.is_idle() {
+                return Some(connection);
+            }
         }
-        None
     }
 
     /// Keeps a connection whose request and response are complete.
-    pub(crate) fn put(&self, sender: SendRequest<RequestBody>, now: Mono) {
-        if sender.is_closed() {
+    pub(crate) fn put(&self, mut connection: Upstream, now: Mono) {
+        if !connection.is_idle() {
             return;
         }
         let mut state = self.lock();
         if !state.closed && state.idle.len() < self.most {
-            state.idle.push(Idle { sender, since: now });
+            state.idle.push(Idle { connection, since: now });
         }
     }
 
     /// Closes what has been idle for too long.
     pub(crate) fn sweep(&self, now: Mono) {
-        self.lock().idle.retain(|connection| {
-            !connection.sender.is_closed() && now.since(connection.since) <= self.timeout
-        });
+        self.lock()
+            .idle
+            .retain_mut(|idle| now.since(idle.since) <= self.timeout && idle.connection.is_idle());
     }
 
     /// Closes what is idle, and from now on whatever becomes so; or keeps connections again.

@@ -5,7 +5,6 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{Method, Response, Uri, request::Parts};
-use hyper::client::conn::http1::SendRequest;
 use identity::{Mono, Now, SpanId};
 use monitoring::StatusClass;
 use resilience::{Ending, Fallback, Fault, Outcome, State, classify};
@@ -21,10 +20,11 @@ use crate::{
     gateway::Gateway,
     limits::Place,
     refusal::{self, Reason, Refusal},
-    request_body::{Progress, RequestBody},
+    request_body::Progress,
     retry::Tried,
     routing::Service,
     spans,
+    upstream::Upstream,
     watched::CallPermit,
 };
 
@@ -243,12 +243,7 @@ impl Record {
     }
 
     /// The answer is complete, and its connection may serve another call.
-    pub(crate) fn end_with_connection(
-        self,
-        status: u16,
-        connection: SendRequest<RequestBody>,
-        progress: &Progress,
-    ) {
+    pub(crate) fn end_with_connection(self, status: u16, connection: Upstream, progress: &Progress) {
         if progress.is_done()
             && let Some(attempt) = self.story.attempts.last()
         {

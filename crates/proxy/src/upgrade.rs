@@ -31,10 +31,11 @@ pub(crate) fn join(
     let closing = gateway.closing.clone();
     let counted = gateway.connections.upgraded.enter();
     tokio::spawn(async move {
-        // Held until the endpoint's connection has been handed over, and as long as it is in use.
-        let _held = (connection, occupied, counted);
+        // Held as long as the endpoint's connection is in use.
+        let _held = (occupied, counted);
         let joined = async {
-            let (client, endpoint) = (client.await.ok()?, endpoint.await.ok()?);
+            let (endpoint, ()) = tokio::join!(endpoint, connection.into_driver());
+            let (client, endpoint) = (client.await.ok()?, endpoint.ok()?);
             let Client { mut socket, first, place: _place } = client;
             let (read, write) = socket.split();
             // How it ends is between the two.
