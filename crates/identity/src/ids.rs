@@ -7,6 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::Invalid;
 
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $int:ty, $digits:literal, $what:literal, $rule:literal) => {
         $(#[$doc])*
@@ -32,6 +34,16 @@ macro_rules! id {
                 self.0.get().to_be_bytes()
             }
 
+            /// The id's digits, as it is written.
+            pub fn to_hex(self) -> [u8; $digits] {
+                let mut digits = [0; $digits];
+                for (two, byte) in digits.chunks_exact_mut(2).zip(self.to_bytes()) {
+                    two[0] = HEX[usize::from(byte >> 4)];
+                    two[1] = HEX[usize::from(byte & 0xf)];
+                }
+                digits
+            }
+
             /// The id in these big-endian bytes, or `None` where the length is wrong or all are zero.
             pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
                 Self::new(<$int>::from_be_bytes(bytes.try_into().ok()?))
@@ -55,7 +67,7 @@ macro_rules! id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:0width$x}", self.0, width = $digits)
+                f.write_str(str::from_utf8(&self.to_hex()).unwrap_or_default())
             }
         }
 

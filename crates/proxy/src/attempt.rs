@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::Response;
 use hyper::body::Incoming;
+use identity::Mono;
 use resilience::{Fault, Timeouts};
 use tokio::time::timeout;
 
@@ -38,8 +39,9 @@ pub(crate) async fn run(
     outbound: &mut Outbound,
     timeouts: &Timeouts,
     gateway: &Gateway,
+    begun: Mono,
 ) -> Result<Answer, Failure> {
-    if let Some(connection) = endpoint.pool.take(gateway.clock.mono()) {
+    if let Some(connection) = endpoint.pool.take(begun) {
         match within(timeouts.attempt, send(connection, outbound, true)).await? {
             Sent::Answered(answer) => return checked(answer),
             Sent::Failed(failure) => return Err(failure),

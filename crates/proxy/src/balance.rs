@@ -36,6 +36,8 @@ pub(crate) struct Chosen {
     pub(crate) transition: Option<Box<Transition>>,
     /// Whose key it is, where keys have owners.
     pub(crate) home: Option<Home>,
+    /// When it was chosen.
+    pub(crate) at: Now,
 }
 
 /// The owner of a call's key.
@@ -114,7 +116,7 @@ impl<'a> Field<'a> {
         }
         let (permit, transition) = seat.endpoint.outlier.permit(policy, self.draw.now).ok()?;
         let occupied = seat.endpoint.occupy(self.draw.most)?;
-        Some(Chosen { occupied, permit: Some(permit), transition, home: None })
+        Some(Chosen { occupied, permit: Some(permit), transition, home: None, at: self.draw.now })
     }
 
     /// The endpoint that the call should go to.
@@ -201,7 +203,7 @@ impl<'a> Field<'a> {
             Some(Err(refused)) => (None, refused.transition),
             None => (None, None),
         };
-        Some(Chosen { occupied, permit, transition, home: None })
+        Some(Chosen { occupied, permit, transition, home: None, at: self.draw.now })
     }
 
     fn is_passed_over(&self, seat: &Seat) -> bool {

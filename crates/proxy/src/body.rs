@@ -30,7 +30,7 @@ pub(crate) struct Streaming {
     idle: IdleTimer,
     status: u16,
     /// `None` when the call is over.
-    call: Option<(Record, Upstream, Progress)>,
+    call: Option<(Box<Record>, Upstream, Progress)>,
 }
 
 /// The answer did not come to its end. The client's connection is closed, which tells it.
@@ -47,7 +47,7 @@ impl Body {
     pub(crate) fn streaming(
         inner: Incoming,
         status: u16,
-        record: Record,
+        record: Box<Record>,
         connection: Upstream,
         progress: Progress,
     ) -> Self {

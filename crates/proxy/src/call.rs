@@ -4,6 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use http::{Request, Response, StatusCode, Version, request::Parts};
 use hyper::body::Incoming;
+use identity::Now;
 use resilience::{Deadline, Ending, Fault, RetryDecision};
 use tokio::{sync::oneshot, time::timeout_at};
 
@@ -11,7 +12,6 @@ use crate::{
     attempt::{self, Answer},
     balance::{self, Chosen},
     body::Body,
-    clock,
     connect::Failure,
     endpoint::Endpoint,
     gateway::Gateway,
@@ -60,7 +60,7 @@ struct Asked {
 /// A call that has leave to be tried.
 struct Course {
     service: Arc<Service>,
-    outbound: Outbound,
+    outbound: Box<Outbound>,
     /// Where its key lies.
     key: Option<Key>,
     deadline: Deadline,
@@ -71,7 +71,7 @@ async fn carry(
     gateway: &Arc<Gateway>,
     record: &mut Record,
     asked: Asked,
-) -> Result<(Answer, Outbound), Refusal> {
+) -> Result<(Answer, Box<Outbound>), Refusal> {
     let (mut course, first) = match set_out(gateway, record, asked)? {
         Stage::Planned(course, first) => (course, first),
         Stage::Waits(service, asked) => {
@@ -80,7 +80,7 @@ async fn carry(
         }
     };
     let deadline = course.deadline;
-    let limit = clock::deadline(deadline.left(gateway.clock.mono()));
+    let limit = gateway.clock.timer(first.at.mono, deadline.left(first.at.mono));
     match timeout_at(limit, attempts(gateway, record, &mut course, first)).await {
         Ok(answer) => answer.map(|answer| (answer, course.outbound)),
         Err(_elapsed) => Err(overdue(&course, deadline)),
@@ -104,7 +104,8 @@ fn set_out(gateway: &Gateway, record: &mut Record, asked: Asked) -> Result<Stage
     if service.policy.concurrency.is_some() {
         return Ok(Stage::Waits(service, asked));
     }
-    plan(gateway, record, service, asked).map(|(course, first)| Stage::Planned(course, first))
+    let begun = record.begun();
+    plan(gateway, record, service, asked, begun).map(|(course, first)| Stage::Planned(course, first))
 }
 
 /// The same for a call that has waited for its place: by the table of now.
@@ -112,7 +113,7 @@ fn enter(gateway: &Gateway, record: &mut Record, asked: Asked) -> Result<(Course
     let table = gateway.routing.load();
     let service = route::find(&table, &gateway.namespace, &asked.parts)?;
     record.routed(service.clone());
-    plan(gateway, record, service, asked)
+    plan(gateway, record, service, asked, gateway.clock.now())
 }
 
 /// The permit, and the first endpoint.
@@ -121,6 +122,7 @@ fn plan(
     record: &mut Record,
     service: Arc<Service>,
     asked: Asked,
+    now: Now,
 ) -> Result<(Course, Chosen), Refusal> {
     let Asked { parts, incoming, client, peer } = asked;
     let key = service.key(&parts, peer);
@@ -128,7 +130,6 @@ fn plan(
     let deadline = Deadline::new(record.begun().mono, service.policy.timeouts.call, left);
     let outbound = Outbound::new(parts, incoming, client, &service.policy)?;
     record.ask_permit(&service)?;
-    let now = gateway.clock.now();
     service.guard.budget.call(now.mono);
     let first = balance::choose(&service, None, gateway.draw(now, key))?;
     Ok((Course { service, outbound, key, deadline }, first))
@@ -164,7 +165,7 @@ async fn attempts(
         let endpoint = chosen.occupied.endpoint().clone();
         let (context, begun, number) = record.begin_attempt(chosen);
         outbound.mark(&context, number, deadline.left(begun));
-        let run = attempt::run(&endpoint, outbound, &policy.timeouts, gateway);
+        let run = attempt::run(&endpoint, outbound, &policy.timeouts, gateway, begun);
         let (tried, failure) = match run.await {
             Ok(answer) => {
                 let tried = Tried::answered(&answer.response, number);
@@ -229,9 +230,9 @@ fn refusal(endpoint: &Endpoint, failure: Failure, attempts: u32, decision: Retry
 /// Passes an answer on. The call ends with the answer's body.
 fn deliver(
     gateway: &Arc<Gateway>,
-    mut record: Record,
+    mut record: Box<Record>,
     answer: Answer,
-    mut outbound: Outbound,
+    mut outbound: Box<Outbound>,
 ) -> Response<Body> {
     if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return match outbound.upgrade.take() {

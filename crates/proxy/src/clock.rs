@@ -1,26 +1,49 @@
 //! The one place where this package reads the clocks.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 use identity::{Mono, Now, Wall};
 
+/// How long the wall clock is taken to go on like the monotonic one, before it is looked at again: a call
+/// asks for the time again and again, and each question costs what a rate limit costs.
+const TRUSTED_NS: u64 = 100_000_000;
+
 /// Both clocks, from an origin of its own.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Clock {
     origin: Instant,
+    wall: Arc<Seen>,
+}
+
+/// The wall clock as it was seen last: what it showed at the monotonic clock's origin, had it gone on like it.
+#[derive(Debug)]
+struct Seen {
+    at_origin: AtomicU64,
+    looked: AtomicU64,
 }
 
 impl Clock {
     #[expect(clippy::disallowed_methods, reason = "the proxy's clock")]
     pub(crate) fn start() -> Self {
-        Self { origin: Instant::now() }
+        let wall = Arc::new(Seen { at_origin: AtomicU64::new(wall()), looked: AtomicU64::new(0) });
+        Self { origin: Instant::now(), wall }
     }
 
-    /// Both clocks at the same moment.
-    #[expect(clippy::disallowed_methods, reason = "the proxy's clock")]
+    /// Both clocks at the same moment. The wall clock may be late by a tenth of a second when it was set.
     pub(crate) fn now(&self) -> Now {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now { mono: self.mono(), wall: Wall(nanos(since_epoch)) }
+        let mono = self.mono();
+        let Seen { at_origin, looked } = &*self.wall;
+        if mono.0.saturating_sub(looked.load(Relaxed)) > TRUSTED_NS {
+            looked.store(mono.0, Relaxed);
+            at_origin.store(wall().saturating_sub(mono.0), Relaxed);
+        }
+        Now { mono, wall: Wall(at_origin.load(Relaxed).saturating_add(mono.0)) }
     }
 
     /// The monotonic clock alone. It never shows zero, so that zero can mean "never".
@@ -28,6 +51,16 @@ impl Clock {
     pub(crate) fn mono(&self) -> Mono {
         Mono(nanos(Instant::now().duration_since(self.origin)) + 1)
     }
+
+    /// The moment that is `after` from `now`, as timers want it.
+    pub(crate) fn timer(&self, now: Mono, after: Duration) -> tokio::time::Instant {
+        tokio::time::Instant::from_std(self.origin + Duration::from_nanos(now.0)) + after
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the proxy's clock")]
+fn wall() -> u64 {
+    nanos(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 /// The moment that is `after` from now, as timers want it.

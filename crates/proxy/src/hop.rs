@@ -44,6 +44,10 @@ pub(crate) fn upgrade(headers: &HeaderMap) -> Option<&HeaderValue> {
 
 /// Removes what concerned only the connection that a message came by.
 pub(crate) fn strip(headers: &mut HeaderMap) {
+    // Most messages have none, and looking at each name once costs less than looking for each of ours.
+    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        return;
+    }
     let trailers = tokens(headers, &header::TE).any(|token| token.eq_ignore_ascii_case("trailers"));
     if headers.contains_key(header::CONNECTION) {
         // A client may not have its Host or its body's length removed by calling them its connection's.

@@ -18,6 +18,7 @@ use crate::{
 
 /// How many attempts the call has had, over all proxies on its way.
 const ATTEMPT: HeaderName = HeaderName::from_static("bellwether-attempt");
+const FIRST: HeaderValue = HeaderValue::from_static("1");
 /// How many proxies of ours a call may pass through before it must be going in a circle.
 const HOPS_MAX: usize = 32;
 /// How much time is left for the call.
@@ -49,7 +50,7 @@ impl Outbound {
         incoming: Incoming,
         client: Option<oneshot::Receiver<Client>>,
         policy: &Policy,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Box<Self>, Refusal> {
         let coding = hop::coding(&parts.headers);
         if coding == Coding::Other {
             return Err(Refusal::new(
@@ -84,7 +85,8 @@ impl Outbound {
             parts.method,
             Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE | Method::TRACE
         );
-        Ok(Self {
+        // Boxed, because it moves from hand to hand.
+        Ok(Box::new(Self {
             parts,
             body: Some(body),
             progress,
@@ -93,7 +95,7 @@ impl Outbound {
             may_repeat: idempotent || policy.retry.non_idempotent,
             tells_time,
             tells_grpc_time,
-        })
+        }))
     }
 
     fn count_hop(headers: &mut HeaderMap) -> Result<(), Refusal> {
@@ -151,7 +153,11 @@ impl Outbound {
             Ok(value) if !context.state.is_empty() => headers.insert(TRACESTATE, value),
             _ => headers.remove(TRACESTATE),
         };
-        headers.insert(ATTEMPT, (self.earlier_attempts + attempt).into());
+        let number = match self.earlier_attempts + attempt {
+            1 => FIRST,
+            number => number.into(),
+        };
+        headers.insert(ATTEMPT, number);
         if self.tells_time
             && let Ok(value) = HeaderValue::try_from(format!("{}ms", left.as_millis()))
         {

@@ -74,7 +74,7 @@ pub(crate) struct Attempt {
 }
 
 impl Record {
-    pub(crate) fn begin(gateway: Arc<Gateway>, parts: &Parts) -> Self {
+    pub(crate) fn begin(gateway: Arc<Gateway>, parts: &Parts) -> Box<Self> {
         let begun = gateway.clock.now();
         let text = |name| parts.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
         let span = gateway.random.span_id();
@@ -99,7 +99,9 @@ impl Record {
             fell_back: false,
             table_age: gateway.freshness.age(begun.wall),
         };
-        Self { gateway, story, permit: None, occupied: None, attempting: None, place: None, ended: false }
+        let (permit, occupied, attempting, place) = (None, None, None, None);
+        // Boxed, because it moves from hand to hand.
+        Box::new(Self { gateway, story, permit, occupied, attempting, place, ended: false })
     }
 
     /// The call has found its service.
@@ -149,7 +151,7 @@ impl Record {
     }
 
     /// Ends a call that the service has answered with an error, with another answer in its place.
-    pub(crate) fn fall_back(mut self, status: u16, fallback: &Fallback) -> Response<Body> {
+    pub(crate) fn fall_back(mut self: Box<Self>, status: u16, fallback: &Fallback) -> Response<Body> {
         self.story.fell_back = true;
         self.story.detail = format!("the service answered {status}");
         self.end(Ending::Answered(status), fallback.status);
@@ -185,8 +187,8 @@ impl Record {
 
     /// Begins an attempt and answers with its place in the trace, when it began, and its number.
     pub(crate) fn begin_attempt(&mut self, chosen: Chosen) -> (TraceContext, Mono, u32) {
-        let Chosen { occupied, permit, transition, home } = chosen;
-        let (span, begun) = (self.gateway.random.span_id(), self.gateway.clock.now());
+        let Chosen { occupied, permit, transition, home, at: begun } = chosen;
+        let span = self.gateway.random.span_id();
         let endpoint = occupied.endpoint().clone();
         if let Some((service, transition)) = self.story.service.as_deref().zip(transition) {
             self.gateway.tell(service, Some(&endpoint), *transition, begun);
@@ -243,22 +245,24 @@ impl Record {
     }
 
     /// The answer is complete, and its connection may serve another call.
-    pub(crate) fn end_with_connection(self, status: u16, connection: Upstream, progress: &Progress) {
+    pub(crate) fn end_with_connection(mut self: Box<Self>, status: u16, connection: Upstream, progress: &Progress) {
+        let now = self.gateway.clock.now();
         if progress.is_done()
             && let Some(attempt) = self.story.attempts.last()
         {
-            attempt.endpoint.pool.put(connection, self.gateway.clock.mono());
+            attempt.endpoint.pool.put(connection, now.mono);
         }
-        self.end(Ending::Answered(status), status);
+        self.close(Some(Ending::Answered(status)), status, now);
     }
 
     /// The call is over; `status` is what the client was told.
-    pub(crate) fn end(mut self, ending: Ending, status: u16) {
-        self.close(Some(ending), status);
+    pub(crate) fn end(mut self: Box<Self>, ending: Ending, status: u16) {
+        let now = self.gateway.clock.now();
+        self.close(Some(ending), status, now);
     }
 
     /// The call is answered by us.
-    pub(crate) fn refuse(mut self, refusal: Refusal) -> Response<Body> {
+    pub(crate) fn refuse(mut self: Box<Self>, refusal: Refusal) -> Response<Body> {
         self.story.refused = Some(refusal.reason);
         self.story.detail = refusal.detail().to_owned();
         match &self.story.service {
@@ -268,24 +272,24 @@ impl Record {
             }
             Some(_) => {}
         }
+        let now = self.gateway.clock.now();
         match self.fallback().filter(|_| refusal.reason.is_the_services()) {
             Some(fallback) => {
                 self.story.fell_back = true;
-                self.close(refusal.reason.ending(), fallback.status);
+                self.close(refusal.reason.ending(), fallback.status, now);
                 refusal::stand_in(&fallback, refusal.reason.as_str()).map(Body::Whole)
             }
             None => {
-                self.close(refusal.reason.ending(), refusal.status());
+                self.close(refusal.reason.ending(), refusal.status(), now);
                 refusal.response().map(Body::Whole)
             }
         }
     }
 
     /// Tells everyone. No ending means that we refused before anything was tried.
-    fn close(&mut self, ending: Option<Ending>, status: u16) {
+    fn close(&mut self, ending: Option<Ending>, status: u16, now: Now) {
         self.ended = true;
         self.place = None;
-        let now = self.gateway.clock.now();
         self.end_attempt_at(ending.unwrap_or(Ending::CallerFault), now);
         let outcome = measured(ending);
         if let Some(service) = self.story.service.clone() {
@@ -341,7 +345,8 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         if !self.ended {
-            self.close(Some(Ending::Cancelled), 0);
+            let now = self.gateway.clock.now();
+            self.close(Some(Ending::Cancelled), 0, now);
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::{attempt::Answer, body::Body, gateway::Gateway, hop, listener::Client
 /// Answers the client that its protocol was accepted, and joins both sides.
 pub(crate) fn join(
     gateway: &Arc<Gateway>,
-    mut record: Record,
+    mut record: Box<Record>,
     answer: Answer,
     client: oneshot::Receiver<Client>,
 ) -> Response<Body> {
