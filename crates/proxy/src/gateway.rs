@@ -79,7 +79,7 @@ impl Gateway {
             policy: Arc::new(Policy::new(0, settings.policy.clone())),
             book: book.clone(),
             random: random.clone(),
-            clock,
+            clock: clock.clone(),
             bell: outbox.bell.clone(),
         };
         Self {

@@ -245,7 +245,12 @@ impl Record {
     }
 
     /// The answer is complete, and its connection may serve another call.
-    pub(crate) fn end_with_connection(mut self: Box<Self>, status: u16, connection: Upstream, progress: &Progress) {
+    pub(crate) fn end_with_connection(
+        mut self: Box<Self>,
+        status: u16,
+        connection: Upstream,
+        progress: &Progress,
+    ) {
         let now = self.gateway.clock.now();
         if progress.is_done()
             && let Some(attempt) = self.story.attempts.last()

@@ -53,7 +53,7 @@ impl Proxy {
 
         let (sender, revision) = watch::channel(None);
         let hello = Hello { proxy: proxy.clone(), epoch, version, since: None };
-        let kept = keep.map(|keep| Arc::new(Kept::new(keep, gateway.clock)));
+        let kept = keep.map(|keep| Arc::new(Kept::new(keep, gateway.clock.clone())));
         let keeper = kept.clone().map(|kept| tokio::spawn(kept.run(calls_ended.clone())));
         let follower =
             Follower { gateway: gateway.clone(), directory, hello, revision: sender, kept: kept.clone() };

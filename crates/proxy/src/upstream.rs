@@ -83,11 +83,9 @@ impl Upstream {
     }
 
     /// What is left to be driven when the connection changes its protocol.
-    pub(crate) fn into_driver(self) -> impl Future<Output = ()> {
-        async move {
-            if let Some(driver) = self.driver {
-                driver.await;
-            }
+    pub(crate) async fn into_driver(self) {
+        if let Some(driver) = self.driver {
+            driver.await;
         }
     }
 }

@@ -133,7 +133,9 @@ impl TraceContext {
         // By hand, since every attempt of every call writes one.
         let (trace, span, flags) = (self.trace_id.to_hex(), self.span_id.to_hex(), self.flags.to_byte());
         let mut text = String::with_capacity(55);
-        for part in ["00", str::from_utf8(&trace).unwrap_or_default(), str::from_utf8(&span).unwrap_or_default()] {
+        for part in
+            ["00", str::from_utf8(&trace).unwrap_or_default(), str::from_utf8(&span).unwrap_or_default()]
+        {
             text.push_str(part);
             text.push('-');
         }
