@@ -9,11 +9,14 @@ mod clock;
 mod cores;
 mod etcd;
 mod hash_ring;
+mod http;
 mod journal;
 mod process;
+mod proxy;
 mod registry;
 mod report;
 mod round;
+mod server;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,6 +43,8 @@ enum Bench {
     HashRing(Options),
     /// Acknowledged records a second, and the processor time each costs, beside SQLite and etcd.
     Journal(Options),
+    /// What a call through the gateway costs, beside HAProxy, nginx, Envoy and Pingora.
+    Proxy(proxy::Arguments),
     /// Registrations, heartbeats, watchers, memory and start-up of the server, beside etcd.
     Registry(registry::Arguments),
 }
@@ -78,6 +83,7 @@ fn main() -> ExitCode {
         Bench::Breaker(options) => (breaker::run(&options), options),
         Bench::HashRing(options) => (hash_ring::run(&options), options),
         Bench::Journal(options) => (journal::run(&options), options),
+        Bench::Proxy(arguments) => (proxy::run(&arguments), arguments.options),
         Bench::Registry(arguments) => (registry::run(&arguments), arguments.options),
     };
     match report.and_then(|report| report.publish(options.json.as_deref())) {

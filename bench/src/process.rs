@@ -31,6 +31,11 @@ pub(crate) fn cpu_of(pid: u32) -> Result<Duration, Failure> {
     Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))
 }
 
+/// This process.
+pub(crate) fn this() -> u32 {
+    std::process::id()
+}
+
 /// The memory of a process that is in use now: its resident pages.
 pub(crate) fn resident_bytes(pid: u32) -> Result<u64, Failure> {
     let statm = fs::read_to_string(format!("/proc/{pid}/statm"))?;

@@ -6,11 +6,9 @@
 
 mod fleet;
 mod heartbeats;
-mod http;
 mod in_process;
 mod population;
 mod registrations;
-mod server;
 mod watchers;
 
 use std::path::{Path, PathBuf};
@@ -24,8 +22,8 @@ use crate::cores::Cores;
 use crate::etcd::{self, Etcd};
 use crate::report::{Bound, Figure, Report, Row, progress};
 use crate::round::{Round, latency_figures, micros, millis, quantile_ms};
+use crate::server::{Program, Server};
 use crate::{Failure, Options};
-use server::{Program, Server};
 
 /// Clients at a time, each with a connection and a request in flight.
 const CLIENTS: usize = 64;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::task::LocalSet;
 
 use super::fleet;
-use super::http::Connection;
-use super::server::Server;
+use crate::http::Connection;
 use crate::round::Round;
+use crate::server::Server;
 use crate::{Failure, clock, process};
 
 /// Heartbeats in a request.
@@ -49,7 +49,7 @@ pub(super) fn measure(
                     let start = clock::now();
                     let answer = connection.ask(request).await?;
                     latencies.push(start.elapsed());
-                    if super::http::find(answer, &whole).is_none() {
+                    if crate::http::find(answer, &whole).is_none() {
                         let answer = String::from_utf8_lossy(answer);
                         return Err(format!("not all leases of a batch were renewed: {answer}").into());
                     }

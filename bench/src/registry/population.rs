@@ -3,9 +3,9 @@
 use serde::Deserialize;
 
 use super::fleet;
-use super::http::Connection;
-use super::server::Server;
 use crate::Failure;
+use crate::http::Connection;
+use crate::server::Server;
 
 /// Instances in a request.
 const BATCH: usize = 1_000;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::task::LocalSet;
 
 use super::fleet;
-use super::http::Connection;
-use super::server::Server;
+use crate::http::Connection;
 use crate::round::Round;
+use crate::server::Server;
 use crate::{Failure, clock, process};
 
 /// More than this many instances are not registered in a round, so that rounds are alike whoever is fast.

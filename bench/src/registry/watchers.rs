@@ -12,9 +12,9 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::fleet;
-use super::http::{Connection, find};
-use super::server::Server;
+use crate::http::{Connection, find};
 use crate::round::Round;
+use crate::server::Server;
 use crate::{Failure, clock, process};
 
 /// Those who watch one service.

@@ -164,7 +164,7 @@ async fn attempts(
     loop {
         let endpoint = chosen.occupied.endpoint().clone();
         let (context, begun, number) = record.begin_attempt(chosen);
-        outbound.mark(&context, number, deadline.left(begun));
+        outbound.mark(&context, number, || deadline.left(gateway.clock.mono()));
         let run = attempt::run(&endpoint, outbound, &policy.timeouts, gateway, begun);
         let (tried, failure) = match run.await {
             Ok(answer) => {

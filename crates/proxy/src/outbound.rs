@@ -144,7 +144,7 @@ impl Outbound {
     }
 
     /// Writes where this attempt stands in the trace and among the attempts, and how much time it has.
-    pub(crate) fn mark(&mut self, context: &TraceContext, attempt: u32, left: Duration) {
+    pub(crate) fn mark(&mut self, context: &TraceContext, attempt: u32, left: impl FnOnce() -> Duration) {
         let headers = &mut self.parts.headers;
         if let Ok(value) = HeaderValue::try_from(context.traceparent()) {
             headers.insert(TRACEPARENT, value);
@@ -158,9 +158,11 @@ impl Outbound {
             number => number.into(),
         };
         headers.insert(ATTEMPT, number);
-        if self.tells_time
-            && let Ok(value) = HeaderValue::try_from(format!("{}ms", left.as_millis()))
-        {
+        if !self.tells_time {
+            return;
+        }
+        let left = left();
+        if let Ok(value) = HeaderValue::try_from(format!("{}ms", left.as_millis())) {
             headers.insert(TIMEOUT, value);
         }
         if self.tells_grpc_time

@@ -21,21 +21,21 @@ const READY_PAUSE: Duration = Duration::from_millis(1);
 
 /// The binary under test.
 #[derive(Debug)]
-pub(super) struct Program {
+pub(crate) struct Program {
     path: PathBuf,
     version: String,
 }
 
 impl Program {
     /// The binary at `path`; else it is built.
-    pub(super) fn at(path: Option<&Path>) -> Result<Program, Failure> {
+    pub(crate) fn at(path: Option<&Path>) -> Result<Program, Failure> {
         let path = path.map_or_else(build, |path| Ok(path.to_owned()))?;
         let version = Command::new(&path).arg("--version").output()?;
         let version = String::from_utf8_lossy(&version.stdout).trim().replace("bellwether ", "");
         Ok(Program { path, version })
     }
 
-    pub(super) fn version(&self) -> &str {
+    pub(crate) fn version(&self) -> &str {
         &self.version
     }
 }
@@ -61,27 +61,18 @@ fn build() -> Result<PathBuf, Failure> {
 
 /// A running server; it is killed when this is dropped.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     child: Child,
     address: SocketAddr,
     /// From its start until it said that it is ready.
-    pub(super) took: Duration,
+    pub(crate) took: Duration,
 }
 
 impl Server {
     /// Starts the server on a data folder and waits until it is ready.
-    pub(super) fn start(program: &Program, cores: Option<&Cores>, data: &Path) -> Result<Server, Failure> {
-        let log = data.with_extension("log");
-        let mut command = Command::new(&program.path);
-        command.args(["server", "--listen", "127.0.0.1:0", "-o", "json", "--data"]).arg(data);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&log)?);
+    pub(crate) fn start(program: &Program, cores: Option<&Cores>, data: &Path) -> Result<Server, Failure> {
         let begin = clock::now();
-        let child = match cores {
-            Some(cores) => cores.on_servers(|| command.spawn())??,
-            None => command.spawn()?,
-        };
-        let mut server = Server { child, address: ([127, 0, 0, 1], 0).into(), took: Duration::ZERO };
-        server.address = server.bound(&log)?;
+        let mut server = Server::run(program, cores, data, &["server"])?;
         while !is_ready(server.address)? {
             if begin.elapsed() > START {
                 return Err(format!("the server was not ready within {} s", START.as_secs()).into());
@@ -89,6 +80,36 @@ impl Server {
             clock::pause(READY_PAUSE);
         }
         server.took = begin.elapsed();
+        Ok(server)
+    }
+
+    /// Starts a gateway that follows this control plane.
+    pub(crate) fn gateway(
+        program: &Program,
+        cores: Option<&Cores>,
+        data: &Path,
+        control: SocketAddr,
+    ) -> Result<Server, Failure> {
+        Server::run(program, cores, data, &["gateway", "--control", &format!("http://{control}")])
+    }
+
+    /// Starts a command that listens on any free port, and waits for it to say where.
+    fn run(
+        program: &Program,
+        cores: Option<&Cores>,
+        data: &Path,
+        arguments: &[&str],
+    ) -> Result<Server, Failure> {
+        let log = data.with_extension("log");
+        let mut command = Command::new(&program.path);
+        command.args(arguments).args(["--listen", "127.0.0.1:0", "-o", "json", "--data"]).arg(data);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&log)?);
+        let child = match cores {
+            Some(cores) => cores.on_servers(|| command.spawn())??,
+            None => command.spawn()?,
+        };
+        let mut server = Server { child, address: ([127, 0, 0, 1], 0).into(), took: Duration::ZERO };
+        server.address = server.bound(&log)?;
         Ok(server)
     }
 
@@ -109,22 +130,26 @@ impl Server {
         Ok(banner.listen)
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Processor time so far.
-    pub(super) fn cpu(&self) -> Result<Duration, Failure> {
+    pub(crate) fn cpu(&self) -> Result<Duration, Failure> {
         process::cpu_of(self.child.id())
     }
 
     /// Memory now.
-    pub(super) fn resident_bytes(&self) -> Result<u64, Failure> {
+    pub(crate) fn resident_bytes(&self) -> Result<u64, Failure> {
         process::resident_bytes(self.child.id())
     }
 
     /// Asks it to stop and waits until it has.
-    pub(super) fn stop(mut self) -> Result<(), Failure> {
+    pub(crate) fn stop(mut self) -> Result<(), Failure> {
         let pid =
             i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).ok_or("a process without id")?;
         kill_process(pid, Signal::TERM)?;

@@ -16,14 +16,14 @@ const READ_BYTES: usize = 64 << 10;
 
 /// One connection that is kept.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     /// What has come of the answer.
     input: Vec<u8>,
 }
 
 impl Connection {
-    pub(super) async fn open(address: SocketAddr) -> Result<Connection, Failure> {
+    pub(crate) async fn open(address: SocketAddr) -> Result<Connection, Failure> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(Connection { stream, input: Vec::with_capacity(READ_BYTES) })
@@ -33,7 +33,7 @@ impl Connection {
     ///
     /// # Errors
     /// The connection broke, or the status is none of success.
-    pub(super) async fn ask(&mut self, request: &[u8]) -> Result<&[u8], Failure> {
+    pub(crate) async fn ask(&mut self, request: &[u8]) -> Result<&[u8], Failure> {
         self.stream.write_all(request).await?;
         self.input.clear();
         let (status, from, to) = loop {
@@ -53,7 +53,7 @@ impl Connection {
     }
 
     /// Sends a request whose answer goes on for ever.
-    pub(super) async fn follow(mut self, request: &[u8]) -> Result<TcpStream, Failure> {
+    pub(crate) async fn follow(mut self, request: &[u8]) -> Result<TcpStream, Failure> {
         self.stream.write_all(request).await?;
         Ok(self.stream)
     }
@@ -80,7 +80,7 @@ fn head(input: &[u8]) -> Result<Option<(u16, usize, usize)>, Failure> {
 }
 
 /// Where `needle` begins.
-pub(super) fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
+pub(crate) fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
     bytes.windows(needle.len()).position(|window| window == needle)
 }
 
