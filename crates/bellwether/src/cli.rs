@@ -31,6 +31,7 @@ enum Command {
     Status(commands::Status),
     Top(commands::Top),
     Tap(commands::Tap),
+    Query(commands::Query),
     #[command(subcommand)]
     Service(commands::Service),
     #[command(subcommand)]
@@ -72,6 +73,7 @@ impl Cli {
             Command::Status(command) => command.run(),
             Command::Top(command) => command.run(),
             Command::Tap(command) => command.run(),
+            Command::Query(command) => command.run(),
             Command::Service(command) => command.run(),
             Command::Instance(command) => command.run(),
             Command::Owner(command) => command.run(),

@@ -327,6 +327,12 @@ fn refused(status: StatusCode, body: &[u8], path: &str) -> Problem {
     if let Ok(problem) = decode::json::<Problem>(body) {
         return problem;
     }
+    // Prometheus' API has documents of its own for errors.
+    let document = serde_json::from_slice::<Json>(body).unwrap_or_default();
+    if let (Some(_), Some(why)) = (document["errorType"].as_str(), document["error"].as_str()) {
+        let is_late = status == StatusCode::SERVICE_UNAVAILABLE;
+        return Problem::new(if is_late { Code::AnswerTimeout } else { Code::InvalidArgument }, why);
+    }
     let detail = format!("the answer to {path} is {status} without a problem document");
     Problem::new(Code::AnswerNotUnderstood, detail)
 }

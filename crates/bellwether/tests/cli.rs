@@ -119,6 +119,33 @@ fn codes_are_explained_and_an_unknown_one_names_the_nearest_and_exits_with_4() {
 }
 
 #[test]
+fn a_query_is_answered_as_a_table_and_as_a_chart_and_a_mistake_is_pointed_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let server = Process::start(&["server", "--data", data.to_str().unwrap(), "--listen", "127.0.0.1:0"]);
+    let url = format!("http://{}", server.address("listen"));
+    let ask = |args: &[&str]| run(&[&["query"], args, &["--server", &url]].concat());
+    assert_eq!(stdout(&ask(&["1 + 1"])), "2\n");
+    let table = stdout(&ask(&["label_replace(vector(42), 'a', 'b', '', '')", "--at", "5m"]));
+    assert!(table.contains("{a=\"b\"}") && table.contains("42"), "{table}");
+    let chart =
+        stdout(&ask(&["vector(time() % 60)", "--range", "10m", "--step", "30s", "--at", "1700000000"]));
+    assert!(chart.contains('▁') && chart.contains('█') && chart.contains("50"), "{chart}");
+    let lines = stdout(&ask(&["vector(1)", "--range", "1m", "-o", "jsonl"]));
+    assert!(serde_json::from_str::<Json>(lines.trim()).unwrap()["values"].is_array(), "{lines}");
+    let mistake = ask(&["sum(rat(up[5m]))"]);
+    assert_eq!(mistake.status.code(), Some(2));
+    let said = stderr(&mistake);
+    assert!(
+        said.contains("1:5: parse error") && said.contains("did you mean rate?") && said.contains("    ^^^"),
+        "{said}"
+    );
+    let refused = ask(&["label_replace(up, '-', '', '', '')"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("label name"), "{}", stderr(&refused));
+}
+
+#[test]
 fn every_shell_has_its_completions() {
     for (shell, sign) in
         [("bash", "complete -F"), ("zsh", "#compdef bellwether"), ("fish", "complete -c bellwether")]

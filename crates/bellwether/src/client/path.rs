@@ -15,6 +15,11 @@ impl Path {
         Self { path: "/bellwether/v1".to_owned(), query: String::new() }
     }
 
+    /// The root of Prometheus' API.
+    pub(crate) fn prometheus() -> Self {
+        Self { path: "/api/v1".to_owned(), query: String::new() }
+    }
+
     /// Goes one step down.
     #[must_use]
     pub(crate) fn segment(mut self, text: &str) -> Self {
