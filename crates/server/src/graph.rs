@@ -65,6 +65,18 @@ impl Graph {
         spans.into_iter().for_each(|span| graph.observe(&Seen::of(span), now));
     }
 
+    /// Takes in the spans of a request, as `observe` does.
+    pub(crate) fn observe_request(&self, request: &wire::otlp::Batch<'_>, now: Wall) {
+        let resources = request.resources.iter();
+        let names: Vec<_> =
+            resources.map(|resource| (request.namespace(*resource), request.service(*resource))).collect();
+        let mut graph = self.lock();
+        request.each(|span, borrowed| {
+            let (namespace, service) = names.get(span.resource as usize).copied().unwrap_or_default();
+            graph.observe(&Seen::of_borrowed(borrowed, namespace, service), now);
+        });
+    }
+
     /// The edges of a time range.
     pub(crate) fn view(&self, start: Wall, end: Wall, namespace: Option<&str>, now: Wall) -> View {
         let mut graph = self.lock();

@@ -7,6 +7,9 @@ use storage_journal::{AppendError, OpenError};
 use storage_spans::AcceptError;
 use wire::native::problem::{Code, Problem};
 
+/// When to come back to an intake that is at its limit: a disk gets through a queue in less.
+pub(crate) const BUSY: Duration = Duration::from_secs(1);
+
 /// A value that breaks its rule.
 pub(crate) fn invalid(error: &Invalid) -> Problem {
     let field = error.what().replace(' ', "_");
@@ -78,7 +81,7 @@ pub(crate) fn accept(error: AcceptError) -> Problem {
     match error {
         AcceptError::Full(error) | AcceptError::Disk(error) => append(error),
         AcceptError::TooLarge { .. } => Problem::new(Code::TelemetryTooLarge, detail),
-        AcceptError::Busy => Problem::new(Code::TelemetryBusy, detail).retry_after(Duration::from_secs(1)),
+        AcceptError::Busy => Problem::new(Code::TelemetryBusy, detail).retry_after(BUSY),
         AcceptError::Closed => stopping(),
         AcceptError::Unbalanced { .. } => Problem::new(Code::TelemetryMalformed, detail),
     }

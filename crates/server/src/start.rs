@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use axum::Router;
+use http::Uri;
 use registry::Networks;
 use storage_catalog::{Catalog, Loaded};
 use storage_disk::{
@@ -34,15 +36,17 @@ use crate::{
     discovery,
     forced::Forced,
     graph::Graph,
-    listener::{self, BodyRule, Hosts, Limits, ListenerStats, Tls, TlsFiles},
+    listener::{self, BodyRule, Hosts, Limits, ListenerStats, Refusal, Tls, TlsFiles},
     live::Live,
-    pages,
+    otlp, pages,
     policies::Policies,
     prober, problems, random,
     roll::Roll,
+    senders::{self, Senders},
     state::State,
     subscribers::{self, Subscribers},
     taps::Taps,
+    zipkin,
 };
 
 /// What a server needs to know.
@@ -50,6 +54,8 @@ use crate::{
 pub struct Settings {
     /// The bound socket.
     pub listener: TcpListener,
+    /// Further bound sockets, on which nothing but spans is taken.
+    pub telemetry: Vec<TcpListener>,
     /// The data folder; made where it is not there.
     pub data: PathBuf,
     /// The certificate, where TLS is spoken.
@@ -75,6 +81,7 @@ impl Settings {
     pub fn new(listener: TcpListener, data: PathBuf) -> Self {
         Self {
             listener,
+            telemetry: Vec::new(),
             data,
             tls: None,
             require_tokens: false,
@@ -94,7 +101,7 @@ pub struct Server {
     address: SocketAddr,
     state: Arc<State>,
     tls: Option<Arc<Tls>>,
-    serving: JoinHandle<std::io::Result<listener::Stopped>>,
+    serving: Vec<JoinHandle<std::io::Result<listener::Stopped>>>,
     writer: JoinHandle<()>,
     chronicler: JoinHandle<()>,
     prober: JoinHandle<()>,
@@ -149,6 +156,7 @@ impl Server {
             graph,
             samples: stores.samples,
             live: Live::default(),
+            senders: Senders::default(),
             forced,
             taps: Taps::default(),
             diary: Diary::default(),
@@ -175,14 +183,19 @@ impl Server {
         let prober =
             prober::run(state.roll.clone(), settings.networks, state.probes.clone(), state.stopping.clone());
         let prober = tokio::spawn(prober);
-        let listening = listener::Settings {
-            limits: settings.limits,
+        let listening = || listener::Settings {
+            limits: settings.limits.clone(),
             tls: tls.clone(),
             drain: settings.drain,
-            stats,
-            ..listener::Settings::new(Hosts::for_address(address.ip(), settings.hosts))
+            stats: stats.clone(),
+            ..listener::Settings::new(Hosts::for_address(address.ip(), settings.hosts.clone()))
         };
-        let serving = tokio::spawn(listener::serve(settings.listener, app(&state), listening, stopping));
+        let main = listener::serve(settings.listener, app(&state), listening(), stopping.clone());
+        let mut serving = vec![tokio::spawn(main)];
+        for socket in settings.telemetry {
+            let serve = listener::serve(socket, telemetry(&state), listening(), stopping.clone());
+            serving.push(tokio::spawn(serve));
+        }
         let started = format!("version {} on {address}", env!("CARGO_PKG_VERSION"));
         chronicle::record(&state, chronicle::server("started", started)).await;
         Ok(Self { address, state, tls, serving, writer, chronicler, prober, _folder: stores.folder })
@@ -210,16 +223,18 @@ impl Server {
     pub async fn shutdown(self) {
         chronicle::record(&self.state, chronicle::server("stopping", "asked to stop".to_owned())).await;
         self.state.stopping.cancel();
-        match self.serving.await {
-            Ok(Ok(stopped)) if stopped.cut_off > 0 => {
-                tracing::warn!(
-                    connections = stopped.cut_off,
-                    "connections were cut off when the time to drain was over"
-                );
+        for serving in self.serving {
+            match serving.await {
+                Ok(Ok(stopped)) if stopped.cut_off > 0 => {
+                    tracing::warn!(
+                        connections = stopped.cut_off,
+                        "connections were cut off when the time to drain was over"
+                    );
+                }
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => tracing::error!(%error, "the listener failed"),
+                Err(error) => tracing::error!(%error, "the listener ended early"),
             }
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::error!(%error, "the listener failed"),
-            Err(error) => tracing::error!(%error, "the listener ended early"),
         }
         if let Err(problem) = self.state.subscribers.keep(&self.state.roll).await {
             tracing::error!(%problem, "a proxy that came or went was not written down");
@@ -255,8 +270,21 @@ fn app(state: &Arc<State>) -> Shortcut {
     let guarded = api::router(state.clone())
         .route_service("/bellwether.v1.Proxy/{method}", proxies)
         .route_service("/bellwether.v1.Discovery/{method}", clients)
+        .merge(senders(state))
         .layer(Guard(state.access.clone()));
     Shortcut::before(guarded.fallback(pages::serve), state.clone())
+}
+
+/// What a listener for spans alone serves.
+fn telemetry(state: &Arc<State>) -> Router {
+    let nothing = async |uri: Uri| Refusal(api::no_such_path(uri.path()));
+    senders(state).layer(Guard(state.access.clone())).fallback(nothing)
+}
+
+/// The ways of spans that other senders send.
+fn senders(state: &Arc<State>) -> Router {
+    let routes = otlp::routes().merge(zipkin::routes()).with_state(state.clone());
+    routes.layer(BodyRule::at_most(senders::MAX_BODY_BYTES))
 }
 
 struct Stores {
@@ -289,6 +317,8 @@ impl Stores {
             disk_bytes: budgets.spans.disk_bytes,
             max_age: budgets.spans_max_age,
             reserve_bytes: budgets.reserve_bytes,
+            // Whatever a sender may send at once has to fit, with what the record adds to it.
+            max_batch_bytes: 2 * senders::MAX_REQUEST_BYTES as u64,
             ..storage_spans::Settings::default()
         };
         let (spans, recovery) = Spans::open(folder.disk(), &folder.store(Store::Spans), settings)

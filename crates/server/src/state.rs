@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     access::Access, diary::Diary, forced::Forced, graph::Graph, listener::ListenerStats, live::Live,
-    policies::Policies, prober, roll::Roll, subscribers::Subscribers, taps::Taps,
+    policies::Policies, prober, roll::Roll, senders::Senders, subscribers::Subscribers, taps::Taps,
 };
 
 /// The stores, the registry and what is live.
@@ -35,6 +35,8 @@ pub(crate) struct State {
     pub(crate) live: Live,
     /// Who may send calls to whom.
     pub(crate) subscribers: Subscribers,
+    /// What spans of other senders go through.
+    pub(crate) senders: Senders,
     /// What operators force breakers to.
     pub(crate) forced: Forced,
     /// Who watches calls go by.

@@ -8,3 +8,5 @@ mod nearest;
 pub mod otlp;
 pub mod policy;
 pub mod prometheus;
+mod protobuf;
+pub mod zipkin;

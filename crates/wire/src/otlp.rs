@@ -19,13 +19,11 @@
 
 mod answer;
 mod batch;
-mod fields;
 mod json;
 mod names;
 mod nested;
 mod schema;
 mod walk;
-mod writer;
 
 use std::collections::BTreeMap;
 
@@ -33,7 +31,6 @@ pub use answer::{Encoding, Failure, partial_success};
 pub use batch::{Attribute, Batch, Event, Link, Part, Resource, Scope, Span, Value};
 pub use json::from_json;
 pub use walk::decode;
-pub(crate) use writer::Writer;
 
 #[cfg(test)]
 mod tests;

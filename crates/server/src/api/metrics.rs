@@ -32,6 +32,7 @@ async fn metrics(Of(state): Shared, Extension(caller): Caller) -> Answer<impl In
     data_plane::expose(&mut text, &state);
     state.probes.expose(&mut text);
     ledger(&mut text, &state);
+    senders(&mut text, &state);
     storage(&mut text, &state);
     listener(&mut text, &state);
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text.into_string()))
@@ -90,6 +91,16 @@ fn ledger(text: &mut Exposition, state: &State) {
             family.count(&[("signal", signal), ("reason", reason)], *count);
         }
     }
+}
+
+fn senders(text: &mut Exposition, state: &State) {
+    let help = "Requests with spans that were refused as a whole, by reason; their senders send them again.";
+    let mut family = text.family("bellwether_span_requests_refused_total", help, Type::Counter);
+    for (reason, count) in state.senders.refused() {
+        family.count(&[("reason", reason)], count);
+    }
+    let help = "Texts and bytes in spans that were longer than is kept, and were cut.";
+    text.family("bellwether_span_values_cut_total", help, Type::Counter).count(&[], state.senders.cut());
 }
 
 fn storage(text: &mut Exposition, state: &State) {

@@ -18,6 +18,7 @@ mod policies;
 mod promql;
 mod registration;
 mod shortcut;
+mod spans;
 mod watch;
 
 use std::{net::TcpListener, sync::Arc, time::Duration};

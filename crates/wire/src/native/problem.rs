@@ -165,6 +165,11 @@ impl Problem {
         &self.next
     }
 
+    /// After how long another try makes sense, if it does.
+    pub fn retry_delay(&self) -> Option<Duration> {
+        self.retry_after_ns.map(Duration::from_nanos)
+    }
+
     /// The document's bytes.
     pub fn to_json(&self) -> Bytes {
         // Strings and numbers only: this cannot fail, and an empty body is still a valid answer.

@@ -4,7 +4,8 @@ use std::{fmt::Write as _, time::Duration};
 
 use serde_json::{Value as Json, json};
 
-use super::{Refused, Writer};
+use super::Refused;
+use crate::protobuf::Writer;
 
 /// How a request and its answer are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -192,13 +192,17 @@ impl<'a> Batch<'a> {
         named.filter(|text| !text.is_empty()).unwrap_or("default")
     }
 
+    /// The service of a resource, as [`traces::Resource::service`] has it.
+    pub fn service(&self, resource: Resource) -> &'a str {
+        let named = self.text_of(resource.attributes, "service.name");
+        named.filter(|text| !text.is_empty()).unwrap_or("unknown_service")
+    }
+
     /// Gives all spans to a store, or to whoever else takes them: a resource and a scope before the spans
     /// that share them, and again where they take turns.
     pub fn give(&self, sink: &mut impl SpanSink) {
         let mut given = None;
-        let Some(first) = self.spans.first() else { return };
-        let mut lent = SpanRef::new(first.trace_id, first.span_id, "", first.start);
-        for span in &self.spans {
+        self.each(|span, lent| {
             if given.is_none_or(|(resource, _)| resource != span.resource) {
                 let resource = self.resources.get(span.resource as usize).copied().unwrap_or_default();
                 sink.resource(&self.attributes_of(resource.attributes));
@@ -209,8 +213,17 @@ impl<'a> Batch<'a> {
                 sink.scope(scope.name, scope.version);
             }
             given = Some((span.resource, span.scope));
+            sink.span(lent);
+        });
+    }
+
+    /// Calls back with each span, and the same as everybody else knows it.
+    pub fn each(&self, mut call: impl FnMut(&Span<'a>, &SpanRef<'a>)) {
+        let Some(first) = self.spans.first() else { return };
+        let mut lent = SpanRef::new(first.trace_id, first.span_id, "", first.start);
+        for span in &self.spans {
             self.lend(span, &mut lent);
-            sink.span(&lent);
+            call(span, &lent);
         }
     }
 

@@ -12,8 +12,10 @@ use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor,
 };
 
+use crate::protobuf::Writer;
+
 use super::{
-    Malformed, Writer,
+    Malformed,
     schema::{Field, Holds, Message, REQUEST},
 };
 

@@ -3,9 +3,10 @@
 //! A batch keeps each list in one piece, but a list that is being read may be interrupted by one that is
 //! nested in it. So what is being read waits on a stack, and moves to the batch when its list is complete.
 
+use crate::protobuf::{Broken, Fields, Raw};
+
 use super::{
     Attribute, Batch, Limits, Part, Reason, Value,
-    fields::{Broken, Fields, Raw},
     names::{Names, NotUtf8},
 };
 

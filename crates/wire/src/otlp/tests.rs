@@ -12,9 +12,9 @@ use opentelemetry_proto::tonic::{
 };
 use prost::Message;
 
-use super::{
-    Batch, Decoded, Encoding, Failure, Limits, Reason, Refused, Writer, decode, from_json, partial_success,
-};
+use crate::protobuf::Writer;
+
+use super::{Batch, Decoded, Encoding, Failure, Limits, Reason, Refused, decode, from_json, partial_success};
 
 /// The spans with memory of their own.
 fn owned(batch: &Batch<'_>) -> Vec<traces::Span> {

@@ -9,9 +9,10 @@ use std::collections::HashMap;
 use identity::{SpanId, TraceId, Wall};
 use traces::{Dropped, Kind, StatusCode};
 
+use crate::protobuf::{Broken, Fields, Raw};
+
 use super::{
     Decoded, Event, Limits, Link, Malformed, Part, Reason, Refused, Resource, Scope, Span,
-    fields::{Broken, Fields, Raw},
     nested::{ANYWHERE, Fault, Nest, WRONG_TYPE},
 };
 

@@ -269,6 +269,10 @@ table! {
         "No span of this trace is stored: it was not sampled, has expired, or has not arrived yet.",
         "check the id, or search with `bellwether trace search`",
         "GET /bellwether/v1/traces/0af7651916cd43dd8448eb211c80319c";
+    TelemetryUnsupported = 1405, 415, Usage, "The telemetry is of another kind",
+        "The content type or the compression is not one that the path takes. Nothing of the body was stored.",
+        "send OTLP as application/x-protobuf or application/json, Zipkin's spans as application/json; plain, or compressed with gzip or zstd",
+        "POST /v1/traces with content-type text/plain";
 
     // 20: calls through a proxy
     NoRoute = 2001, 404, NotFound, "No route for this host",

@@ -2,7 +2,7 @@
 
 /// A value as it stands on the wire.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Raw<'a> {
+pub(crate) enum Raw<'a> {
     Varint(u64),
     Fixed64(u64),
     Fixed32(u32),
@@ -13,25 +13,25 @@ pub(super) enum Raw<'a> {
 
 /// Bytes that break the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Broken {
-    pub(super) what: &'static str,
+pub(crate) struct Broken {
+    pub(crate) what: &'static str,
     /// The address at which reading ended. Messages borrow from the request, so whoever has that knows the
     /// place, and nobody has to count along.
-    pub(super) address: usize,
+    pub(crate) address: usize,
 }
 
 /// What is left of a message.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fields<'a>(&'a [u8]);
+pub(crate) struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
-    pub(super) fn of(message: &'a [u8]) -> Self {
+    pub(crate) fn of(message: &'a [u8]) -> Self {
         Self(message)
     }
 
     /// The next field and its number, or nothing at the end.
     #[inline]
-    pub(super) fn next(&mut self) -> Result<Option<(u32, Raw<'a>)>, Broken> {
+    pub(crate) fn next(&mut self) -> Result<Option<(u32, Raw<'a>)>, Broken> {
         if self.0.is_empty() {
             return Ok(None);
         }
@@ -112,7 +112,7 @@ impl<'a> Fields<'a> {
         Ok(Raw::Group)
     }
 
-    pub(super) fn broken(&self, what: &'static str) -> Broken {
+    pub(crate) fn broken(&self, what: &'static str) -> Broken {
         Broken { what, address: self.0.as_ptr().addr() }
     }
 }
