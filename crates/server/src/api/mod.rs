@@ -31,6 +31,7 @@ mod history;
 mod http_sd;
 mod instances;
 mod ledger;
+mod matching;
 mod metrics;
 mod overrides;
 mod overview;

@@ -5,6 +5,7 @@ use identity::{Invalid, Namespace, TraceId, Wall, duration};
 use serde::Deserialize;
 use storage_catalog::Scope;
 use storage_spans::Query;
+use traces::query::Expression;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use wire::native::{
@@ -15,7 +16,7 @@ use wire::native::{
 use super::{
     Caller, Shared,
     extract::{Answer, Asked, Named, invalid},
-    pages,
+    matching, pages,
 };
 use crate::{access::Principal, state::State, view};
 
@@ -46,7 +47,10 @@ struct SearchQuery {
     start: Option<String>,
     /// Only traces that began before this time.
     end: Option<String>,
-    /// Only traces in which this text stands: in names, status messages, or values of attributes.
+    /// Only traces with a span of which this holds: a text that stands in its names, status message or values of
+    /// attributes; comparisons such as `service=shop`, `duration>250ms` or `http.route=~"/orders/.*"`;
+    /// `exists(key)`; joined by `AND`, `OR`, `NOT` and parentheses.
+    #[param(example = "service=shop AND (duration>250ms OR error=true)")]
     q: Option<String>,
     /// Traces of a page, 1 to 1000; 100 where it is not given.
     limit: Option<usize>,
@@ -65,9 +69,15 @@ async fn search(
     Asked(params): Asked<SearchQuery>,
 ) -> Answer<Json<api::Traces>> {
     caller.require(Scope::Read, params.namespace.as_ref())?;
+    let expression = params.q.as_deref().filter(|q| !q.trim().is_empty()).map(Expression::parse).transpose();
+    let expression = expression.map_err(|error| invalid("q", error))?;
     let query = query(params)?;
     // A search walks up to 50,000 traces; the runtime's threads have other things to do.
-    let page = tokio::task::spawn_blocking(move || state.spans.search(&query)).await;
+    let page = tokio::task::spawn_blocking(move || match expression {
+        None => state.spans.search(&query),
+        Some(expression) => matching::search(&state.spans, query, &expression, |span| may_see(&caller, span)),
+    });
+    let page = page.await;
     let page =
         page.map_err(|error| Problem::new(Code::Internal, format!("the search ended early: {error}")))?;
     let traces = page.traces.iter().map(view::summary).collect();
@@ -93,7 +103,7 @@ fn query(params: SearchQuery) -> Result<Query, Problem> {
         errors_only: params.errors,
         start: wall("start", params.start)?,
         end: wall("end", params.end)?,
-        text: params.q.map(Into::into),
+        text: None,
         attributes: Vec::new(),
         limit: pages::limit(params.limit)?,
         page: page.map_err(|error: identity::Invalid| {
@@ -133,11 +143,12 @@ impl TryFrom<String> for AnyTraceId {
 /// The part of a trace that somebody may see.
 pub(super) fn visible(state: &State, caller: &Principal, id: TraceId) -> Result<traces::Trace, Problem> {
     let spans = state.spans.trace(id).unwrap_or_default();
-    // Whoever may not read the namespace of a trace must not learn that the trace exists.
-    let may_see = |span: &std::sync::Arc<traces::Span>| {
-        let namespace = span.resource.namespace().parse::<Namespace>().ok();
-        caller.require(Scope::Read, namespace.as_ref()).is_ok()
-    };
-    let trace = traces::Trace::assemble(spans.into_iter().filter(may_see));
+    let trace = traces::Trace::assemble(spans.into_iter().filter(|span| may_see(caller, span)));
     trace.ok_or_else(|| Problem::new(Code::NoSuchTrace, format!("there is no trace {id}, or not any more")))
+}
+
+/// Whether somebody may know of a span: who may not read the namespace of a trace must not learn that it exists.
+fn may_see(caller: &Principal, span: &traces::Span) -> bool {
+    let namespace = span.resource.namespace().parse::<Namespace>().ok();
+    caller.require(Scope::Read, namespace.as_ref()).is_ok()
 }

@@ -275,3 +275,51 @@ async fn two_traces_and_two_versions_and_two_times_are_compared_and_the_changes_
         assert_eq!((status.as_u16(), &problem["field"]), (400, &json!(field)), "{problem}");
     }
 }
+
+#[tokio::test]
+async fn traces_are_found_by_what_holds_of_a_span_page_by_page_and_a_mistake_is_pointed_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    let mut spans: Vec<Span> =
+        (1..=9).flat_map(|id| paid(id, "1.0", id as i64, 40 + 10 * id as u64)).collect();
+    spans[2].attributes.push("http.route", "/pay/{id}");
+    spans[5].status = Status::error("card declined");
+    stored(&server, 1, spans).await;
+    let found = async |q: &str| -> Vec<String> {
+        let told = get(&server, &format!("/bellwether/v1/traces?q={q}")).await;
+        told["traces"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|of| of["trace_id"].as_str().unwrap()[31..].to_owned())
+            .collect()
+    };
+    assert_eq!(found("service=payments%20AND%20duration%3E110ms").await, ["9", "8"]);
+    assert_eq!(found("service=payments%20(error=true%20OR%20exists(http.route))").await, ["2", "1"]);
+    assert_eq!(found("http.route=~%22/pay/.*%22").await, ["1"]);
+    assert_eq!(found("card%20declined").await, ["2"]);
+    assert_eq!(
+        found("service=shop%20AND%20error=true").await,
+        Vec::<String>::new(),
+        "of one and the same span"
+    );
+    let mut seen = Vec::new();
+    let mut page = String::new();
+    loop {
+        let path = format!("/bellwether/v1/traces?limit=2&q=service=payments%20NOT%20error=true{page}");
+        let told = get(&server, &path).await;
+        seen.extend(
+            told["traces"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|of| of["trace_id"].as_str().unwrap()[31..].to_owned()),
+        );
+        let Some(next) = told["next"].as_str() else { break };
+        page = format!("&page={next}");
+    }
+    assert_eq!(seen, ["9", "8", "7", "6", "5", "4", "3", "1"], "each once, newest first");
+    let (status, problem) = ask(&server, Method::GET, "/bellwether/v1/traces?q=a%20AND%20(b", "").await;
+    assert_eq!((status.as_u16(), &problem["field"]), (400, &json!("q")), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("character 7"), "{problem}");
+}

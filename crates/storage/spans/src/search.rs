@@ -79,6 +79,13 @@ pub struct Page {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageToken(Wall, TraceId);
 
+impl PageToken {
+    /// The place of this trace: what follows begins with the next one.
+    pub fn after(trace: &Summary) -> Self {
+        Self(trace.start, trace.trace_id)
+    }
+}
+
 impl fmt::Display for PageToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}{}", self.0.0, self.1)
