@@ -134,8 +134,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Report, Failure> {
             bench.round(*subject, rounds)?;
         }
     }
-    for (subject, rounds) in &all {
-        rounds.rows(&mut report, *subject, &direct);
+    for part in Rounds::PARTS {
+        for (subject, rounds) in &all {
+            let (load, figures) = part(rounds, &direct);
+            report.row(Row { subject: subject.name(), load, figures });
+        }
     }
     goals(&mut report, &all, &direct);
     bench.open(&mut report)?;
@@ -281,29 +284,38 @@ fn added(rounds: &[Round], direct: &[Round], part: f64) -> Vec<f64> {
     rounds.iter().zip(direct).map(|(round, direct)| of(round) - of(direct)).collect()
 }
 
+/// What one part of the rounds says, as a row.
+type Part = fn(&Rounds, &[Round]) -> (String, Vec<Figure>);
+
 impl Rounds {
-    fn rows(&self, report: &mut Report, subject: Subject, direct: &[Round]) {
-        let mut row = |load: String, figures: Vec<Figure>| {
-            report.row(Row { subject: subject.name(), load, figures });
-        };
+    /// A table each, with a row for each subject.
+    const PARTS: [Part; 3] = [Rounds::closed, Rounds::paced, Rounds::memory];
+
+    fn closed(&self, _: &[Round]) -> (String, Vec<Figure>) {
         let discarded = match self.discarded {
             0 => String::new(),
             some => format!(", {some} rounds thrown away"),
         };
-        row(format!("as much as it can{discarded}"), saturation(&self.closed));
+        (format!("as much as it can{discarded}"), saturation(&self.closed))
+    }
+
+    fn paced(&self, direct: &[Round]) -> (String, Vec<Figure>) {
         let figures = [
             Figure::of("CPU µs/request at a rate", self.paced.iter().map(paced_cost)),
             Figure::of("added p50 ms", added(&self.paced, direct, 0.5)),
             Figure::of("added p99 ms", added(&self.paced, direct, 0.99)),
         ];
-        let times = latency_figures(&self.paced);
-        row(format!("{RATE} requests/s"), figures.into_iter().flatten().chain(times).collect());
-        let mib = |bytes: &Vec<f64>, unit: f64| bytes.iter().map(|bytes| bytes / unit).collect::<Vec<_>>();
+        let figures = figures.into_iter().flatten().chain(latency_figures(&self.paced)).collect();
+        (format!("{RATE} requests/s"), figures)
+    }
+
+    fn memory(&self, _: &[Round]) -> (String, Vec<Figure>) {
+        let per = |bytes: &[f64], unit: f64| bytes.iter().map(|bytes| bytes / unit).collect::<Vec<_>>();
         let figures = [
-            Figure::of("idle MiB", mib(&self.idle_bytes, 1024.0 * 1024.0)),
-            Figure::of("KiB/active pair", mib(&self.pair_bytes, 1024.0)),
+            Figure::of("idle MiB", per(&self.idle_bytes, 1024.0 * 1024.0)),
+            Figure::of("KiB/active pair", per(&self.pair_bytes, 1024.0)),
         ];
-        row(format!("{ACTIVE} active connections"), figures.into_iter().flatten().collect());
+        (format!("{ACTIVE} active connections"), figures.into_iter().flatten().collect())
     }
 }
 

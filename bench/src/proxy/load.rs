@@ -115,7 +115,10 @@ pub(super) fn paced(
 struct Ticks(AsyncFd<std::os::fd::OwnedFd>);
 
 impl Ticks {
-    #[expect(deprecated, reason = "the other way to register is unsafe code; an owned descriptor is no danger")]
+    #[expect(
+        deprecated,
+        reason = "the other way to register is unsafe code; an owned descriptor is no danger"
+    )]
     fn every(interval: Duration) -> Result<Ticks, Failure> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
