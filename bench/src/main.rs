@@ -17,6 +17,7 @@ mod registry;
 mod report;
 mod round;
 mod server;
+mod traces;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -47,6 +48,8 @@ enum Bench {
     Proxy(proxy::Arguments),
     /// Registrations, heartbeats, watchers, memory and start-up of the server, beside etcd.
     Registry(registry::Arguments),
+    /// What taking in spans costs by stage, what they take on the disk, and how long they are looked for.
+    Traces(traces::Arguments),
 }
 
 /// What all benchmarks take.
@@ -85,6 +88,7 @@ fn main() -> ExitCode {
         Bench::Journal(options) => (journal::run(&options), options),
         Bench::Proxy(arguments) => (proxy::run(&arguments), arguments.options),
         Bench::Registry(arguments) => (registry::run(&arguments), arguments.options),
+        Bench::Traces(arguments) => (traces::run(&arguments), arguments.options),
     };
     match report.and_then(|report| report.publish(options.json.as_deref())) {
         Ok(()) => ExitCode::SUCCESS,
