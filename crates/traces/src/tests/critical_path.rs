@@ -245,7 +245,7 @@ fn time_between_caller_and_callee_is_wire_and_of_neither() {
 }
 
 #[test]
-fn a_proxys_attempt_speaks_for_a_service_that_records_nothing() {
+fn an_attempt_of_a_proxy_speaks_for_a_service_that_records_nothing() {
     let attempt = |mut span: Span| {
         span.attributes.push("bellwether.service", "payments");
         span.attributes.push("bellwether.namespace", "default");

@@ -182,7 +182,7 @@ fn messages_are_edges_from_producer_to_consumer_by_parent_or_by_link() {
 }
 
 #[test]
-fn a_proxys_spans_are_folded_into_the_edge_and_nothing_is_counted_twice() {
+fn spans_of_a_proxy_are_folded_into_the_edge_and_nothing_is_counted_twice() {
     let through = [
         begun(2, 1, Kind::Client, "shop", 100),
         proxied(3, 2, Kind::Server, 90),
