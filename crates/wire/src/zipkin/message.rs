@@ -1,9 +1,7 @@
 //! Zipkin's Protocol Buffers: `zipkin.proto3.ListOfSpans`, version 1.
 
-use std::{
-    borrow::Cow,
-    net::{Ipv4Addr, Ipv6Addr},
-};
+use core::net::{Ipv4Addr, Ipv6Addr};
+use std::borrow::Cow;
 
 use super::{Endpoint, Kind, Malformed, Span, rewrite::rewrite};
 use crate::protobuf::{Broken, Fields, Raw};
