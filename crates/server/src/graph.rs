@@ -1,22 +1,23 @@
 //! The graph of services as it grows: fed with spans once they are durable, and after a restart with those
-//! of the newest traces that the store holds.
+//! that the store holds of the last hour.
 
 use std::{
+    ops::ControlFlow,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use identity::Wall;
-use storage_spans::{Query, Spans};
+use storage_spans::Spans;
 use traces::{
     Span,
     graph::{Edge, Limits, Losses, Seen},
 };
 
-/// How far back a restart looks for traces …
+/// How far back a restart looks for spans …
 const RECALLED: Duration = Duration::from_secs(3_600);
-/// … and at how many of them at most: some 50 ms of work for each thousand.
-const RECALLED_TRACES: usize = 5_000;
+/// … and at how many of them at most, since nobody is served meanwhile.
+const RECALLED_SPANS: usize = 50_000;
 
 /// The graph behind its lock.
 #[derive(Debug)]
@@ -34,28 +35,17 @@ pub(crate) struct View {
 }
 
 impl Graph {
-    /// The graph of the store's newest traces. Blocks the thread while it reads them.
+    /// The graph of the spans of the last hour, or where those are too many, of some of them. Blocks the thread
+    /// while it reads them.
     pub(crate) fn recalled(spans: &Spans, now: Wall) -> Self {
         let mut graph = traces::graph::Graph::new(Limits::default());
-        let start = now - RECALLED;
-        let mut query = Query { start: Some(start), limit: Query::MAX_LIMIT, ..Query::default() };
-        let (mut seen, mut oldest) = (0, now);
-        let complete_since = loop {
-            let page = spans.search(&query);
-            for summary in &page.traces {
-                let found = spans.trace(summary.trace_id).unwrap_or_default();
-                found.iter().for_each(|span| graph.observe(&Seen::of(span), now));
-                oldest = oldest.min(summary.start);
-            }
-            seen += page.traces.len();
-            query.page = page.next;
-            if query.page.is_none() {
-                break start;
-            }
-            if seen >= RECALLED_TRACES {
-                break oldest;
-            }
-        };
+        let (start, mut seen) = (now - RECALLED, 0);
+        spans.scan(start, &mut |span| {
+            graph.observe(&Seen::of(&span), now);
+            seen += 1;
+            if seen < RECALLED_SPANS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        let complete_since = if seen < RECALLED_SPANS { start } else { now };
         Self { held: Mutex::new(graph), complete_since }
     }
 

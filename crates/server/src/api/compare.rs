@@ -13,13 +13,10 @@ use traces::{
 };
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
-use wire::native::{
-    api,
-    problem::{Code, Problem},
-};
+use wire::native::{api, problem::Problem};
 
 use super::{
-    Caller, Shared,
+    Caller, Shared, beside,
     extract::{Answer, Asked, invalid},
     traces::visible,
 };
@@ -88,10 +85,7 @@ async fn compared(
     Asked(query): Asked<CompareQuery>,
 ) -> Answer<Json<api::Comparison>> {
     caller.require(Scope::Read, query.namespace.as_ref())?;
-    let made = tokio::task::spawn_blocking(move || comparison(&state, &caller, &query));
-    let made =
-        made.await.map_err(|error| Problem::new(Code::Internal, format!("it was not finished: {error}")))?;
-    Ok(Json(made?))
+    Ok(Json(beside(move || comparison(&state, &caller, &query)).await?))
 }
 
 fn comparison(state: &State, caller: &Principal, query: &CompareQuery) -> Result<api::Comparison, Problem> {

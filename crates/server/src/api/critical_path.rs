@@ -6,13 +6,10 @@ use serde::Deserialize;
 use traces::{CriticalPath, Rules};
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
-use wire::native::{
-    api,
-    problem::{Code, Problem},
-};
+use wire::native::{api, problem::Problem};
 
 use super::{
-    Caller, Shared,
+    Caller, Shared, beside,
     extract::{Answer, Asked, Named, invalid},
     traces::{AnyTraceId, visible},
 };
@@ -52,8 +49,7 @@ async fn show(
     Asked(query): Asked<PathQuery>,
 ) -> Answer<Json<api::CriticalPath>> {
     let rules = rules(&query)?;
-    // A trace of 100,000 spans takes a tenth of a second; the runtime's threads have other things to do.
-    let found = tokio::task::spawn_blocking(move || {
+    let path = beside(move || {
         let trace = visible(&state, &caller, id)?;
         let root = match query.root {
             None => trace.main_root(),
@@ -61,10 +57,7 @@ async fn show(
         };
         Ok(view::critical_path(&trace, &CriticalPath::of_root(&trace, root, &rules)))
     });
-    let found: Result<_, Problem> = found
-        .await
-        .map_err(|error| Problem::new(Code::Internal, format!("the path was not finished: {error}")))?;
-    Ok(Json(found?))
+    Ok(Json(path.await?))
 }
 
 fn rules(query: &PathQuery) -> Result<Rules, Problem> {

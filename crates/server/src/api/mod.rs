@@ -62,6 +62,14 @@ type Shared = axum::extract::State<Arc<State>>;
 /// Who asks.
 type Caller = Extension<Principal>;
 
+/// Does what waits for the disk or computes for long beside the runtime's threads, which have other things to do.
+async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(Problem::new(Code::Internal, format!("the work ended early: {error}"))))
+}
+
 #[derive(OpenApi)]
 #[openapi(
     info(

@@ -19,7 +19,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use wire::native::{api, channel::BreakerRow, problem::Problem};
 
 use super::{
-    Caller, Shared,
+    Caller, Shared, beside,
     events::may_see,
     extract::{Answer, Asked},
     ledger, may_read,
@@ -137,15 +137,17 @@ impl stream::Follower for Page {
 }
 
 async fn overview(
-    state: &State,
+    state: &Arc<State>,
     caller: &Principal,
     namespace: &Namespace,
     window: Duration,
 ) -> Result<api::Overview, Problem> {
     let events = recent_events(state, caller, namespace).await?;
-    let (revision, services) = services(state, namespace, window);
-    let spans =
+    let recent =
         SpanQuery { namespace: Some(namespace.as_str().into()), limit: RECENT, ..SpanQuery::default() };
+    let store = Arc::clone(state);
+    let traces = beside(move || Ok(store.spans.search(&recent).traces)).await?;
+    let (revision, services) = services(state, namespace, window);
     Ok(api::Overview {
         at: clock::now().wall.to_string(),
         namespace: namespace.to_string(),
@@ -153,7 +155,7 @@ async fn overview(
         revision,
         services,
         edges: edges(state, namespace, window),
-        traces: state.spans.search(&spans).traces.iter().map(view::summary).collect(),
+        traces: traces.iter().map(view::summary).collect(),
         events,
         ledger: ledger::ledgers(state),
         server: api::Server {

@@ -13,7 +13,7 @@ use wire::native::{
 };
 
 use super::{
-    Caller, Shared,
+    Caller, Shared, beside,
     extract::{Answer, Asked, Named, invalid},
     may_read, polled,
     services::unknown,
@@ -129,8 +129,7 @@ async fn ring(
     };
     let revision = parts.revision;
     // Counting the points of a large service takes a while, and nobody else should wait for it.
-    let counted = tokio::task::spawn_blocking(|| parts.count()).await;
-    let counted = counted.map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
+    let counted = beside(|| Ok(parts.count())).await?;
     Ok(Json(api::Ring {
         namespace: namespace.to_string(),
         service: service.to_string(),
@@ -155,8 +154,7 @@ async fn ring_of(
     let _one_at_a_time = state.ring.lock().await;
     // Whoever was before may have made it.
     let Some(plan) = plan() else { return Ok(None) };
-    let made = tokio::task::spawn_blocking(|| plan.make()).await;
-    let made = made.map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
+    let made = beside(|| Ok(plan.make())).await?;
     state.roll.read().keep_ring(&made);
     Ok(Some(made))
 }

@@ -14,7 +14,7 @@ use wire::native::{
 };
 
 use super::{
-    Caller, Shared,
+    Caller, Shared, beside,
     extract::{Answer, Asked, Named, invalid},
     matching, pages,
 };
@@ -72,14 +72,11 @@ async fn search(
     let expression = params.q.as_deref().filter(|q| !q.trim().is_empty()).map(Expression::parse).transpose();
     let expression = expression.map_err(|error| invalid("q", error))?;
     let query = query(params)?;
-    // A search walks up to 50,000 traces; the runtime's threads have other things to do.
-    let page = tokio::task::spawn_blocking(move || match expression {
+    let found = move || match expression {
         None => state.spans.search(&query),
         Some(expression) => matching::search(&state.spans, query, &expression, |span| may_see(&caller, span)),
-    });
-    let page = page.await;
-    let page =
-        page.map_err(|error| Problem::new(Code::Internal, format!("the search ended early: {error}")))?;
+    };
+    let page = beside(|| Ok(found())).await?;
     let traces = page.traces.iter().map(view::summary).collect();
     Ok(Json(api::Traces { traces, next: page.next.map(|token| token.to_string()) }))
 }
@@ -124,7 +121,7 @@ async fn show(
     Extension(caller): Caller,
     Named(AnyTraceId(id)): Named<AnyTraceId>,
 ) -> Answer<Json<api::Trace>> {
-    Ok(Json(view::trace(&visible(&state, &caller, id)?)))
+    Ok(Json(beside(move || Ok(view::trace(&visible(&state, &caller, id)?))).await?))
 }
 
 /// The id of a trace in any spelling.
