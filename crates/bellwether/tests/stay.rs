@@ -13,7 +13,7 @@ use std::{
 
 use rustix::process::Signal;
 use serde_json::Value as Json;
-use support::{Process, bellwether, get, register, request, run, stderr, text, until, until_routed};
+use support::{Process, bellwether, get, register, request, text, until, until_routed};
 
 const FREE: &str = "127.0.0.1:0";
 
