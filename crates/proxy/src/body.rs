@@ -29,6 +29,8 @@ pub(crate) struct Streaming {
     inner: Incoming,
     idle: IdleTimer,
     status: u16,
+    /// How it broke off, where the client is still to be given what came before.
+    broken: Option<Broken>,
     /// `None` when the call is over.
     call: Option<(Box<Record>, Upstream, Progress)>,
 }
@@ -52,7 +54,8 @@ impl Body {
         progress: Progress,
     ) -> Self {
         let idle = IdleTimer::new(record.idle_timeout());
-        let mut body = Streaming { inner, idle, status, call: Some((record, connection, progress)) };
+        let mut body =
+            Streaming { inner, idle, status, broken: None, call: Some((record, connection, progress)) };
         if body.inner.is_end_stream() {
             body.complete();
             return Self::Whole(Bytes::new());
@@ -99,6 +102,9 @@ impl http_body::Body for Body {
             Self::Whole(bytes) => return Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Streaming(body) => body,
         };
+        if let Some(broken) = body.broken.take() {
+            return Poll::Ready(Some(Err(broken)));
+        }
         match body.poll_next(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 body.idle.moved();
@@ -110,7 +116,11 @@ impl http_body::Body for Body {
             Poll::Ready(Some(Err(error))) => {
                 let fault = if error.is_parse() { Fault::Malformed } else { Fault::Reset };
                 body.fail(fault, &describe(&error));
-                Poll::Ready(Some(Err(Broken::Upstream(error))))
+                // The error ends the client's connection with all that it has not yet been written: head and pieces
+                // that came together with the end. They go first.
+                body.broken = Some(Broken::Upstream(error));
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
             Poll::Ready(None) => {
                 body.complete();
@@ -127,7 +137,7 @@ impl http_body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_empty(),
-            Self::Streaming(body) => body.inner.is_end_stream(),
+            Self::Streaming(body) => body.broken.is_none() && body.inner.is_end_stream(),
         }
     }
 

@@ -113,6 +113,28 @@ async fn whatever_an_endpoint_does_it_is_taken_out_and_no_wrong_answer_gets_thro
 }
 
 #[tokio::test]
+async fn what_came_of_an_answer_that_breaks_off_reaches_the_client() {
+    let half = raw(|mut stream: TcpStream| async move {
+        let _ = stream.read(&mut [0; 1024]).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf of it").await;
+    })
+    .await;
+    let world = World::new().await;
+    let patient = policy(|parts| (parts.circuit_breaker, parts.outlier_detection) = (None, None));
+    world.registry.write_policy("cart", Some(patient));
+    world.up("cart", &[half]).await;
+    for call in 0..30 {
+        let mut client = TcpStream::connect(world.address()).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nhost: cart\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        // Its end is the connection's, however that comes.
+        let _ = soon("the end of the connection", client.read_to_end(&mut answer)).await;
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("half of it"), "{call}: {answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_before_the_request_is_complete_is_passed_on_and_is_no_failure() {
     let early = raw(|mut stream: TcpStream| async move {
         let _ = stream.read(&mut [0; 1024]).await;
