@@ -17,7 +17,7 @@ use crate::{
     gateway::Gateway,
     hop, limits,
     listener::Client,
-    outbound::{self, Outbound},
+    outbound::{self, Mark, Outbound},
     owners::Key,
     record::Record,
     refusal::{Reason, Refusal},
@@ -164,7 +164,14 @@ async fn attempts(
     loop {
         let endpoint = chosen.occupied.endpoint().clone();
         let (context, begun, number) = record.begin_attempt(chosen);
-        outbound.mark(&context, number, || deadline.left(gateway.clock.mono()));
+        let mark = Mark {
+            context: &context,
+            formats: gateway.formats,
+            caller: (gateway.caller.as_str(), gateway.identity.proxy()),
+            callee: (&endpoint.host, endpoint.port),
+            came: record.came(),
+        };
+        outbound.mark(&mark, number, || deadline.left(gateway.clock.mono()));
         let run = attempt::run(&endpoint, outbound, &policy.timeouts, gateway, begun);
         let (tried, failure) = match run.await {
             Ok(answer) => {

@@ -10,7 +10,7 @@ use identity::{Namespace, Now, RouteName, ServiceName};
 use registry::Networks;
 use resilience::{State, Transition};
 use tokio_util::sync::CancellationToken;
-use traces::sampling::Budget;
+use traces::{propagation::Formats, sampling::Budget};
 use wire::native::channel;
 
 use crate::{
@@ -60,6 +60,8 @@ pub(crate) struct Gateway {
     /// What operators force breakers to.
     pub(crate) overrides: Overrides,
     pub(crate) sampling: Budget,
+    /// In which formats callees are told of their trace.
+    pub(crate) formats: Formats,
     /// Ends what no call waits for: upgraded connections.
     pub(crate) closing: CancellationToken,
     /// Since it stops: how long a client's connection may go unused before it is closed.
@@ -104,6 +106,7 @@ impl Gateway {
             taps: Taps::default(),
             connections: Connections::default(),
             overrides: Overrides::default(),
+            formats: settings.propagation,
             sampling: Budget::new(limits.traces_per_second, limits.remarkable_traces_per_second),
             closing: CancellationToken::new(),
             leaving: OnceLock::new(),

@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header, request::Parts};
 use hyper::body::Incoming;
+use registry::Host;
 use resilience::{GRPC_TIMEOUT_HEADER, TIMEOUT_HEADER, format_grpc_timeout, grpc_timeout};
 use tokio::sync::oneshot;
-use traces::context::{TRACEPARENT, TRACESTATE, TraceContext};
+use traces::{
+    context::{TRACEPARENT, TRACESTATE, TraceContext},
+    propagation::{self, Extracted, Format, Formats, Hop},
+};
 
 use crate::{
     hop::{self, Coding},
@@ -25,6 +29,18 @@ const HOPS_MAX: usize = 32;
 const TIMEOUT: HeaderName = HeaderName::from_static(TIMEOUT_HEADER);
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static(GRPC_TIMEOUT_HEADER);
 const VIA: HeaderValue = HeaderValue::from_static("1.1 bellwether");
+
+/// Where an attempt stands in its trace, and in which formats its callee is told.
+#[derive(Debug)]
+pub(crate) struct Mark<'a> {
+    pub(crate) context: &'a TraceContext,
+    pub(crate) formats: Formats,
+    /// Who calls: the service and its instance.
+    pub(crate) caller: (&'a str, &'a str),
+    /// Who is called: host and port.
+    pub(crate) callee: (&'a Host, u16),
+    pub(crate) came: Option<&'a Extracted>,
+}
 
 /// A request that is ready to be sent, as often as it has to be.
 #[derive(Debug)]
@@ -144,15 +160,15 @@ impl Outbound {
     }
 
     /// Writes where this attempt stands in the trace and among the attempts, and how much time it has.
-    pub(crate) fn mark(&mut self, context: &TraceContext, attempt: u32, left: impl FnOnce() -> Duration) {
-        let headers = &mut self.parts.headers;
-        if let Ok(value) = HeaderValue::try_from(context.traceparent()) {
-            headers.insert(TRACEPARENT, value);
+    pub(crate) fn mark(&mut self, mark: &Mark<'_>, attempt: u32, left: impl FnOnce() -> Duration) {
+        let formats = mark.came.map_or(mark.formats, |came| mark.formats.with(came.format));
+        // Nearly every call, and so without a look at the other formats.
+        if formats == Formats::default() {
+            self.mark_trace_context(mark.context);
+        } else {
+            self.mark_formats(mark, formats);
         }
-        match HeaderValue::from_str(context.state.as_str()) {
-            Ok(value) if !context.state.is_empty() => headers.insert(TRACESTATE, value),
-            _ => headers.remove(TRACESTATE),
-        };
+        let headers = &mut self.parts.headers;
         let number = match self.earlier_attempts + attempt {
             1 => FIRST,
             number => number.into(),
@@ -169,6 +185,37 @@ impl Outbound {
             && let Ok(value) = HeaderValue::try_from(format_grpc_timeout(left))
         {
             headers.insert(GRPC_TIMEOUT, value);
+        }
+    }
+
+    fn mark_trace_context(&mut self, context: &TraceContext) {
+        let headers = &mut self.parts.headers;
+        if let Ok(value) = HeaderValue::try_from(context.traceparent()) {
+            headers.insert(TRACEPARENT, value);
+        }
+        match HeaderValue::from_str(context.state.as_str()) {
+            Ok(value) if !context.state.is_empty() => headers.insert(TRACESTATE, value),
+            _ => headers.remove(TRACESTATE),
+        };
+    }
+
+    fn mark_formats(&mut self, mark: &Mark<'_>, formats: Formats) {
+        // What is not written anew, such as a state that was dropped, would belong to another span.
+        for name in formats.iter().flat_map(|format| format.headers()) {
+            self.parts.headers.remove(*name);
+        }
+        // Only SkyWalking's header names who calls whom.
+        let (mut endpoint, mut peer) = (String::new(), String::new());
+        if formats.has(Format::Sw8) {
+            endpoint = format!("{} {}", self.parts.method, self.parts.uri.path());
+            peer = format!("{}:{}", mark.callee.0, mark.callee.1);
+        }
+        let (service, instance) = mark.caller;
+        let hop = Hop { service, instance, endpoint: &endpoint, peer: &peer };
+        for (name, value) in propagation::inject(mark.context, mark.formats, &hop, mark.came) {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                self.parts.headers.insert(name, value);
+            }
         }
     }
 

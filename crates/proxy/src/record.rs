@@ -9,7 +9,8 @@ use identity::{Mono, Now, SpanId};
 use monitoring::StatusClass;
 use resilience::{Ending, Fallback, Fault, Outcome, State, classify};
 use traces::{
-    context::{Flags, TRACEPARENT, TRACESTATE, TraceContext},
+    context::{Flags, TraceContext},
+    propagation::{self, Extracted, Sampling},
     sampling::Decision,
 };
 
@@ -46,6 +47,8 @@ pub(crate) struct Record {
 #[derive(Debug)]
 pub(crate) struct Story {
     pub(crate) trace: TraceContext,
+    /// What the caller said of its trace, in whichever format, without the context itself: that is `trace`.
+    pub(crate) came: Option<Extracted>,
     pub(crate) parent: Option<SpanId>,
     pub(crate) begun: Now,
     pub(crate) method: Method,
@@ -78,15 +81,22 @@ impl Record {
         let begun = gateway.clock.now();
         let text = |name| parts.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
         let span = gateway.random.span_id();
-        let (trace, parent) = match TraceContext::extract(text(TRACEPARENT), text(TRACESTATE)) {
-            Some(caller) => (caller.with_span(span), Some(caller.span_id)),
+        let is_told = parts.headers.keys().any(|name| propagation::is_header(name.as_str()));
+        let mut came = if is_told { propagation::extract(text) } else { None };
+        let sampled = came.as_ref().is_none_or(|came| came.sampling != Sampling::Drop);
+        let (trace, parent) = match came.as_mut().and_then(|came| came.context.take()) {
+            Some(caller) => {
+                let (flags, parent) = (caller.flags.with_sampled(sampled), caller.span_id);
+                (TraceContext { flags, span_id: span, ..caller }, Some(parent))
+            }
             None => {
-                let flags = Flags::default().with_sampled(true).with_random(true);
+                let flags = Flags::default().with_sampled(sampled).with_random(true);
                 (TraceContext::new(gateway.random.trace_id(), span, flags), None)
             }
         };
         let story = Story {
             trace,
+            came,
             parent,
             begun,
             method: parts.method.clone(),
@@ -108,6 +118,11 @@ impl Record {
     pub(crate) fn routed(&mut self, service: Arc<Service>) {
         self.story.breaker = service.guard.state(&service.policy);
         self.story.service = Some(service);
+    }
+
+    /// What the caller said of its trace: its format and its decision.
+    pub(crate) fn came(&self) -> Option<&Extracted> {
+        self.story.came.as_ref()
     }
 
     /// When the call began.
@@ -329,11 +344,11 @@ impl Record {
             |attempt: &Attempt| attempt.end.is_some_and(|(_, end)| classify(end) == Outcome::Failure);
         let remarkable = !matches!(outcome, monitoring::Outcome::Ok | monitoring::Outcome::Cancelled)
             || self.story.attempts.iter().any(failed);
-        let decision = match self.story.parent {
+        let decision = match self.story.came.as_ref().map(|came| came.sampling) {
             // Whoever began the trace has decided.
-            Some(_) if self.story.trace.flags.sampled() => Decision::Keep,
-            Some(_) => Decision::SampleOut,
-            None => self.gateway.sampling.decide(now.mono, remarkable),
+            Some(Sampling::Keep | Sampling::Debug) => Decision::Keep,
+            Some(Sampling::Drop) => Decision::SampleOut,
+            Some(Sampling::Deferred) | None => self.gateway.sampling.decide(now.mono, remarkable),
         };
         match decision {
             Decision::SampleOut => self.gateway.outbox.sample_out(spans),

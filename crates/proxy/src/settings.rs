@@ -5,6 +5,7 @@ use std::{net::TcpListener, time::Duration};
 use identity::{Namespace, ProxyId, ServiceName};
 use registry::Networks;
 use resilience::CallPolicy;
+use traces::propagation::Formats;
 
 use crate::Keep;
 
@@ -35,6 +36,9 @@ pub struct Settings {
     pub keep: Option<Keep>,
     /// How often it reports.
     pub report_every: Duration,
+    /// In which formats callees are told of their trace, beside the one that a call came with. All formats
+    /// are read.
+    pub propagation: Formats,
     /// How long calls in flight may go on when it stops.
     pub drain: Duration,
     /// How long the last report may take when it stops.
@@ -65,6 +69,7 @@ impl Settings {
             limits: Limits::default(),
             keep: None,
             report_every: Duration::from_secs(1),
+            propagation: Formats::default(),
             drain: Duration::from_secs(10),
             flush: Duration::from_secs(2),
         })

@@ -47,6 +47,13 @@ impl Identity {
     }
 }
 
+impl Identity {
+    /// The proxy's id.
+    pub(crate) fn proxy(&self) -> &str {
+        self.proxy.as_str()
+    }
+}
+
 /// The spans of a call that is over; of one that is kept in part, those that failed.
 pub(crate) fn of(
     story: &Story,

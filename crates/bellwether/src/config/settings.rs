@@ -4,6 +4,7 @@ use std::{cmp::Ordering, net::SocketAddr, path::PathBuf, time::Duration};
 
 use identity::{Namespace, ProxyId};
 use registry::Networks;
+use traces::propagation::Formats;
 use tracing_subscriber::EnvFilter;
 use wire::native::problem::Problem;
 
@@ -151,6 +152,8 @@ settings! {
     gateway_data: Option<PathBuf> = |_| None, [Gateway];
     /// The control plane that tells the gateway what is there
     control: Url = |_| Some("http://127.0.0.1:2355".to_owned()), [Gateway];
+    /// In which formats the gateway tells services of their trace, beside the one that a call came with: tracecontext, b3, b3multi, jaeger and sw8, joined by commas
+    propagation: Formats = |_| Some("tracecontext".to_owned()), [Gateway];
     /// How the gateway is called in the control plane; by default after its machine and port
     proxy_id: Option<ProxyId> = |_| None, [Gateway];
 

@@ -4,6 +4,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use identity::{Invalid, Namespace, ProxyId, duration, size};
 use registry::Networks;
+use traces::propagation::Formats;
 
 /// A value that is read from the text of a setting. The error is the rule that was broken.
 pub(crate) trait FromSetting: Sized {
@@ -63,6 +64,14 @@ impl FromSetting for Size {
 
     fn from_setting(text: &str) -> Result<Self, String> {
         size::parse(text).map(Self).map_err(|invalid| invalid.rule().to_owned())
+    }
+}
+
+impl FromSetting for Formats {
+    const VALUE: &'static str = "FORMATS";
+
+    fn from_setting(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|invalid: identity::Invalid| invalid.rule().to_owned())
     }
 }
 

@@ -61,6 +61,7 @@ pub(super) fn gateway(
     let told = proxy::Settings {
         namespace: settings.namespace.clone(),
         networks: settings.dial_networks.clone(),
+        propagation: settings.propagation,
         drain: settings.drain,
         keep,
         ..told

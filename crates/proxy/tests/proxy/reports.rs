@@ -178,3 +178,81 @@ async fn nothing_new_is_not_reported() {
     };
     soon("ten ticks without a report", quiet).await;
 }
+
+/// A backend that answers with the headers that tell of traces, and a world whose proxy writes `formats`.
+async fn telling(formats: &str) -> (World, Backend) {
+    let formats = formats.parse().unwrap();
+    let world = World::with(|settings| settings.propagation = formats).await;
+    let backend = Backend::new(|request: Request<Incoming>| async move {
+        let names = [
+            "traceparent",
+            "tracestate",
+            "b3",
+            "x-b3-traceid",
+            "x-b3-spanid",
+            "x-b3-parentspanid",
+            "uber-trace-id",
+            "sw8",
+        ];
+        let told = names
+            .iter()
+            .filter_map(|name| Some(format!("{name}={}", request.headers().get(*name)?.to_str().ok()?)));
+        reply(200, told.collect::<Vec<_>>().join("\n"))
+    })
+    .await;
+    world.up("cart", &[backend.address]).await;
+    (world, backend)
+}
+
+/// What the backend was told, by header.
+async fn told(world: &World, headers: &[(&'static str, &str)]) -> std::collections::BTreeMap<String, String> {
+    let mut call = request("GET", "cart", "/", "");
+    for (name, value) in headers {
+        call.headers_mut().insert(*name, value.parse().unwrap());
+    }
+    let answer = world.send(call).await;
+    let text = String::from_utf8(answer.body.to_vec()).unwrap();
+    text.lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_call_with_zipkins_headers_goes_on_in_its_trace_and_with_them() {
+    let (world, _backend) = telling("tracecontext").await;
+    let (trace, parent) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
+    let came = [
+        ("x-b3-traceid", trace),
+        ("x-b3-spanid", parent),
+        ("x-b3-parentspanid", parent),
+        ("x-b3-sampled", "1"),
+    ];
+    let told = told(&world, &came).await;
+    world.stores.until("both spans", |stores| stores.spans().len() == 2).await;
+    let attempt = world.stores.spans()[1].span_id.to_string();
+    let names: Vec<&str> = told.keys().map(String::as_str).collect();
+    assert_eq!(names, ["traceparent", "x-b3-spanid", "x-b3-traceid"], "no parent of another span is left");
+    assert_eq!((told["x-b3-traceid"].as_str(), &told["x-b3-spanid"]), (trace, &attempt));
+    assert_eq!(told["traceparent"], format!("00-{trace}-{attempt}-01"));
+    assert_eq!(world.stores.spans()[0].parent_span_id.unwrap().to_string(), parent);
+}
+
+#[tokio::test]
+async fn the_formats_that_are_configured_are_written_and_no_others() {
+    let (world, _backend) = telling("b3,jaeger,sw8").await;
+    let told = told(&world, &[]).await;
+    let names: Vec<&str> = told.keys().map(String::as_str).collect();
+    assert_eq!(names, ["b3", "sw8", "uber-trace-id"]);
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_it_open_is_decided_for_and_one_that_refuses_is_followed() {
+    let (world, _backend) = telling("tracecontext").await;
+    let open = "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331";
+    assert!(told(&world, &[("b3", open)]).await["b3"].ends_with("-1"));
+    let refused = told(&world, &[("b3", "0")]).await;
+    assert!(refused["b3"].ends_with("-0") && refused["traceparent"].ends_with("-02"), "{refused:?}");
+    let ledger = world.proxy.shutdown().await;
+    assert_eq!((ledger.received, ledger.sampled_out), (4, 2));
+}
