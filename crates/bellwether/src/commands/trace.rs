@@ -23,6 +23,8 @@ pub(crate) enum Trace {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  bellwether trace search --service payments --min-duration 250ms")]
 pub(crate) struct Search {
+    /// Only traces with a span of which this holds, such as 'service=shop AND (duration>250ms OR error=true)'
+    query: Option<String>,
     /// Only traces that this service took part in
     #[arg(long)]
     service: Option<ServiceName>,
@@ -125,6 +127,7 @@ impl Search {
                 .maybe("service", self.service.as_ref())
                 .maybe("operation", self.operation.as_deref())
                 .maybe("min_duration", self.min_duration.as_deref())
+                .maybe("q", self.query.as_deref())
                 .query("limit", &self.limit.to_string());
             let answer = client.get(path).await?;
             Ok(Page::new(answer, "/traces", |traces: api::Traces| {
