@@ -34,6 +34,8 @@ fn find_tools(context: &mut Context) -> Verdict {
         tools::PROMETHEUS,
         tools::NODE,
         tools::NPM,
+        tools::PYTHON_SENDERS,
+        tools::NODE_SENDERS,
         tools::CHROMIUM,
     ];
     let missing: Vec<String> = wanted.iter().filter_map(|tool| context.tools.need(tool).err()).collect();

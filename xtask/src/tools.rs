@@ -26,6 +26,10 @@ enum Source {
     Debian(&'static str),
     /// Name and version.
     PyPi(&'static str, &'static str),
+    /// The file that names packages of Python's and their versions.
+    Requirements(&'static str),
+    /// The folder whose lock file names packages of Node's.
+    Npm(&'static str),
     /// Name and version. It takes minutes to build, so that is done unasked only on a machine that says it is for
     /// continuous integration.
     Cargo(&'static str, &'static str),
@@ -85,6 +89,25 @@ pub(crate) const DUCKDB: Tool = Tool {
     source: Source::PyPi("duckdb", "2.0.0"),
 };
 
+/// Packages of Python's that send spans in a test.
+pub(crate) const PYTHON_SENDERS: Tool = Tool {
+    name: "python-senders",
+    probe: &["python3", "-c", "import py_zipkin, opentelemetry.sdk.version as sdk; print(sdk.__version__)"],
+    oldest: (1, 45),
+    source: Source::Requirements(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../crates/server/tests/senders/requirements.txt"
+    )),
+};
+
+/// Packages of Node's that send spans in a test.
+pub(crate) const NODE_SENDERS: Tool = Tool {
+    name: "node-senders",
+    probe: &["node", "-p", "require('zipkin'), require('@opentelemetry/resources/package.json').version"],
+    oldest: (2, 12),
+    source: Source::Npm(concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/server/tests/senders")),
+};
+
 /// Asks for targets in a test, and scrapes them.
 pub(crate) const PROMETHEUS: Tool = Tool {
     name: "prometheus",
@@ -131,8 +154,14 @@ impl Tools {
     /// A program in Python finds its packages beside itself.
     fn command(&self, tool: &Tool, program: &Path) -> Command {
         let mut command = Command::new(program);
-        if let Source::PyPi(..) = tool.source {
-            command.env("PYTHONPATH", self.folder.join(tool.name));
+        match tool.source {
+            Source::PyPi(..) | Source::Requirements(_) => {
+                command.env("PYTHONPATH", self.folder.join(tool.name));
+            }
+            Source::Npm(_) => {
+                command.env("NODE_PATH", self.folder.join(tool.name).join("node_modules"));
+            }
+            Source::Debian(_) | Source::Cargo(..) => {}
         }
         command
     }
@@ -160,6 +189,14 @@ impl Tools {
         }
     }
 
+    /// Installs what is still to be said into the tool's folder.
+    fn pip(&self, tool: &Tool) -> Command {
+        let mut command = Command::new("python3");
+        command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade"]);
+        command.arg("--target").arg(self.folder.join(tool.name));
+        command
+    }
+
     fn install(&self, tool: &Tool) -> Result<(), String> {
         let not_installed = |how: String| format!("{} is not installed; {how}", tool.name);
         match tool.source {
@@ -173,12 +210,33 @@ impl Tools {
                 })
                 .map_err(|error| not_installed(format!("apt-get install {package} failed: {error}"))),
             Source::PyPi(package, version) => {
-                let mut command = Command::new("python3");
-                command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade"]);
-                command.arg("--target").arg(self.folder.join(tool.name)).arg(format!("{package}=={version}"));
+                let mut command = self.pip(tool);
+                command.arg(format!("{package}=={version}"));
                 match command::run(command, INSTALL_LIMIT).failure {
                     None => Ok(()),
                     Some(error) => Err(not_installed(format!("pip install {package} failed: {error}"))),
+                }
+            }
+            Source::Requirements(file) => {
+                let mut command = self.pip(tool);
+                command.arg("-r").arg(file);
+                match command::run(command, INSTALL_LIMIT).failure {
+                    None => Ok(()),
+                    Some(error) => Err(not_installed(format!("pip install -r {file} failed: {error}"))),
+                }
+            }
+            Source::Npm(locked) => {
+                let folder = self.folder.join(tool.name);
+                let copy = |name| std::fs::copy(Path::new(locked).join(name), folder.join(name));
+                let copied = std::fs::create_dir_all(&folder)
+                    .and_then(|()| copy("package.json"))
+                    .and_then(|_| copy("package-lock.json"));
+                copied.map_err(|error| not_installed(format!("{locked} cannot be copied: {error}")))?;
+                let mut command = Command::new("npm");
+                command.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&folder);
+                match command::run(command, INSTALL_LIMIT).failure {
+                    None => Ok(()),
+                    Some(error) => Err(not_installed(format!("npm ci failed: {error}"))),
                 }
             }
             Source::Cargo(package, _) if std::env::var_os("CI").is_none() => {

@@ -36,6 +36,7 @@ use crate::{
     discovery,
     forced::Forced,
     graph::Graph,
+    jaeger,
     listener::{self, BodyRule, Hosts, Limits, ListenerStats, Refusal, Tls, TlsFiles},
     live::Live,
     otlp, pages,
@@ -271,6 +272,7 @@ fn app(state: &Arc<State>) -> Shortcut {
         .route_service("/bellwether.v1.Proxy/{method}", proxies)
         .route_service("/bellwether.v1.Discovery/{method}", clients)
         .merge(senders(state))
+        .merge(jaeger::routes().with_state(state.clone()))
         .layer(Guard(state.access.clone()));
     Shortcut::before(guarded.fallback(pages::serve), state.clone())
 }

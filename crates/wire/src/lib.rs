@@ -3,6 +3,7 @@
 //! **Absent on purpose:** no sockets, no files, no clock.
 
 pub mod grpc_health;
+pub mod jaeger;
 pub mod native;
 mod nearest;
 pub mod otlp;

@@ -18,7 +18,7 @@ pub(crate) use flags::{
 };
 pub(crate) use settings::{SETTINGS, Settings};
 pub(crate) use sources::{Environment, Sources};
-pub(crate) use value::{FromSetting, Gateway, LogFormat, Secret, Url};
+pub(crate) use value::{FromSetting, Gateway, LogFormat, OtlpPorts, Secret, Url};
 
 use wire::native::problem::Problem;
 

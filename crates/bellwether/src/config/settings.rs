@@ -10,7 +10,7 @@ use wire::native::problem::Problem;
 
 use super::{
     sources::{Environment, Sources},
-    value::{FromSetting, Gateway, LogFormat, Secret, Size, Url},
+    value::{FromSetting, Gateway, LogFormat, OtlpPorts, Secret, Size, Url},
 };
 
 /// What uses a setting.
@@ -113,6 +113,8 @@ settings! {
     listen: SocketAddr = |_| Some("127.0.0.1:2355".to_owned()), [Server, Demo];
     /// Where the gateway listens; port 0 takes any free port
     gateway: Gateway = |_| Some("127.0.0.1:8000".to_owned()), [Up, Gateway, Demo];
+    /// Whether spans are taken on the ports 4317 and 4318 as well, where senders of OTLP look first; auto for: where the control plane listens on its usual address
+    otlp_ports: OtlpPorts = |_| Some("auto".to_owned()), [Server];
     /// The folder that holds everything that is kept; one process owns it
     data: PathBuf = Environment::data_folder, [Server, Demo];
     /// The certificate chain to serve TLS with, a PEM file

@@ -210,6 +210,28 @@ impl FromSetting for LogFormat {
     }
 }
 
+/// Whether spans are also taken where senders of OTLP look for somebody who does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OtlpPorts {
+    /// Beside the control plane's usual address.
+    Auto,
+    On,
+    Off,
+}
+
+impl FromSetting for OtlpPorts {
+    const VALUE: &'static str = "on|off|auto";
+
+    fn from_setting(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "on" => Ok(Self::On),
+            "off" => Ok(Self::Off),
+            _ => Err("on, off or auto is needed".to_owned()),
+        }
+    }
+}
+
 /// The address of a control plane: scheme, host and port, nothing behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Url {

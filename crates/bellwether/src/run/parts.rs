@@ -1,7 +1,7 @@
 //! The parts of a process, made from the settings.
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
 };
 
@@ -15,7 +15,7 @@ use wire::native::problem::{Code, Problem};
 
 use super::signals::Signals;
 use crate::{
-    config::{self, Flags, Settings},
+    config::{self, Flags, OtlpPorts, Settings},
     log::Log,
 };
 
@@ -23,6 +23,7 @@ use crate::{
 /// folder is touched.
 pub(super) async fn server(settings: &Settings, listener: TcpListener) -> Result<Server, Problem> {
     let tls = settings.tls_cert.clone().zip(settings.tls_key.clone());
+    let telemetry = otlp_ports(settings)?;
     Server::start(server::Settings {
         tls: tls.map(|(certificates, key)| TlsFiles { certificates, key }),
         require_tokens: settings.auth,
@@ -31,9 +32,38 @@ pub(super) async fn server(settings: &Settings, listener: TcpListener) -> Result
         networks: settings.dial_networks.clone(),
         budgets: budgets(settings),
         drain: settings.drain,
+        telemetry,
         ..server::Settings::new(listener, settings.data.clone())
     })
     .await
+}
+
+/// The ports of OTLP, over gRPC and over HTTP. Ours take both.
+const OTLP_PORTS: [u16; 2] = [4317, 4318];
+/// The address beside which they are taken unasked.
+const USUAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 2355);
+
+/// Sockets at the ports where senders of OTLP look first. Where nobody asked for them and another collector
+/// has them, spans reach that one and not us, so that is said loudly.
+fn otlp_ports(settings: &Settings) -> Result<Vec<TcpListener>, Problem> {
+    let wanted = match settings.otlp_ports {
+        OtlpPorts::On => true,
+        OtlpPorts::Off => false,
+        OtlpPorts::Auto => settings.listen == USUAL,
+    };
+    let mut sockets = Vec::new();
+    for port in OTLP_PORTS.into_iter().filter(|_| wanted) {
+        match listener::bind(SocketAddr::new(settings.listen.ip(), port)) {
+            Ok(socket) => sockets.push(socket),
+            Err(problem) if settings.otlp_ports == OtlpPorts::On => return Err(problem),
+            Err(problem) => tracing::warn!(
+                %problem,
+                "spans that are sent to port {port} do not come here; send them to {} instead",
+                settings.listen
+            ),
+        }
+    }
+    Ok(sockets)
 }
 
 fn budgets(settings: &Settings) -> Budgets {

@@ -63,7 +63,7 @@ type Shared = axum::extract::State<Arc<State>>;
 type Caller = Extension<Principal>;
 
 /// Does what waits for the disk or computes for long beside the runtime's threads, which have other things to do.
-async fn beside<T: Send + 'static>(
+pub(crate) async fn beside<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     let done = tokio::task::spawn_blocking(work).await;
