@@ -11,7 +11,7 @@ use std::{
 use axum::extract::Query as Asked;
 use identity::{Namespace, TraceId, Wall};
 use storage_catalog::Scope;
-use storage_spans::Query;
+use storage_spans::{AttributeCondition, AttributeKey, Query};
 use traces::{Span, graph::NodeKind};
 use wire::native::problem::{Code, Problem};
 
@@ -19,6 +19,12 @@ use crate::{access::Principal, clock, problems, state::State};
 
 /// Traces that are looked through for one answer: some seconds of work.
 const EXAMINED: usize = 20_000;
+/// Traces whose values of an attribute are listed: some 0.1 ms each.
+const VALUES_FROM: usize = 500;
+/// Values of a list …
+const MAX_VALUES: usize = 1_000;
+/// … and bytes of the longest of them: what is longer is nothing to choose from.
+const MAX_VALUE: usize = 512;
 /// How far back an answer looks where nobody says.
 const DAY_NS: u64 = 86_400_000_000_000;
 
@@ -138,6 +144,33 @@ pub(crate) fn found(
             return found;
         }
     }
+}
+
+/// The keys of the attributes of spans.
+pub(crate) fn keys(state: &State, caller: &Principal) -> Result<Vec<AttributeKey>, Problem> {
+    caller.require(Scope::Read, None)?;
+    Ok(state.spans.attribute_keys())
+}
+
+/// The values of an attribute, as texts, and how often each was seen, in the newest traces with the key that
+/// `query` finds. A rare value of a frequent key may be missing.
+pub(crate) fn values(
+    state: &State,
+    caller: &Principal,
+    mut query: Query,
+    key: &str,
+) -> BTreeMap<String, u64> {
+    query.attributes.push(AttributeCondition { key: key.into(), value: None });
+    let mut values = BTreeMap::new();
+    for spans in found(state, caller, query, VALUES_FROM, |_| true) {
+        for value in spans.iter().filter_map(|span| span.attributes.get(key)) {
+            let text = value.to_string();
+            if text.len() <= MAX_VALUE && (values.len() < MAX_VALUES || values.contains_key(&text)) {
+                *values.entry(text).or_default() += 1;
+            }
+        }
+    }
+    values
 }
 
 /// By caller and callee: calls, and how many of them failed.

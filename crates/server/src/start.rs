@@ -272,7 +272,7 @@ fn app(state: &Arc<State>) -> Shortcut {
         .route_service("/bellwether.v1.Proxy/{method}", proxies)
         .route_service("/bellwether.v1.Discovery/{method}", clients)
         .merge(senders(state))
-        .merge(jaeger::routes().with_state(state.clone()))
+        .merge(jaeger::routes().merge(zipkin::queries()).with_state(state.clone()))
         .layer(Guard(state.access.clone()));
     Shortcut::before(guarded.fallback(pages::serve), state.clone())
 }

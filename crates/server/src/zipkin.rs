@@ -1,7 +1,10 @@
-//! Zipkin: spans to `POST /api/v2/spans`, in JSON and in Protocol Buffers.
+//! Zipkin: spans to `POST /api/v2/spans`, in JSON and in Protocol Buffers; who reads them is answered by
+//! [`queries`].
 //!
 //! The protocol has no partial success: what is refused of a list is in the ledger, and the answer to the
 //! rest is 202, now that it is durable.
+
+mod query;
 
 use std::sync::Arc;
 
@@ -21,7 +24,9 @@ use crate::{
     state::State,
 };
 
-/// The routes.
+pub(crate) use query::routes as queries;
+
+/// The routes of those who send.
 pub(crate) fn routes() -> Router<Arc<State>> {
     Router::new().route("/api/v2/spans", post(spans))
 }

@@ -1,4 +1,4 @@
-//! Zipkin's spans, version 2: JSON and Protocol Buffers, rewritten as OTLP.
+//! Zipkin's spans, version 2: JSON and Protocol Buffers, rewritten as OTLP; and the way back, for those who read.
 //!
 //! The mapping is the one that OpenTelemetry's specification gives for the way back: the local service is
 //! the resource, endpoints are `network.*` attributes and `peer.service`, annotations are events, tags are
@@ -14,11 +14,13 @@
 mod json;
 mod message;
 mod rewrite;
+mod show;
 
 use std::{borrow::Cow, collections::BTreeMap};
 
 pub use json::from_json;
 pub use message::from_protobuf;
+pub use show::{Annotation, Conditions, Dependency, End, Shown, peer, show};
 
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,7 @@ mod senders_of_others;
 mod shortcut;
 mod spans;
 mod watch;
+mod zipkin_queries;
 
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
