@@ -22,6 +22,11 @@ const { values: options, positionals } = parseArgs({
 const SHOTS = new URL('../screenshots/', import.meta.url).pathname;
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 const LANGUAGES = { en: { traces: 'Recent traces', map: 'Service map' }, zh: { traces: '最近的链路', map: '服务拓扑' } };
+/** The pages of the rail but the map, and what must be on each. */
+const PAGES = [
+  ['/services', 'table.list tbody th a'],
+  ['/services?service=SERVICE&key=user-42', '#ring-title'],
+];
 const profile = mkdtempSync(join(tmpdir(), 'console-'));
 mkdirSync(SHOTS, { recursive: true });
 
@@ -234,8 +239,36 @@ async function everywhere(base, namespace, label) {
   );
 }
 
+/** Each page that the rail names, in both themes and languages, and narrow: it shows something, fits, and is accessible. */
+async function sections(base, namespace, label) {
+  const { services } = await api(base, `/overview?${new URLSearchParams({ namespace, window: '5m' })}`);
+  const service = services[0]?.service ?? 'hello';
+  for (const [path, wanted] of PAGES) {
+    for (const [scheme, lang, width] of [['light', 'en', 1440], ['dark', 'zh', 1440], ['dark', 'en', 800]]) {
+      const name = `${label}-${path.slice(1).replaceAll(/[/?=&]+/g, '-')}-${scheme}-${lang}-${width}`;
+      await check(`${label}: ${path} shows ${wanted} and is accessible (${scheme}, ${lang}, ${width})`, () => {
+        const query = new URLSearchParams({ namespace, lang, theme: scheme });
+        const address = `${base}${path.replace('SERVICE', encodeURIComponent(service))}`;
+        return visit(
+          `${address}${path.includes('?') ? '&' : '?'}${query}`,
+          async (page) => {
+            await page.locator('main h1').first().waitFor();
+            await page.locator(wanted).first().waitFor();
+            const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+            await page.screenshot({ path: join(SHOTS, `${name}.png`), fullPage: true });
+            assert(wide <= 0, `the page is ${wide} px wider than the window`);
+            await axe(page);
+          },
+          { width, scheme },
+        );
+      });
+    }
+  }
+}
+
 async function hostileNames(base, namespace, id) {
-  for (const path of ['/', '/?view=table', `/?service=${encodeURIComponent(HOSTILE)}`, `/traces/${id}`]) {
+  const name = encodeURIComponent(HOSTILE);
+  for (const path of ['/', '/?view=table', `/?service=${name}`, `/traces/${id}`, `/services?service=${name}`]) {
     await check(`a hostile name is text at ${path}`, () =>
       visit(`${base}${path}${path.includes('?') ? '&' : '?'}${new URLSearchParams({ namespace })}`, async (page) => {
         await page.getByText(HOSTILE).first().waitFor();
@@ -256,6 +289,7 @@ async function scenes() {
   const close = () => (server.closeAllConnections(), new Promise((resolve) => server.close(resolve)));
   await everywhere(base, 'default', 'well');
   await everywhere(base, 'trouble', 'trouble');
+  await sections(base, 'trouble', 'trouble');
   await hostileNames(base, 'hostile', 'bad0'.repeat(8));
   await check('an open breaker is the sentence on top, a broken circuit on the map, and explained beside it', () =>
     visit(`${base}/?namespace=trouble&theme=dark`, async (page) => {
@@ -342,6 +376,7 @@ if (positionals.length === 0) {
     for (const name of options.expect.split(',').filter(Boolean)) assert(names.includes(name), `${name} is not among ${names}`);
   });
   await everywhere(base, 'default', 'server');
+  await sections(base, 'default', 'server');
   if (options.ingest) await hostileNames(base, 'default', 'bad0'.repeat(8));
 }
 await browser.close();

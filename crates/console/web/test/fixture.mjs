@@ -214,6 +214,31 @@ function service(namespace, name) {
   };
 }
 
+/** Waves for whatever is asked; their labels are hostile where the scene is. */
+function range(namespace, params) {
+  const [start, end, step] = ['start', 'end', 'step'].map((name) => Number(params.get(name)));
+  const services = Object.keys(scene(namespace).services);
+  const value = (at, i) => (2 + i + Math.sin(at / 40 + i)) * (/quantile/.test(params.get('query')) ? 0.01 : /outcome/.test(params.get('query')) ? 0.004 : 1);
+  const values = (i) => Array.from({ length: Math.floor((end - start) / step) + 1 }, (_, n) => [start + n * step, String(value(start + n * step, i))]);
+  const asked = /service="((?:[^"\\\\]|\\\\.)*)"/.exec(params.get('query'))?.[1];
+  const wanted = services.filter((service) => asked === undefined || service.replaceAll('"', '\\\\"') === asked);
+  return { status: 'success', data: { resultType: 'matrix', result: wanted.map((service, i) => ({ metric: { service }, values: values(i) })) } };
+}
+
+/** What is below a service: its ring, the owner of a key, why an instance is what it is. */
+function below(namespace, path, params) {
+  const [, name, rest] = /^([^/]+(?:\/[^/]*>)?)(?:\/(.*))?$/.exec(path) ?? [];
+  const of = service(namespace, name ?? path);
+  if (of === null || rest === undefined) return service(namespace, path);
+  const { instances } = of;
+  const word = namespace === 'hostile' ? HOSTILE : 'the lease holds';
+  if (rest === 'ring') return { service: name, algorithm: 'ring', points: 160 * instances.length, members: instances.map(({ id, status }) => ({ id, status, weight: 100, points: 160, share: 1 / instances.length })) };
+  if (rest === 'owner') return { key: params.get('key'), instance: instances.find(({ status }) => status === 'up') ?? null, home: instances[0], reason: word };
+  const id = /^instances\/(.*)\/why$/.exec(rest)?.[1];
+  const change = { revision: 7, at: iso(STARTED), action: 'registered', actor: 'operator', reason: word, status: 'up' };
+  return id === undefined ? null : { instance_id: id, sentence: `${id} of ${name} is up: ${word}.`, facts: [], lease: { ttl: '10s', state: 'holds', left_ns: 4e9 }, proxies: [{ proxy: 'gateway', in_flight: 2, ejected: '' }], changes: [change] };
+}
+
 export function start({ port = 0, token = null } = {}) {
   const problem = (response, status, code, title, detail) => {
     response.writeHead(status, { ...SECURITY, 'content-type': 'application/problem+json' });
@@ -229,6 +254,7 @@ export function start({ port = 0, token = null } = {}) {
       response.writeHead(200, { ...SECURITY, 'content-type': 'application/json' });
       response.end(JSON.stringify(body));
     };
+    if (path === '/api/v1/query_range') return json(range(/namespace="([^"]*)"/.exec(url.searchParams.get('query'))?.[1] ?? 'default', url.searchParams));
     if (path.startsWith('/bellwether/')) {
       if (token !== null && request.headers.authorization !== `Bearer ${token}`) {
         return problem(response, 401, 'BW-1401', 'A token is needed', 'send a bearer token with the scope read');
@@ -248,7 +274,7 @@ export function start({ port = 0, token = null } = {}) {
       const trace = /^\/traces\/([0-9a-f]+)$/.exec(at);
       if (trace) return json(trace[1].length === 32 ? spansOf(trace[1], namespace) : null);
       const named = /^\/namespaces\/([^/]+)\/services\/(.+)$/.exec(at);
-      return json(named ? service(named[1], named[2]) : null);
+      return json(named ? below(named[1], named[2], url.searchParams) : null);
     }
     const file = extname(path) === '' ? 'index.html' : normalize(path);
     try {

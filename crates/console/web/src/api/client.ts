@@ -1,7 +1,17 @@
 // One way to ask the API: with the token where there is one, and every refusal as a `Refusal` that carries what
 // the server's problem document says. Callers never look at status codes by themselves.
 
-import type { Overview, ServiceDetail, Trace } from './types';
+import type {
+  Instance,
+  Namespaces,
+  Overview,
+  Owner,
+  Receipt,
+  Ring,
+  ServiceDetail,
+  Trace,
+  Why,
+} from './types';
 
 const BASE = '/bellwether/v1';
 
@@ -13,6 +23,8 @@ export class Refusal extends Error {
     readonly code: string | null,
     readonly title: string,
     readonly detail: string | null,
+    /** What to do about it, in the server's words. */
+    readonly next: string | null = null,
   ) {
     super(detail ?? title);
   }
@@ -40,45 +52,93 @@ export async function refusalOf(response: Response): Promise<Refusal> {
     // No JSON in it: the status line is all that there is to say.
   }
   const title = text('title', body) ?? `${response.status} ${response.statusText}`.trim();
-  return new Refusal(response.status, text('code', body), title, text('detail', body));
+  return new Refusal(response.status, text('code', body), title, text('detail', body), text('next', body));
 }
 
 export type Fetch = typeof fetch;
 
-export async function get<T>(path: string, token: string | null, signal?: AbortSignal): Promise<T> {
+async function answered(url: string, init: RequestInit, signal?: AbortSignal): Promise<Response> {
   let response: Response;
   try {
-    response = await fetch(BASE + path, {
-      headers: headersWith(token, { accept: 'application/json' }),
-      signal: signal ?? null,
-      cache: 'no-store',
-    });
+    response = await fetch(url, { ...init, signal: signal ?? null, cache: 'no-store' });
   } catch (cause) {
     if (signal?.aborted) throw cause;
     throw new Refusal(0, null, String(cause instanceof Error ? cause.message : cause), null);
   }
   if (!response.ok) throw await refusalOf(response);
-  return (await response.json()) as T;
+  return response;
 }
 
-const query = (pairs: Record<string, string>) => new URLSearchParams(pairs).toString();
+export async function get<T>(path: string, token: string | null, signal?: AbortSignal): Promise<T> {
+  const headers = headersWith(token, { accept: 'application/json' });
+  return (await (await answered(BASE + path, { headers }, signal)).json()) as T;
+}
+
+/** Changes something. An answer without a body is null. */
+export async function send<T>(
+  method: 'PUT' | 'POST' | 'DELETE',
+  path: string,
+  body: unknown,
+  token: string | null,
+  more: Record<string, string> = {},
+): Promise<T> {
+  const given = body === undefined ? {} : { 'content-type': typeof body === 'string' ? 'application/yaml' : 'application/json' };
+  const headers = headersWith(token, { accept: 'application/json', ...given, ...more });
+  const text = body === undefined || typeof body === 'string' ? (body ?? null) : JSON.stringify(body);
+  const response = await answered(BASE + path, { method, headers, body: text });
+  return (response.status === 204 ? null : await response.json()) as T;
+}
+
+const query = (pairs: Record<string, string | null>) =>
+  new URLSearchParams(Object.entries(pairs).filter((pair): pair is [string, string] => pair[1] !== null)).toString();
+
+/** A path of which every name is escaped. */
+export const at = (strings: TemplateStringsArray, ...names: string[]): string =>
+  String.raw({ raw: strings }, ...names.map(encodeURIComponent));
+
+type Asking = [token: string | null, signal?: AbortSignal];
 
 export const overviewPath = (namespace: string, window: string) => `/overview?${query({ namespace, window })}`;
 export const streamUrl = (namespace: string, window: string) =>
   `${BASE}/overview/stream?${query({ namespace, window })}`;
 
-export const getOverview = (namespace: string, window: string, token: string | null, signal?: AbortSignal) =>
-  get<Overview>(overviewPath(namespace, window), token, signal);
+export const getOverview = (namespace: string, window: string, ...asking: Asking) =>
+  get<Overview>(overviewPath(namespace, window), ...asking);
 
-export const getNamespaces = (token: string | null, signal?: AbortSignal) =>
-  get<{ namespaces: string[] }>('/namespaces', token, signal);
+export const getNamespaces = (...asking: Asking) => get<Namespaces>('/namespaces', ...asking);
 
-export const getService = (namespace: string, service: string, token: string | null, signal?: AbortSignal) =>
-  get<ServiceDetail>(
-    `/namespaces/${encodeURIComponent(namespace)}/services/${encodeURIComponent(service)}`,
-    token,
-    signal,
-  );
+const servicePath = (namespace: string, service: string) => at`/namespaces/${namespace}/services/${service}`;
+const instancePath = (namespace: string, service: string, id: string) =>
+  at`/namespaces/${namespace}/services/${service}/instances/${id}`;
 
-export const getTrace = (traceId: string, namespace: string, token: string | null, signal?: AbortSignal) =>
-  get<Trace>(`/traces/${encodeURIComponent(traceId)}?${query({ namespace })}`, token, signal);
+export const getService = (namespace: string, service: string, ...asking: Asking) =>
+  get<ServiceDetail>(servicePath(namespace, service), ...asking);
+
+export const getRing = (namespace: string, service: string, ...asking: Asking) =>
+  get<Ring>(`${servicePath(namespace, service)}/ring`, ...asking);
+
+export const getOwner = (namespace: string, service: string, key: string, ...asking: Asking) =>
+  get<Owner>(`${servicePath(namespace, service)}/owner?${query({ key })}`, ...asking);
+
+export const getWhy = (namespace: string, service: string, id: string, ...asking: Asking) =>
+  get<Why>(`${instancePath(namespace, service, id)}/why`, ...asking);
+
+export const drain = (namespace: string, service: string, id: string, reason: string, force: boolean, token: string | null) =>
+  send<Receipt>('POST', `${instancePath(namespace, service, id)}/drain`, { reason, force, timeout: '10s' }, token);
+
+export const undrain = (namespace: string, service: string, id: string, reason: string, token: string | null) =>
+  send<null>('DELETE', `${instancePath(namespace, service, id)}/drain?${query({ reason })}`, undefined, token);
+
+export const override = (
+  namespace: string,
+  service: string,
+  id: string,
+  body: { status: string; reason: string; for?: string },
+  token: string | null,
+) => send<Instance>('PUT', `${instancePath(namespace, service, id)}/override`, body, token);
+
+export const release = (namespace: string, service: string, id: string, reason: string, token: string | null) =>
+  send<null>('DELETE', `${instancePath(namespace, service, id)}/override?${query({ reason })}`, undefined, token);
+
+export const getTrace = (traceId: string, namespace: string, ...asking: Asking) =>
+  get<Trace>(`${at`/traces/${traceId}`}?${query({ namespace })}`, ...asking);

@@ -97,17 +97,25 @@ export interface Overview {
   server: { version: string; started: string; open_access: boolean };
 }
 
+export interface Namespaces {
+  namespaces: string[];
+}
+
 export interface Instance {
   id: string;
   address: string;
   port: number;
   status: string;
   reason: string | null;
+  since: string | null;
   health: string | null;
+  checks?: { verdict: string; why: string | null }[];
   zone: string | null;
   version: string | null;
   weight: number | null;
   metadata: Record<string, string> | null;
+  drain?: { by: string; at: string; reason: string } | null;
+  override?: { status: string; by: string; at: string; reason: string; until: string | null } | null;
 }
 
 export interface ServiceDetail {
@@ -144,4 +152,37 @@ export interface Trace {
   start: string;
   duration_ns: number;
   spans: Span[];
+}
+
+/** Which part of all keys each instance owns. */
+export interface Ring {
+  service: string;
+  algorithm: string;
+  points: number;
+  members: { id: string; status: string; weight: number; points: number; share: number }[];
+}
+
+export interface Owner {
+  key: string;
+  instance: Instance | null;
+  home: Instance;
+  reason: string;
+}
+
+/** Who was told that an instance drains, and whether each has stopped calling it. */
+export interface Receipt {
+  instance: string;
+  safe: boolean;
+  reason: string;
+  elapsed_ns: number;
+  subscribers: { subscriber: string; kind: string; state: string; in_flight: number }[];
+}
+
+export interface Why {
+  instance_id: string;
+  sentence: string;
+  facts: { fact: string; status: string; says: string; since: string | null; until: string | null; by: string | null; reason: string | null }[];
+  lease: { ttl: string; state: string; left_ns: number | null } | null;
+  proxies: { proxy: string; in_flight: number; ejected: string }[];
+  changes: { revision: number; at: string; action: string; actor: string; reason: string; status: string | null }[];
 }

@@ -1,8 +1,14 @@
 // The keyboard: single keys and `g` followed by a page's letter. Keys typed into a field, or together with a
 // modifier, belong to the browser.
 
+import type { Section } from './url';
+
+/** After `g`: the pages by letter. */
+export const LETTERS = { m: 'map', s: 'services' } as const satisfies Record<string, 'map' | Section>;
+export type Destination = (typeof LETTERS)[keyof typeof LETTERS];
+
 export interface Keys {
-  goMap(): void;
+  go(to: Destination): void;
   help(): void;
   pause(): void;
   shape(): void;
@@ -24,7 +30,8 @@ export function listen(keys: Keys): () => void {
     if (target?.closest('dialog')) return;
     const led = event.timeStamp - leader < SEQUENCE_MS;
     leader = 0;
-    if (led && event.key === 'm') keys.goMap();
+    const to = led ? (LETTERS as Record<string, Destination | undefined>)[event.key] : undefined;
+    if (to !== undefined) keys.go(to);
     else if (event.key === 'g') leader = event.timeStamp;
     else if (event.key === '?') keys.help();
     else if (event.key === 't') keys.shape();

@@ -17,6 +17,7 @@ describe('the address of a view', () => {
     ['/?view=graph', { table: false }],
     ['/traces/0af7651916cd43dd8448eb211c80319c', { page: { name: 'trace', traceId: '0af7651916cd43dd8448eb211c80319c' } }],
     ['/traces/ab?span=b7ad6b7169203331', { page: { name: 'trace', traceId: 'ab' }, span: 'b7ad6b7169203331' }],
+    ['/services?service=payments&key=user-42', { page: { name: 'services' }, service: 'payments', key: 'user-42' }],
     ['/?lang=zh&theme=dark', { lang: 'zh', theme: 'dark' }],
   ];
   test.each(views)('%s survives parsing and formatting', (address, change) => {

@@ -7,23 +7,42 @@
 export const WINDOWS = ['5m', '15m', '1h'] as const;
 export type Window = (typeof WINDOWS)[number];
 
-export type Page = { name: 'map' } | { name: 'trace'; traceId: string } | { name: 'unknown'; path: string };
+/** The pages with a path of their own name; `map` is home, and traces have pages below theirs. */
+export const SECTIONS = ['services'] as const;
+export type Section = (typeof SECTIONS)[number];
 
-export interface View {
+export type Page =
+  | { name: 'map' }
+  | { name: Section }
+  | { name: 'trace'; traceId: string }
+  | { name: 'unknown'; path: string };
+
+/** What a view chooses by name or by text, and the pages to which it belongs. Null = nothing chosen. */
+const TEXTS = {
+  /** The selected service; on the map with `caller`, the selected edge into it. */
+  service: ['map', 'services'],
+  caller: ['map'],
+  /** The key whose owner is looked up. */
+  key: ['services'],
+  /** The selected span. */
+  span: ['trace'],
+} as const satisfies Record<string, readonly Page['name'][]>;
+type Text = keyof typeof TEXTS;
+const NAMES = Object.keys(TEXTS) as Text[];
+
+export interface View extends Record<Text, string | null> {
   page: Page;
   namespace: string;
   window: Window;
   paused: boolean;
   /** Map: the table behind the graph instead of the graph. Null = as the size of the map suggests. */
   table: boolean | null;
-  /** Map: the selected service, or with `caller` the selected edge into it. */
-  service: string | null;
-  caller: string | null;
-  /** Trace: the selected span. */
-  span: string | null;
   lang: string | null;
   theme: string | null;
 }
+
+/** No choices: what a link to another page begins with. */
+export const CLEAN = Object.fromEntries(NAMES.map((name) => [name, null])) as Record<Text, null>;
 
 export const HOME: View = {
   page: { name: 'map' },
@@ -31,38 +50,50 @@ export const HOME: View = {
   window: '5m',
   paused: false,
   table: null,
-  service: null,
-  caller: null,
-  span: null,
+  ...CLEAN,
   lang: null,
   theme: null,
 };
 
 function pageOf(path: string): Page {
-  if (path === '/' || path === '') return { name: 'map' };
-  const trace = /^\/traces\/([0-9a-fA-F]{1,32})\/?$/.exec(path);
+  const bare = path.replace(/\/$/, '');
+  if (bare === '') return { name: 'map' };
+  const section = SECTIONS.find((name) => bare === `/${name}`);
+  if (section !== undefined) return { name: section };
+  const trace = /^\/traces\/([0-9a-fA-F]{1,32})$/.exec(bare);
   return trace ? { name: 'trace', traceId: trace[1]!.toLowerCase() } : { name: 'unknown', path };
 }
 
 function pathOf(page: Page): string {
-  if (page.name === 'map') return '/';
-  return page.name === 'trace' ? `/traces/${page.traceId}` : page.path;
+  switch (page.name) {
+    case 'map':
+      return '/';
+    case 'trace':
+      return `/traces/${page.traceId}`;
+    case 'unknown':
+      return page.path;
+    default:
+      return `/${page.name}`;
+  }
 }
+
+const belongs = (name: Text, { page, service }: { page: Page; service: string | null }): boolean =>
+  (TEXTS[name] as readonly string[]).includes(page.name) && (name !== 'caller' || service !== null);
 
 export function parseView(url: { pathname: string; search: string }): View {
   const query = new URLSearchParams(url.search);
   const text = (name: string) => query.get(name) || null;
   const shape = text('view');
-  const service = text('service');
+  const page = pageOf(url.pathname);
+  const chosen = { page, service: text('service') };
+  const texts = NAMES.map((name) => [name, belongs(name, chosen) ? text(name) : null]);
   return {
-    page: pageOf(url.pathname),
+    page,
     namespace: text('namespace') ?? HOME.namespace,
     window: WINDOWS.find((window) => window === text('window')) ?? HOME.window,
     paused: text('live') === 'off',
     table: shape === 'table' ? true : shape === 'graph' ? false : null,
-    service,
-    caller: service === null ? null : text('caller'),
-    span: text('span'),
+    ...(Object.fromEntries(texts) as Record<Text, string | null>),
     lang: text('lang'),
     theme: text('theme'),
   };
@@ -74,12 +105,8 @@ export function formatView(view: View): string {
   put('namespace', view.namespace === HOME.namespace ? null : view.namespace);
   put('window', view.window === HOME.window ? null : view.window);
   put('live', view.paused ? 'off' : null);
-  if (view.page.name === 'map') {
-    put('view', view.table === null ? null : view.table ? 'table' : 'graph');
-    put('service', view.service);
-    put('caller', view.service === null ? null : view.caller);
-  }
-  if (view.page.name === 'trace') put('span', view.span);
+  if (view.page.name === 'map') put('view', view.table === null ? null : view.table ? 'table' : 'graph');
+  for (const name of NAMES) if (belongs(name, view)) put(name, view[name]);
   put('lang', view.lang);
   put('theme', view.theme);
   const search = query.toString();

@@ -1,0 +1,52 @@
+// Prometheus' query API, as the control plane offers it at the root.
+
+import { headersWith, Refusal } from './client';
+
+export type Labels = Record<string, string>;
+
+/** One series over time: seconds since the epoch, and the value at them. */
+export interface Series {
+  labels: Labels;
+  points: [at: number, value: number][];
+}
+
+export interface Range {
+  start: number;
+  end: number;
+  step: number;
+}
+
+async function ask<T>(path: string, pairs: Record<string, string>, token: string | null, signal?: AbortSignal): Promise<T> {
+  let response: Response;
+  try {
+    const headers = headersWith(token, { accept: 'application/json' });
+    response = await fetch(`/api/v1/${path}?${new URLSearchParams(pairs)}`, { headers, signal: signal ?? null, cache: 'no-store' });
+  } catch (cause) {
+    if (signal?.aborted) throw cause;
+    throw new Refusal(0, null, String(cause instanceof Error ? cause.message : cause), null);
+  }
+  // Errors are in the dialect's own words here: `{"status":"error","errorType":…,"error":…}`.
+  const body = (await response.json().catch(() => ({}))) as { status?: string; errorType?: string; error?: string; detail?: string; data?: T };
+  if (!response.ok || body.status !== 'success') {
+    throw new Refusal(response.status, body.errorType ?? null, body.error ?? body.detail ?? `${response.status} ${response.statusText}`, null);
+  }
+  return body.data as T;
+}
+
+interface Answer {
+  resultType: string;
+  result: { metric: Labels; values?: [number, string][] }[];
+}
+
+export async function queryRange(query: string, range: Range, token: string | null, signal?: AbortSignal): Promise<Series[]> {
+  const { start, end, step } = range;
+  const pairs = { query, start: String(start), end: String(end), step: String(step) };
+  const { result } = await ask<Answer>('query_range', pairs, token, signal);
+  return result.map(({ metric, values }) => ({
+    labels: metric,
+    points: (values ?? []).map(([at, value]) => [at, Number(value)]),
+  }));
+}
+
+/** A label's value as PromQL writes it. */
+export const quoted = (value: string): string => `"${value.replace(/[\\"]/g, '\\$&').replaceAll('\n', '\\n')}"`;
