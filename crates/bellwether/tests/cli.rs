@@ -180,6 +180,7 @@ fn every_command_has_an_example_in_its_help() {
         "watch",
         "trace search",
         "trace show",
+        "trace export",
         "event list",
         "breaker list",
         "proxy list",

@@ -169,6 +169,7 @@ impl Server {
             restoring: tokio::sync::Mutex::default(),
             ring: tokio::sync::Mutex::default(),
             queries: Arc::new(tokio::sync::Semaphore::new(api::QUERIES_AT_ONCE)),
+            exports: Arc::new(tokio::sync::Semaphore::new(api::EXPORTS_AT_ONCE)),
             activity,
             started: clock::now().wall,
         });

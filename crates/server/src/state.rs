@@ -57,6 +57,8 @@ pub(crate) struct State {
     pub(crate) ring: tokio::sync::Mutex<()>,
     /// One place for each query that may be evaluated at the same time.
     pub(crate) queries: Arc<tokio::sync::Semaphore>,
+    /// One place for each export of spans that may be under way at the same time.
+    pub(crate) exports: Arc<tokio::sync::Semaphore>,
     /// Counts what changes what the first page shows.
     pub(crate) activity: watch::Sender<u64>,
     /// When this process started.

@@ -19,6 +19,7 @@
 
 mod answer;
 mod batch;
+mod export;
 mod json;
 mod names;
 mod nested;
@@ -29,6 +30,7 @@ use std::collections::BTreeMap;
 
 pub use answer::{Encoding, Failure, partial_success};
 pub use batch::{Attribute, Batch, Event, Link, Part, Resource, Scope, Span, Value};
+pub use export::to_json;
 pub use json::from_json;
 pub use walk::decode;
 

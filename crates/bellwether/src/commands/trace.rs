@@ -1,5 +1,7 @@
 //! `trace`: where the time went.
 
+mod export;
+
 use clap::{Args, Subcommand};
 use identity::{ServiceName, TraceId};
 use wire::native::{api, problem::Problem};
@@ -17,6 +19,7 @@ pub(crate) enum Trace {
     Search(Search),
     Show(Show),
     Compare(Compare),
+    Export(export::Export),
 }
 
 /// Search traces, newest first
@@ -114,6 +117,7 @@ impl Trace {
             Self::Search(command) => command.run(),
             Self::Show(command) => command.run(),
             Self::Compare(command) => command.run(),
+            Self::Export(command) => command.run(),
         }
     }
 }

@@ -16,6 +16,7 @@ use wire::native::problem::{Code, Problem};
 
 use crate::{access::Principal, clock, listener::Refusal, state::State};
 
+mod attributes;
 mod backup;
 mod breakers;
 mod bulk;
@@ -24,6 +25,7 @@ mod critical_path;
 mod document;
 mod drain;
 mod events;
+mod export;
 mod extract;
 mod graph;
 mod health;
@@ -50,6 +52,7 @@ mod tokens;
 mod traces;
 mod watch;
 
+pub(crate) use export::EXPORTS_AT_ONCE;
 pub(crate) use prometheus::QUERIES_AT_ONCE;
 pub(crate) use shortcut::Shortcut;
 pub(crate) use tokens::read as token_spec;
@@ -108,6 +111,8 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .merge(red::routes())
         .merge(tap::routes())
         .merge(traces::routes())
+        .merge(attributes::routes())
+        .merge(export::routes())
         .merge(compare::routes())
         .merge(critical_path::routes())
         .merge(graph::routes())

@@ -27,35 +27,35 @@ pub(super) fn routes() -> OpenApiRouter<std::sync::Arc<State>> {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-struct SearchQuery {
+pub(super) struct SearchQuery {
     /// Only traces with a span of this namespace.
     #[param(value_type = Option<String>)]
-    namespace: Option<Namespace>,
+    pub(super) namespace: Option<Namespace>,
     /// Only traces with a span of this service.
-    service: Option<String>,
+    pub(super) service: Option<String>,
     /// … that did this.
-    operation: Option<String>,
+    pub(super) operation: Option<String>,
     /// Only traces that took at least so long.
     #[param(example = "250ms")]
-    min_duration: Option<String>,
+    pub(super) min_duration: Option<String>,
     /// Only traces that took at most so long.
-    max_duration: Option<String>,
+    pub(super) max_duration: Option<String>,
     /// Only traces in which something failed.
     #[serde(default)]
-    errors: bool,
+    pub(super) errors: bool,
     /// Only traces that began at this time or later.
-    start: Option<String>,
+    pub(super) start: Option<String>,
     /// Only traces that began before this time.
-    end: Option<String>,
+    pub(super) end: Option<String>,
     /// Only traces with a span of which this holds: a text that stands in its names, status message or values of
     /// attributes; comparisons such as `service=shop`, `duration>250ms` or `http.route=~"/orders/.*"`;
     /// `exists(key)`; joined by `AND`, `OR`, `NOT` and parentheses.
     #[param(example = "service=shop AND (duration>250ms OR error=true)")]
-    q: Option<String>,
+    pub(super) q: Option<String>,
     /// Traces of a page, 1 to 1000; 100 where it is not given.
-    limit: Option<usize>,
+    pub(super) limit: Option<usize>,
     /// The token of a page, from `next` of the one before.
-    page: Option<String>,
+    pub(super) page: Option<String>,
 }
 
 /// Traces that fulfil every condition, newest first.
@@ -69,8 +69,7 @@ async fn search(
     Asked(params): Asked<SearchQuery>,
 ) -> Answer<Json<api::Traces>> {
     caller.require(Scope::Read, params.namespace.as_ref())?;
-    let expression = params.q.as_deref().filter(|q| !q.trim().is_empty()).map(Expression::parse).transpose();
-    let expression = expression.map_err(|error| invalid("q", error))?;
+    let expression = expression(params.q.as_deref())?;
     let query = query(params)?;
     let found = move || match expression {
         None => state.spans.search(&query),
@@ -81,7 +80,13 @@ async fn search(
     Ok(Json(api::Traces { traces, next: page.next.map(|token| token.to_string()) }))
 }
 
-fn query(params: SearchQuery) -> Result<Query, Problem> {
+/// What `q` says, if it says anything.
+pub(super) fn expression(q: Option<&str>) -> Result<Option<Expression>, Problem> {
+    let expression = q.filter(|q| !q.trim().is_empty()).map(Expression::parse).transpose();
+    expression.map_err(|error| invalid("q", error))
+}
+
+pub(super) fn query(params: SearchQuery) -> Result<Query, Problem> {
     let nanos = |field: &'static str, text: Option<String>| {
         let period =
             text.map(|text| duration::parse(&text)).transpose().map_err(|error| invalid(field, error))?;
@@ -145,7 +150,7 @@ pub(super) fn visible(state: &State, caller: &Principal, id: TraceId) -> Result<
 }
 
 /// Whether somebody may know of a span: who may not read the namespace of a trace must not learn that it exists.
-fn may_see(caller: &Principal, span: &traces::Span) -> bool {
+pub(super) fn may_see(caller: &Principal, span: &traces::Span) -> bool {
     let namespace = span.resource.namespace().parse::<Namespace>().ok();
     caller.require(Scope::Read, namespace.as_ref()).is_ok()
 }

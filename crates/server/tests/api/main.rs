@@ -10,6 +10,7 @@ mod call_chains;
 mod checks;
 mod discovery;
 mod discovery_by_others;
+mod exports;
 mod history;
 mod http_sd;
 mod jaeger;

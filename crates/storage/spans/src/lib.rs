@@ -19,6 +19,7 @@ mod applier;
 mod block;
 mod cache;
 mod chunk;
+mod export;
 mod memory;
 mod names;
 mod record;
@@ -47,6 +48,7 @@ use traces::{
 };
 
 pub use chunk::Writer as SpanWriter;
+pub use export::parquet;
 pub use names::{AttributeKey, KeyType, Operation, ServiceKey};
 pub use search::{AttributeCondition, Page, PageToken, Query};
 pub use settings::Settings;

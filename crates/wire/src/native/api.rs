@@ -53,4 +53,7 @@ pub use resilience::{
 };
 pub use tap::{LeftOut, TapOpen, TappedCall};
 pub use tokens::{Token, TokenCreated, TokenRequest, Tokens};
-pub use traces::{Operation, Span, SpanCount, SpanEvent, SpanStatus, Trace, TraceSummary, Traces};
+pub use traces::{
+    AttributeKey, AttributeKeys, AttributeValue, AttributeValues, Operation, Span, SpanCount, SpanEvent,
+    SpanStatus, Trace, TraceSummary, Traces,
+};

@@ -1,5 +1,6 @@
 mod answers;
 mod documents;
+mod exports;
 mod foreign;
 mod limits;
 mod refusals;
@@ -14,7 +15,9 @@ use prost::Message;
 
 use crate::protobuf::Writer;
 
-use super::{Batch, Decoded, Encoding, Failure, Limits, Reason, Refused, decode, from_json, partial_success};
+use super::{
+    Batch, Decoded, Encoding, Failure, Limits, Reason, Refused, decode, from_json, partial_success, to_json,
+};
 
 /// The spans with memory of their own.
 fn owned(batch: &Batch<'_>) -> Vec<traces::Span> {

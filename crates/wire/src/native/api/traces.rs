@@ -123,3 +123,39 @@ pub struct SpanEvent {
     #[schema(value_type = Object)]
     pub attributes: BTreeMap<String, Json>,
 }
+
+/// The keys of attributes that spans have.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AttributeKeys {
+    /// The most frequent first.
+    pub keys: Vec<AttributeKey>,
+}
+
+/// A key of attributes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AttributeKey {
+    /// The key.
+    pub key: String,
+    /// How many spans have it.
+    pub spans: u64,
+    /// The types of its values, the most frequent first: text, bool, int, double, other.
+    pub types: Vec<String>,
+}
+
+/// Values of an attribute.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AttributeValues {
+    /// The key.
+    pub key: String,
+    /// The most frequent first.
+    pub values: Vec<AttributeValue>,
+}
+
+/// A value of an attribute.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AttributeValue {
+    /// The value, as text.
+    pub value: String,
+    /// How many of the spans that were looked at have it.
+    pub spans: u64,
+}
