@@ -2,59 +2,61 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use http::{Request, Response, StatusCode, Version, request::Parts};
-use hyper::body::Incoming;
+use http::StatusCode;
 use identity::Now;
 use resilience::{Deadline, Ending, Fault, RetryDecision};
-use tokio::{sync::oneshot, time::timeout_at};
+use tokio::time::timeout_at;
 
 use crate::{
     attempt::{self, Answer},
     balance::{self, Chosen},
-    body::Body,
     connect::Failure,
     endpoint::Endpoint,
     gateway::Gateway,
-    hop, limits,
-    listener::Client,
-    outbound::{self, Mark, Outbound},
+    http1::head::RequestHead,
+    limits,
+    listener::{Client, Gone},
+    outbound::{Mark, Outbound},
     owners::Key,
     record::Record,
     refusal::{Reason, Refusal},
+    reply::{Reply, Streaming},
     retry::{self, Tried},
     route,
     routing::Service,
-    upgrade,
+    upgrade::Switched,
 };
 
-/// Answers one request: with the answer of an endpoint of the service that it names, or with our own.
+/// Answers one request: with the answer of an endpoint of the service that it names, or with our own; with
+/// nothing where the client has gone.
 ///
-/// Dropped before its end, as it is when the client goes away, it gives back all that it holds, and the
-/// call counts as cancelled.
-///
-/// `client` is where the client's side of the connection comes from, where the request asks for a change
-/// of protocol.
+/// Dropped before its end, or left by its client, it gives back all that it holds, and the call counts as
+/// cancelled.
 pub(crate) async fn call(
-    gateway: Arc<Gateway>,
-    request: Request<Incoming>,
-    client: Option<oneshot::Receiver<Client>>,
+    gateway: &Arc<Gateway>,
+    client: &mut Client,
+    head: Box<RequestHead>,
     peer: IpAddr,
-) -> Response<Body> {
-    let (parts, incoming) = request.into_parts();
-    let mut record = Record::begin(gateway.clone(), &parts);
-    let asked = Asked { parts, incoming, client, peer };
-    match carry(&gateway, &mut record, asked).await {
-        Ok((answer, outbound)) => deliver(&gateway, record, answer, outbound),
-        Err(refusal) => record.refuse(refusal),
+) -> Option<Reply> {
+    let mut record = Record::begin(gateway.clone(), &head.parts);
+    match carry(gateway, &mut record, client, Asked { head, peer }).await {
+        Ok((answer, outbound)) => Some(deliver(gateway, record, answer, &outbound)),
+        Err(_) if client.is_gone() => None,
+        Err(refusal) => Some(record.refuse(refusal)),
     }
 }
 
 /// A request as it came.
 struct Asked {
-    parts: Parts,
-    incoming: Incoming,
-    client: Option<oneshot::Receiver<Client>>,
+    head: Box<RequestHead>,
     peer: IpAddr,
+}
+
+impl From<Gone> for Refusal {
+    /// Nobody will read it.
+    fn from(_: Gone) -> Self {
+        Self::new(Reason::ClientBody, "the client has gone")
+    }
 }
 
 /// A call that has leave to be tried.
@@ -70,20 +72,22 @@ struct Course {
 async fn carry(
     gateway: &Arc<Gateway>,
     record: &mut Record,
+    client: &mut Client,
     asked: Asked,
 ) -> Result<(Answer, Box<Outbound>), Refusal> {
     let (mut course, first) = match set_out(gateway, record, asked)? {
         Stage::Planned(course, first) => (course, first),
         Stage::Waits(service, asked) => {
-            record.enter(limits::enter(gateway, &service).await?);
+            record.enter(client.unless_gone(limits::enter(gateway, &service)).await??);
             enter(gateway, record, asked)?
         }
     };
+    client.set_idle(course.service.policy.timeouts.idle);
     let deadline = course.deadline;
     let limit = gateway.clock.timer(first.at.mono, deadline.left(first.at.mono));
-    match timeout_at(limit, attempts(gateway, record, &mut course, first)).await {
+    match timeout_at(limit, attempts(gateway, record, client, &mut course, first)).await {
         Ok(answer) => answer.map(|answer| (answer, course.outbound)),
-        Err(_elapsed) => Err(overdue(&course, deadline)),
+        Err(_elapsed) => Err(overdue(&course, client, deadline)),
     }
 }
 
@@ -98,9 +102,9 @@ enum Stage {
 /// for: see `install`.
 fn set_out(gateway: &Gateway, record: &mut Record, asked: Asked) -> Result<Stage, Refusal> {
     let table = gateway.routing.load();
-    let service = route::find(&table, &gateway.namespace, &asked.parts)?;
+    let service = route::find(&table, &gateway.namespace, &asked.head.parts)?;
     record.routed(service.clone());
-    limits::within_rates(&service, &asked.parts, asked.peer, record.begun().mono)?;
+    limits::within_rates(&service, &asked.head.parts, asked.peer, record.begun().mono)?;
     if service.policy.concurrency.is_some() {
         return Ok(Stage::Waits(service, asked));
     }
@@ -111,7 +115,7 @@ fn set_out(gateway: &Gateway, record: &mut Record, asked: Asked) -> Result<Stage
 /// The same for a call that has waited for its place: by the table of now.
 fn enter(gateway: &Gateway, record: &mut Record, asked: Asked) -> Result<(Course, Chosen), Refusal> {
     let table = gateway.routing.load();
-    let service = route::find(&table, &gateway.namespace, &asked.parts)?;
+    let service = route::find(&table, &gateway.namespace, &asked.head.parts)?;
     record.routed(service.clone());
     plan(gateway, record, service, asked, gateway.clock.now())
 }
@@ -124,20 +128,19 @@ fn plan(
     asked: Asked,
     now: Now,
 ) -> Result<(Course, Chosen), Refusal> {
-    let Asked { parts, incoming, client, peer } = asked;
-    let key = service.key(&parts, peer);
-    let left = outbound::time_left(&parts.headers);
-    let deadline = Deadline::new(record.begun().mono, service.policy.timeouts.call, left);
-    let outbound = Outbound::new(parts, incoming, client, &service.policy)?;
+    let Asked { head, peer } = asked;
+    let key = service.key(&head.parts, peer);
+    let outbound = Outbound::new(head, &service.policy)?;
+    let deadline = Deadline::new(record.begun().mono, service.policy.timeouts.call, outbound.time_left);
     record.ask_permit(&service)?;
     service.guard.budget.call(now.mono);
     let first = balance::choose(&service, None, gateway.draw(now, key))?;
     Ok((Course { service, outbound, key, deadline }, first))
 }
 
-fn overdue(Course { service, outbound, .. }: &Course, deadline: Deadline) -> Refusal {
+fn overdue(Course { service, .. }: &Course, client: &Client, deadline: Deadline) -> Refusal {
     let name = service.name.as_str();
-    if outbound.progress.waits_for_the_client() {
+    if client.is_waited_for() {
         let detail =
             format!("the request's body did not come to its end while service {name:?} waited for it");
         return Refusal::new(Reason::ClientStalled, detail);
@@ -157,6 +160,7 @@ fn overdue(Course { service, outbound, .. }: &Course, deadline: Deadline) -> Ref
 async fn attempts(
     gateway: &Gateway,
     record: &mut Record,
+    client: &mut Client,
     Course { service, outbound, key, deadline }: &mut Course,
     mut chosen: Chosen,
 ) -> Result<Answer, Refusal> {
@@ -172,10 +176,10 @@ async fn attempts(
             came: record.came(),
         };
         outbound.mark(&mark, number, || deadline.left(gateway.clock.mono()));
-        let run = attempt::run(&endpoint, outbound, &policy.timeouts, gateway, begun);
+        let run = attempt::run(&endpoint, outbound, client, &policy.timeouts, gateway, begun);
         let (tried, failure) = match run.await {
             Ok(answer) => {
-                let tried = Tried::answered(&answer.response, number);
+                let tried = Tried::answered(&answer.head, number);
                 record.answered(&tried);
                 if retry::decide(gateway, service, outbound, tried, *deadline) != RetryDecision::Again {
                     return Ok(answer);
@@ -184,8 +188,11 @@ async fn attempts(
                 (tried, None)
             }
             Err(failure) => {
-                if let Some(reason) = outbound.progress.fault() {
-                    return Err(Refusal::new(reason, failure.detail));
+                if client.is_gone() {
+                    return Err(Gone.into());
+                }
+                if let Some((reason, detail)) = client.fault() {
+                    return Err(Refusal::new(reason, detail));
                 }
                 let tried = Tried::failed(failure.fault, number);
                 record.end_attempt(tried.ending);
@@ -196,7 +203,7 @@ async fn attempts(
                 (tried, Some(failure))
             }
         };
-        retry::pause(gateway, service, tried).await;
+        client.unless_gone(retry::pause(gateway, service, tried)).await?;
         chosen = match (again(gateway, service, &endpoint, *key)?, failure) {
             (Some(next), _) => next,
             (None, Some(failure)) => return Err(refusal(&endpoint, failure, number, RetryDecision::Again)),
@@ -235,30 +242,21 @@ fn refusal(endpoint: &Endpoint, failure: Failure, attempts: u32, decision: Retry
 }
 
 /// Passes an answer on. The call ends with the answer's body.
-fn deliver(
-    gateway: &Arc<Gateway>,
-    mut record: Box<Record>,
-    answer: Answer,
-    mut outbound: Box<Outbound>,
-) -> Response<Body> {
-    if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return match outbound.upgrade.take() {
-            Some(client) => upgrade::join(gateway, record, answer, client),
-            None => {
-                record.end_attempt(Ending::Failed(Fault::Malformed));
-                let detail = "the endpoint switches protocols without having been asked to";
-                record.refuse(Refusal::new(Reason::Upstream(Fault::Malformed), detail))
-            }
-        };
+fn deliver(gateway: &Gateway, mut record: Box<Record>, answer: Answer, outbound: &Outbound) -> Reply {
+    let Answer { head, connection } = answer;
+    let status = head.status.as_u16();
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        if outbound.asks_to_switch() {
+            let switched = Switched::new(gateway, record, connection, status);
+            return Reply::Switched(head, Box::new(switched));
+        }
+        record.end_attempt(Ending::Failed(Fault::Malformed));
+        let detail = "the endpoint switches protocols without having been asked to";
+        return record.refuse(Refusal::new(Reason::Upstream(Fault::Malformed), detail));
     }
-    let status = answer.response.status().as_u16();
     if let Some(fallback) = record.stand_in_for(status) {
         return record.fall_back(status, &fallback);
     }
-    let (mut parts, incoming) = answer.response.into_parts();
-    parts.version = Version::HTTP_11;
-    parts.extensions.clear();
-    hop::strip(&mut parts.headers);
-    let body = Body::streaming(incoming, status, record, answer.connection, outbound.progress);
-    Response::from_parts(parts, body)
+    let body = Streaming::new(status, record, connection, outbound.is_chunked());
+    Reply::Passed(head, body)
 }

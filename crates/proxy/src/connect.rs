@@ -9,7 +9,7 @@ use registry::{Host, Networks};
 use resilience::Fault;
 use tokio::{net::TcpStream, time::timeout};
 
-use crate::{endpoint::Endpoint, gateway::Gateway, upstream::Upstream};
+use crate::{endpoint::Endpoint, gateway::Gateway, listener::Gone, upstream::Upstream};
 
 /// Why there is no connection, or no answer.
 #[derive(Debug)]
@@ -24,20 +24,24 @@ impl Failure {
     }
 }
 
+impl From<Gone> for Failure {
+    /// Nobody will read it.
+    fn from(_: Gone) -> Self {
+        Self::new(Fault::Reset, "the client has gone")
+    }
+}
+
 /// Opens a connection within the time for it, name resolution included.
 pub(crate) async fn dial(
     endpoint: &Endpoint,
     gateway: &Gateway,
     within: Duration,
-) -> Result<Upstream, Failure> {
+) -> Result<Box<Upstream>, Failure> {
     let Ok(stream) = timeout(within, open(endpoint, &gateway.networks)).await else {
         let within = identity::duration::format(within);
         return Err(Failure::new(Fault::ConnectTimeout, format!("no connection within {within}")));
     };
-    let stream = stream?;
-    // Responses must not wait for acknowledgements of requests' parts; a failure costs speed only.
-    let _ = stream.set_nodelay(true);
-    Upstream::handshake(stream, gateway).await.map_err(|error| Failure::new(Fault::Connect, error))
+    Ok(Upstream::new(stream?, gateway))
 }
 
 /// A connection to an address of the endpoint that may be dialled.

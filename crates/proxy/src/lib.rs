@@ -4,12 +4,13 @@
 //! and each verb is a module. It runs on an immutable table of services ([`Directory`] keeps it fresh)
 //! and ends in breaker, histogram and spans, which are handed over in reports ([`Sink`]).
 //!
+//! HTTP/1 is spoken by `http1`, on both sides.
+//!
 //! **Absent on purpose:** no knowledge of the control plane but these two traits, no configuration
 //! files, no arguments, no TLS and no HTTP/2 yet.
 
 mod attempt;
 mod balance;
-mod body;
 mod call;
 mod clock;
 mod connect;
@@ -23,7 +24,7 @@ mod freshness;
 mod gateway;
 mod guard;
 mod hash_key;
-mod hop;
+mod http1;
 mod idle;
 mod install;
 mod kept;
@@ -44,8 +45,8 @@ mod random;
 mod record;
 mod refusal;
 mod refusals;
+mod reply;
 mod report;
-mod request_body;
 mod retry;
 mod route;
 mod routing;

@@ -2,8 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use hyper::server::conn::http1;
-use hyper_util::rt::TokioTimer;
 use tokio::{
     net::TcpListener,
     select,
@@ -13,14 +11,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{gateway::Gateway, settings::Limits};
+use crate::gateway::Gateway;
 
+mod client;
 mod connection;
+mod date;
 mod farewell;
-mod transport;
-mod turn;
 
-pub(crate) use connection::Client;
+pub(crate) use client::{Client, Gone, Pumped};
 
 /// How long to wait after the kernel had no connection to give, most likely for want of descriptors.
 const AFTER_FAILURE: Duration = Duration::from_millis(50);
@@ -53,7 +51,6 @@ pub(crate) async fn serve(
     drain: Duration,
 ) {
     let mut connections = JoinSet::new();
-    let builder = builder(&gateway.limits);
     // Also of those that have changed their protocol, and are served by nobody here any more.
     let most = gateway.limits.connections.min(Semaphore::MAX_PERMITS);
     let places = Arc::new(Semaphore::new(most));
@@ -67,7 +64,7 @@ pub(crate) async fn serve(
                 Ok((stream, peer)) => {
                     let counted = gateway.connections.clients.enter();
                     let client = connection::From { stream, peer: peer.ip(), place: (place.take(), counted) };
-                    let served = connection::serve(gateway.clone(), builder.clone(), client, stopping.clone());
+                    let served = connection::serve(gateway.clone(), client, stopping.clone());
                     connections.spawn(served);
                     if places.available_permits() == 0 {
                         gateway.refusals.count(ended::CONNECTIONS, 1);
@@ -93,18 +90,4 @@ pub(crate) async fn serve(
         tracing::warn!(connections = left, "calls were still in flight when the time to stop was over");
     }
     connections.shutdown().await;
-}
-
-fn builder(limits: &Limits) -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        // Of its own: one for a head, another one for the time in which there is none.
-        .header_read_timeout(None)
-        .max_header_size(limits.head_bytes)
-        .max_buf_size(limits.head_bytes.max(8 * 1024) * 2);
-    if limits.head_fields < 100 {
-        builder.max_headers(limits.head_fields);
-    }
-    builder
 }

@@ -31,7 +31,7 @@ struct State {
 
 #[derive(Debug)]
 struct Idle {
-    connection: Upstream,
+    connection: Box<Upstream>,
     since: Mono,
 }
 
@@ -41,7 +41,7 @@ impl Pool {
     }
 
     /// The connection that was used last, of those that can be used.
-    pub(crate) fn take(&self, now: Mono) -> Option<Upstream> {
+    pub(crate) fn take(&self, now: Mono) -> Option<Box<Upstream>> {
         loop {
             let Idle { mut connection, since } = self.lock().idle.pop()?;
             // Those below are older still; the next sweep closes them.
@@ -55,10 +55,11 @@ impl Pool {
     }
 
     /// Keeps a connection whose request and response are complete.
-    pub(crate) fn put(&self, mut connection: Upstream, now: Mono) {
+    pub(crate) fn put(&self, mut connection: Box<Upstream>, now: Mono) {
         if !connection.is_idle() {
             return;
         }
+        connection.rest();
         let mut state = self.lock();
         if !state.closed && state.idle.len() < self.most {
             state.idle.push(Idle { connection, since: now });

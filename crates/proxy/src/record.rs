@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{Method, Response, Uri, request::Parts};
+use http::{Method, Uri, request::Parts};
 use identity::{Mono, Now, SpanId};
 use monitoring::StatusClass;
 use resilience::{Ending, Fallback, Fault, Outcome, State, classify};
@@ -16,12 +16,11 @@ use traces::{
 
 use crate::{
     balance::{Chosen, Home},
-    body::Body,
     endpoint::{Endpoint, Occupied},
     gateway::Gateway,
     limits::Place,
     refusal::{self, Reason, Refusal},
-    request_body::Progress,
+    reply::Reply,
     retry::Tried,
     routing::Service,
     spans,
@@ -166,11 +165,11 @@ impl Record {
     }
 
     /// Ends a call that the service has answered with an error, with another answer in its place.
-    pub(crate) fn fall_back(mut self: Box<Self>, status: u16, fallback: &Fallback) -> Response<Body> {
+    pub(crate) fn fall_back(mut self: Box<Self>, status: u16, fallback: &Fallback) -> Reply {
         self.story.fell_back = true;
         self.story.detail = format!("the service answered {status}");
         self.end(Ending::Answered(status), fallback.status);
-        refusal::stand_in(fallback, "upstream_status").map(Body::Whole)
+        Reply::Own(refusal::stand_in(fallback, "upstream_status"))
     }
 
     /// Asks the service's breaker.
@@ -263,13 +262,11 @@ impl Record {
     pub(crate) fn end_with_connection(
         mut self: Box<Self>,
         status: u16,
-        connection: Upstream,
-        progress: &Progress,
+        connection: Box<Upstream>,
+        sent_all: bool,
     ) {
         let now = self.gateway.clock.now();
-        if progress.is_done()
-            && let Some(attempt) = self.story.attempts.last()
-        {
+        if sent_all && let Some(attempt) = self.story.attempts.last() {
             attempt.endpoint.pool.put(connection, now.mono);
         }
         self.close(Some(Ending::Answered(status)), status, now);
@@ -282,7 +279,7 @@ impl Record {
     }
 
     /// The call is answered by us.
-    pub(crate) fn refuse(mut self: Box<Self>, refusal: Refusal) -> Response<Body> {
+    pub(crate) fn refuse(mut self: Box<Self>, refusal: Refusal) -> Reply {
         self.story.refused = Some(refusal.reason);
         self.story.detail = refusal.detail().to_owned();
         match &self.story.service {
@@ -297,11 +294,11 @@ impl Record {
             Some(fallback) => {
                 self.story.fell_back = true;
                 self.close(refusal.reason.ending(), fallback.status, now);
-                refusal::stand_in(&fallback, refusal.reason.as_str()).map(Body::Whole)
+                Reply::Own(refusal::stand_in(&fallback, refusal.reason.as_str()))
             }
             None => {
                 self.close(refusal.reason.ending(), refusal.status(), now);
-                refusal.response().map(Body::Whole)
+                Reply::Own(refusal.response())
             }
         }
     }

@@ -176,8 +176,13 @@ impl Refusal {
     pub(crate) fn response(&self) -> Response<Bytes> {
         let mut response = Response::from(&self.problem);
         response.headers_mut().insert(PROXY_STATUS, self.reason.proxy_status());
-        if matches!(self.reason, Reason::ClientBody | Reason::ClientStalled) {
-            // What would come next cannot be told from what is left of the body.
+        let is_doubtful = matches!(
+            self.reason,
+            Reason::Malformed | Reason::UnknownCoding | Reason::ClientBody | Reason::ClientStalled
+        );
+        if is_doubtful {
+            // What would come next cannot be told from what is left of the body; and who writes two hosts
+            // may not mean by the next request what we take it for.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response

@@ -6,11 +6,15 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Response, header};
 use resilience::{Deadline, Ending, Fault, RetryDecision};
 use tokio::time::sleep;
 
-use crate::{gateway::Gateway, outbound::Outbound, routing::Service};
+use crate::{
+    gateway::Gateway,
+    http1::head::{ResponseHead, RetryAfter},
+    outbound::Outbound,
+    routing::Service,
+};
 
 /// An attempt that may be followed by another one.
 #[derive(Debug, Clone, Copy)]
@@ -24,9 +28,9 @@ pub(crate) struct Tried {
 
 impl Tried {
     /// The head of an answer has come.
-    pub(crate) fn answered<B>(response: &Response<B>, number: u32) -> Self {
-        let ending = Ending::Answered(response.status().as_u16());
-        Self { ending, patience: patience(response.headers()), number }
+    pub(crate) fn answered(head: &ResponseHead, number: u32) -> Self {
+        let ending = Ending::Answered(head.status.as_u16());
+        Self { ending, patience: head.retry_after.as_deref().and_then(patience), number }
     }
 
     /// There was none.
@@ -78,14 +82,14 @@ pub(crate) async fn pause(gateway: &Gateway, service: &Service, tried: Tried) {
 /// How long an answer asks to be left alone (RFC 9110, section 10.2.3): so many seconds, or until a date. A
 /// date is measured by the answer's own, since the clocks of two machines do not agree; without one it is not
 /// believed.
-fn patience(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::trim);
-    let asked = text(header::RETRY_AFTER)?;
-    if let Ok(seconds) = asked.parse() {
+fn patience(asked: &RetryAfter) -> Option<Duration> {
+    let text = |value| std::str::from_utf8(value).ok().map(str::trim);
+    let until = text(&asked.value)?;
+    if let Ok(seconds) = until.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let until = httpdate::parse_http_date(asked).ok()?;
-    let said = httpdate::parse_http_date(text(header::DATE)?).ok()?;
+    let until = httpdate::parse_http_date(until).ok()?;
+    let said = httpdate::parse_http_date(text(asked.date.as_deref()?)?).ok()?;
     Some(until.duration_since(said).unwrap_or_default())
 }
 
@@ -95,11 +99,11 @@ mod tests {
 
     #[test]
     fn a_date_is_measured_by_the_answers_own_clock() {
-        let asks = |lines: &[(http::HeaderName, &'static str)]| {
-            let lines = lines.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
-            patience(&lines.collect())
+        let asks = |value: &'static str, date: Option<&'static str>| {
+            let bytes = |text: &'static str| text.as_bytes().into();
+            patience(&RetryAfter { value: bytes(value), date: date.map(bytes) })
         };
-        let said = (header::DATE, "Sun, 06 Nov 1994 08:49:30 GMT");
+        let said = Some("Sun, 06 Nov 1994 08:49:30 GMT");
         for (text, seconds) in [
             ("7", 7),
             ("Sun, 06 Nov 1994 08:49:37 GMT", 7),
@@ -107,10 +111,9 @@ mod tests {
             ("Sun Nov  6 08:49:37 1994", 7),
             ("Sun, 06 Nov 1994 08:49:00 GMT", 0),
         ] {
-            let asked = (header::RETRY_AFTER, text);
-            assert_eq!(asks(&[asked, said.clone()]), Some(Duration::from_secs(seconds)), "{text}");
+            assert_eq!(asks(text, said), Some(Duration::from_secs(seconds)), "{text}");
         }
-        assert_eq!(asks(&[(header::RETRY_AFTER, "Sun, 06 Nov 1994 08:49:37 GMT")]), None);
-        assert_eq!(asks(&[(header::RETRY_AFTER, "soon"), said]), None);
+        assert_eq!(asks("Sun, 06 Nov 1994 08:49:37 GMT", None), None);
+        assert_eq!(asks("soon", said), None);
     }
 }

@@ -80,7 +80,8 @@ pub(crate) fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<Cow<'a, s
 /// Whether a host is an address, as clients send it that were given no name: then it names no service,
 /// and `127` of namespace `0.0.1` is nobody's meaning.
 fn is_address(host: &str) -> bool {
-    host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok()
+    let may_be = host.ends_with(|last: char| last.is_ascii_digit());
+    host.starts_with('[') || may_be && host.parse::<Ipv4Addr>().is_ok()
 }
 
 fn without_port(host: &str) -> &str {

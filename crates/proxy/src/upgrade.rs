@@ -3,57 +3,50 @@
 //! Nothing is passed on before the endpoint has agreed. From then on it is bytes both ways, the call is
 //! over for breaker and histogram, and the endpoint stays occupied until the connection ends.
 
-use std::sync::Arc;
+use std::{io::Cursor, sync::Arc};
 
-use http::{HeaderValue, Response, header};
-use hyper_util::rt::TokioIo;
+use bytes::BytesMut;
 use resilience::Ending;
 use tokio::{
     io::{self, AsyncReadExt, copy_bidirectional},
+    net::TcpStream,
     select,
-    sync::oneshot,
 };
 
-use crate::{attempt::Answer, body::Body, gateway::Gateway, hop, listener::Client, record::Record};
+use crate::{counts::Counted, endpoint::Occupied, gateway::Gateway, record::Record, upstream::Upstream};
 
-/// Answers the client that its protocol was accepted, and joins both sides.
-pub(crate) fn join(
-    gateway: &Arc<Gateway>,
-    mut record: Box<Record>,
-    answer: Answer,
-    client: oneshot::Receiver<Client>,
-) -> Response<Body> {
-    let Answer { mut response, connection } = answer;
-    let endpoint = hyper::upgrade::on(&mut response);
-    let occupied = record.take_occupied();
-    let status = response.status().as_u16();
-    record.end(Ending::Answered(status), status);
-    let closing = gateway.closing.clone();
-    let counted = gateway.connections.upgraded.enter();
-    tokio::spawn(async move {
-        // Held as long as the endpoint's connection is in use.
-        let _held = (occupied, counted);
-        let joined = async {
-            let (endpoint, ()) = tokio::join!(endpoint, connection.into_driver());
-            let (client, endpoint) = (client.await.ok()?, endpoint.ok()?);
-            let Client { mut socket, first, place: _place } = client;
-            let (read, write) = socket.split();
-            // How it ends is between the two.
-            let mut client = io::join(first.chain(read), write);
-            copy_bidirectional(&mut client, &mut TokioIo::new(endpoint)).await.ok()
-        };
-        select! {
-            _ = joined => {}
-            () = closing.cancelled() => {}
-        }
-    });
-    let (mut parts, _) = response.into_parts();
-    let protocol = hop::upgrade(&parts.headers).cloned();
-    parts.extensions.clear();
-    hop::strip(&mut parts.headers);
-    parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-    if let Some(protocol) = protocol {
-        parts.headers.insert(header::UPGRADE, protocol);
+/// A connection to an endpoint that speaks another protocol now.
+#[derive(Debug)]
+pub(crate) struct Switched {
+    upstream: Box<Upstream>,
+    /// Held as long as the endpoint's connection is in use.
+    _held: (Option<Occupied>, Counted),
+}
+
+impl Switched {
+    /// The endpoint has agreed.
+    pub(crate) fn new(
+        gateway: &Gateway,
+        mut record: Box<Record>,
+        upstream: Box<Upstream>,
+        status: u16,
+    ) -> Self {
+        let _held = (record.take_occupied(), gateway.connections.upgraded.enter());
+        record.end(Ending::Answered(status), status);
+        Self { upstream, _held }
     }
-    Response::from_parts(parts, Body::Whole(Default::default()))
+
+    /// Joins both sides until one of them ends; `first` is what the client has said already.
+    pub(crate) async fn join(self, gateway: &Arc<Gateway>, mut client: TcpStream, first: BytesMut) {
+        let (mut endpoint, begun) = self.upstream.into_parts();
+        let (read, write) = client.split();
+        let mut client = io::join(Cursor::new(first).chain(read), write);
+        let (read, write) = endpoint.split();
+        let mut endpoint = io::join(Cursor::new(begun).chain(read), write);
+        select! {
+            // How it ends is between the two.
+            _ = copy_bidirectional(&mut client, &mut endpoint) => {}
+            () = gateway.closing.cancelled() => {}
+        }
+    }
 }

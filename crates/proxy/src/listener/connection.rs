@@ -1,35 +1,35 @@
 //! One client's connection, from its first byte to its last.
-//!
-//! The socket comes back when the HTTP library has done with it: for the problem document that it does
-//! not write itself, or for another protocol.
 
-use std::{convert::Infallible, net::IpAddr, sync::Arc};
+use std::{
+    future::poll_fn,
+    net::IpAddr,
+    pin::pin,
+    sync::Arc,
+    task::{Poll, ready},
+};
 
-use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
-use http_body::Body as _;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn, upgrade::OnUpgrade};
-use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, pin, select, sync::OwnedSemaphorePermit, time::sleep};
+use bytes::{BufMut, Bytes};
+use http::{Method, Response, StatusCode, Version, header};
+use tokio::{net::TcpStream, sync::OwnedSemaphorePermit, time::sleep};
 use tokio_util::sync::CancellationToken;
-use wire::native::problem::{Code, Problem};
 
 use super::{
-    ended, farewell,
-    transport::Transport,
-    turn::{Answering, Stage, Turn},
+    client::{Client, Lost, Next},
+    date, ended, farewell,
 };
-use crate::{call::call, counts::Counted, gateway::Gateway, settings::Limits};
-
-/// A client that speaks HTTP no longer.
-#[derive(Debug)]
-pub(crate) struct Client {
-    pub(crate) socket: TcpStream,
-    /// What it has sent already, after its request.
-    pub(crate) first: Bytes,
-    /// Its place among the connections that there may be.
-    pub(crate) place: Option<OwnedSemaphorePermit>,
-}
+use crate::{
+    call::call,
+    counts::Counted,
+    gateway::Gateway,
+    http1::{
+        encode,
+        framing::Framing,
+        head::{RequestHead, ResponseHead},
+    },
+    reply::{Reply, Streaming},
+    upgrade::Switched,
+    upstream::Taken,
+};
 
 /// A connection's place among those that there may be, and among those that speak HTTP.
 type Place = (Option<OwnedSemaphorePermit>, Counted);
@@ -42,129 +42,205 @@ pub(super) struct From {
     pub(super) place: Place,
 }
 
+/// What becomes of a connection after an answer.
+#[derive(Debug)]
+enum Then {
+    Next,
+    Close,
+    /// Something else than HTTP.
+    Switch(Box<Switched>),
+    /// The client has to learn from the connection's end that its answer broke off, or is not there to learn it.
+    Break,
+}
+
+/// How an answer looks to who asked.
+#[derive(Debug)]
+struct Asker {
+    is_head: bool,
+    is_old: bool,
+    keep_alive: bool,
+}
+
 /// Serves a client until it leaves; once `stopping`, until its calls in flight are answered.
 pub(super) async fn serve(
     gateway: Arc<Gateway>,
-    builder: http1::Builder,
-    From { stream, peer, place }: From,
+    From { stream, peer, place: (_place, counted) }: From,
     stopping: CancellationToken,
 ) {
-    // Answers must not wait for acknowledgements of their parts; a failure costs speed only.
-    let _ = stream.set_nodelay(true);
-    let turn = Arc::new(Turn::default());
-    let transport = Transport::new(stream, turn.clone(), gateway.refusals.clone(), &gateway.limits);
-    let (shared, whose) = (gateway.clone(), turn.clone());
-    let service = service_fn(move |request: Request<Incoming>| {
-        whose.begin(!request.body().is_end_stream());
-        answer(shared.clone(), whose.clone(), request, peer)
-    });
-    let mut connection = builder.serve_connection(TokioIo::new(transport), service);
-
-    let stop = async {
+    let mut client = Client::new(stream, &gateway.limits);
+    let mut stop = pin!(async {
         stopping.cancelled().await;
         // Whoever sends meanwhile is told by the answer; to others the connection is closed, which a client
         // that is just about to send can only find out by trying.
         sleep(gateway.leaving.get().copied().unwrap_or_default()).await;
-    };
-    pin!(stop);
-    let mut told = false;
-    let ended = loop {
-        select! {
-            ended = &mut connection => break ended,
-            () = &mut stop, if !told => {
-                told = true;
-                Pin::new(&mut connection).graceful_shutdown();
-            }
-        }
-    };
-    let http1::Parts { io, read_buf, .. } = connection.into_parts();
-    leave(&gateway, &turn, io.into_inner(), read_buf, ended, place).await;
-}
-
-async fn answer(
-    gateway: Arc<Gateway>,
-    turn: Arc<Turn>,
-    mut request: Request<Incoming>,
-    peer: IpAddr,
-) -> Result<Response<Answering>, Infallible> {
-    let client = request.extensions_mut().remove::<OnUpgrade>().map(|_| turn.expect_upgrade());
-    let (gateway, leaving) = (gateway.clone(), gateway);
-    let (mut response, leaving) = (call(gateway, request, client, peer).await, &leaving.leaving);
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        turn.upgrade();
-    } else if leaving.get().is_some() {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    Ok(response.map(|body| Answering::new(body, turn)))
-}
-
-/// What is left to do for a client when HTTP is over.
-async fn leave(
-    gateway: &Gateway,
-    turn: &Turn,
-    transport: Transport,
-    unread: Bytes,
-    ended: hyper::Result<()>,
-    (place, _counted): Place,
-) {
-    let words = match ended {
-        Ok(()) if turn.stage() == Stage::Upgraded => {
-            return turn.hand_over(Client { socket: transport.into_socket(), first: unread, place });
-        }
-        Ok(()) => Vec::new(),
-        Err(error) => match refusal(&error, &transport, turn.stage(), &unread, &gateway.limits) {
-            Some((reason, problem)) => {
+    });
+    loop {
+        let then = match client.next(&gateway.limits, stop.as_mut()).await {
+            Next::Request(head) => exchange(&gateway, &mut client, head, peer).await,
+            Next::Closed => Then::Close,
+            Next::Unreadable(reason, problem) => {
                 gateway.refusals.count(reason, 1);
-                farewell::words(&problem)
+                return farewell::say(client.into_parts().0, &farewell::words(&problem), true).await;
             }
-            // The client is gone, or has to learn from the connection's end that its answer broke off.
-            None => return tracing::debug!(%error, "a client's connection ended"),
-        },
-    };
-    let unread = !words.is_empty() || turn.had_body();
-    farewell::say(transport.into_socket(), &words, unread).await;
+        };
+        match then {
+            Then::Next => {}
+            Then::Close => {
+                let unread = !client.has_sent_all();
+                return farewell::say(client.into_parts().0, &[], unread).await;
+            }
+            Then::Switch(switched) => {
+                drop(counted);
+                let (socket, first) = client.into_parts();
+                return switched.join(&gateway, socket, first).await;
+            }
+            Then::Break => return,
+        }
+    }
 }
 
-/// What a client is told whose request could not be read; `None` where there is nothing to tell.
-fn refusal(
-    error: &hyper::Error,
-    transport: &Transport,
-    stage: Stage,
-    unread: &[u8],
-    limits: &Limits,
-) -> Option<(&'static str, Problem)> {
-    let Limits { head_bytes, head_fields, .. } = limits;
-    // Empty lines before a request are no part of it (RFC 9112, section 2.2).
-    let begin = unread.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(unread.len());
-    let unread = &unread[begin..];
-    let malformed = |detail: String| Some((ended::MALFORMED, Problem::new(Code::MalformedRequest, detail)));
-    let line = unread.iter().position(|byte| *byte == b'\n').unwrap_or(unread.len());
-    match transport.held_back() {
-        Some(414) | Some(431) if line >= *head_bytes => {
-            let detail = format!("the request's first line is longer than the {head_bytes} bytes of a head");
-            Some((ended::URI_TOO_LONG, Problem::new(Code::UriTooLong, detail)))
+/// A request and its answer.
+async fn exchange(gateway: &Arc<Gateway>, client: &mut Client, head: Box<RequestHead>, peer: IpAddr) -> Then {
+    let asker = Asker {
+        is_head: head.parts.method == Method::HEAD,
+        is_old: head.parts.version == Version::HTTP_10,
+        keep_alive: head.keep_alive,
+    };
+    let reply = call(gateway, client, head, peer).await;
+    let keep_alive = asker.keep_alive && gateway.leaving.get().is_none();
+    let asker = Asker { keep_alive, ..asker };
+    let done = match reply {
+        None => return Then::Break,
+        Some(Reply::Own(response)) => own(gateway, client, response, asker).await,
+        Some(Reply::Passed(head, body)) => pass(gateway, client, head, body, asker).await,
+        Some(Reply::Switched(head, switched)) => switch(gateway, client, head, switched).await,
+    };
+    done.unwrap_or_else(|lost| {
+        if matches!(lost, Lost::Stalled) {
+            gateway.refusals.count(ended::WRITE_STALL, 1);
         }
-        Some(414) => {
-            let detail = "the request's target is longer than the 65,534 bytes of any target";
-            Some((ended::URI_TOO_LONG, Problem::new(Code::UriTooLong, detail)))
-        }
-        Some(431) => {
-            let detail =
-                format!("the request's head has more than {head_fields} fields or {head_bytes} bytes");
-            Some((ended::HEAD_TOO_LARGE, Problem::new(Code::HeadersTooLarge, detail)))
-        }
-        Some(_) => malformed(format!("the request's head is not valid HTTP: {error}")),
-        // In the middle of an answer the client has to learn from the connection's end that it broke off.
-        None if stage != Stage::Idle || unread.is_empty() => None,
-        None if transport.is_late() => {
-            let limit = identity::duration::format(limits.head_timeout);
-            let detail = format!("the request's head did not come to its end within {limit}");
-            Some((ended::HEAD_TIMEOUT, Problem::new(Code::RequestTimeout, detail)))
-        }
-        None if error.is_incomplete_message() => {
-            malformed("the client stopped sending in the middle of the request's head".to_owned())
-        }
-        None if error.is_parse() => malformed(format!("the request's head is not valid HTTP: {error}")),
-        None => None,
+        Then::Break
+    })
+}
+
+/// Answers with what we have to say.
+async fn own(
+    gateway: &Gateway,
+    client: &mut Client,
+    response: Response<Bytes>,
+    asker: Asker,
+) -> Result<Then, Lost> {
+    client.discard();
+    let (parts, body) = response.into_parts();
+    let closes = parts.headers.get(header::CONNECTION).is_some_and(|value| value == "close");
+    let keep_alive = asker.keep_alive && client.has_sent_all() && !closes;
+    let out = client.line.out();
+    encode::status_line(out, parts.status);
+    for (name, value) in parts.headers.iter().filter(|(name, _)| *name != header::CONNECTION) {
+        encode::field(out, name, value.as_bytes());
     }
+    if !matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        encode::content_length(out, body.len() as u64);
+    }
+    finish_head(gateway, client, &Asker { keep_alive, ..asker }, parts.headers.contains_key(header::DATE));
+    if !asker.is_head {
+        client.line.unsent.put_slice(&body);
+    }
+    client.flush().await?;
+    Ok(if keep_alive { Then::Next } else { Then::Close })
+}
+
+/// Passes an endpoint's answer on.
+async fn pass(
+    gateway: &Gateway,
+    client: &mut Client,
+    head: ResponseHead,
+    mut body: Streaming,
+    asker: Asker,
+) -> Result<Then, Lost> {
+    let framing = match head.framing {
+        // The end of the connection is all that HTTP/1.0 knows where no length is known.
+        Framing::Chunked | Framing::UntilEnd if asker.is_old => Framing::UntilEnd,
+        Framing::UntilEnd => Framing::Chunked,
+        framing => framing,
+    };
+    let keep_alive = asker.keep_alive && framing != Framing::UntilEnd;
+    let out = client.line.out();
+    out.reserve(head.fields.len() + HEAD_ADDED);
+    encode::status_line(out, head.status);
+    out.put_slice(&head.fields);
+    match (framing, head.length) {
+        // The length of what is not here, because only the head was asked for, or because it has not changed.
+        (Framing::None, Some(length)) if head.status != StatusCode::NO_CONTENT => {
+            encode::content_length(out, length);
+        }
+        _ => encode::framing(out, framing),
+    }
+    finish_head(gateway, client, &Asker { keep_alive, ..asker }, head.has_date);
+    let chunked = framing == Framing::Chunked;
+    let mut ended = None;
+    poll_fn(|cx| {
+        loop {
+            if ended.is_none() {
+                match body.poll_take(client, chunked, cx) {
+                    Ok(Taken::All) => ended = Some(true),
+                    // What came goes first.
+                    Err(_broken) => ended = Some(false),
+                    Ok(Taken::Full) => {}
+                    Ok(Taken::Waits) => {
+                        if client.poll_flush(cx)?.is_ready() {
+                            return client.poll_gone(cx).map(|_gone| Err(Lost::Gone));
+                        }
+                        return Poll::Pending;
+                    }
+                }
+            }
+            ready!(client.poll_flush(cx))?;
+            if ended.is_some() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    })
+    .await?;
+    Ok(match ended {
+        Some(true) if keep_alive && client.has_sent_all() => Then::Next,
+        Some(true) => Then::Close,
+        _ => Then::Break,
+    })
+}
+
+/// Room for what an answer's head gets on its way.
+const HEAD_ADDED: usize = 160;
+
+/// Answers the client that its protocol was accepted.
+async fn switch(
+    gateway: &Gateway,
+    client: &mut Client,
+    head: ResponseHead,
+    switched: Box<Switched>,
+) -> Result<Then, Lost> {
+    let out = &mut client.line.unsent;
+    encode::status_line(out, head.status);
+    out.put_slice(&head.fields);
+    encode::field(out, &header::CONNECTION, b"upgrade");
+    if let Some(protocol) = &head.upgrade {
+        encode::field(out, &header::UPGRADE, protocol);
+    }
+    finish_head(gateway, client, &Asker { is_head: false, is_old: false, keep_alive: true }, head.has_date);
+    client.flush().await?;
+    Ok(Then::Switch(switched))
+}
+
+/// The fields that every answer has, and the end of its head.
+fn finish_head(gateway: &Gateway, client: &mut Client, asker: &Asker, has_date: bool) {
+    let out = &mut client.line.unsent;
+    if !asker.keep_alive {
+        encode::field(out, &header::CONNECTION, b"close");
+    } else if asker.is_old {
+        encode::field(out, &header::CONNECTION, b"keep-alive");
+    }
+    if !has_date {
+        encode::field(out, &header::DATE, &date::of(gateway.clock.now().wall));
+    }
+    out.put_slice(b"\r\n");
 }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use http::{Response, header};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -15,7 +15,10 @@ use tokio::{
 };
 use wire::native::problem::Problem;
 
-use crate::refusal::{PROXY_STATUS, REQUEST_ERROR};
+use crate::{
+    http1::encode,
+    refusal::{PROXY_STATUS, REQUEST_ERROR},
+};
 
 /// How long a client that still sends is read from after the end.
 const LINGER: Duration = Duration::from_secs(1);
@@ -25,22 +28,17 @@ const LINGER_BYTES: usize = 16 << 20;
 const PIECE: usize = 16 << 10;
 
 /// A problem as the whole answer, in the bytes of HTTP/1.
-pub(super) fn words(problem: &Problem) -> Vec<u8> {
-    let mut response = Response::<Bytes>::from(problem);
-    let length = response.body().len();
-    let headers = response.headers_mut();
-    headers.insert(PROXY_STATUS, REQUEST_ERROR);
-    headers.insert(header::CONTENT_LENGTH, length.into());
-    headers.insert(header::CONNECTION, header::HeaderValue::from_static("close"));
-    let mut bytes = format!("HTTP/1.1 {}\r\n", response.status()).into_bytes();
-    for (name, value) in response.headers() {
-        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            bytes.extend_from_slice(part);
-        }
-    }
-    bytes.extend_from_slice(b"\r\n");
-    bytes.extend_from_slice(response.body());
-    bytes
+pub(super) fn words(problem: &Problem) -> BytesMut {
+    let (parts, body) = Response::<Bytes>::from(problem).into_parts();
+    let mut words = BytesMut::new();
+    encode::status_line(&mut words, parts.status);
+    encode::fields(&mut words, &parts.headers);
+    encode::field(&mut words, &PROXY_STATUS, REQUEST_ERROR.as_bytes());
+    encode::content_length(&mut words, body.len() as u64);
+    encode::field(&mut words, &header::CONNECTION, b"close");
+    words.put_slice(b"\r\n");
+    words.put_slice(&body);
+    words
 }
 
 /// Writes the last words and closes; not before the client does, where bytes of it may be unread.

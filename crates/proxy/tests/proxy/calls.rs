@@ -46,13 +46,15 @@ async fn calls_are_spread_over_the_instances_that_are_up() {
     }
     world.registry.acknowledged(world.registry.set("cart", &endpoints)).await;
     let mut client = Client::new(world.address()).await;
-    for _ in 0..300 {
-        assert_eq!(client.send(request("GET", "cart", "/", "")).await.status, 200);
-    }
+    // Who was slow for a moment, as on a busy machine, is spared for a while: so the claim is no share of a
+    // number of calls.
+    let spread = async {
+        while backends.iter().any(|backend| backend.calls() < 50) {
+            assert_eq!(client.send(request("GET", "cart", "/", "")).await.status, 200);
+        }
+    };
+    soon("fifty calls for each", spread).await;
     assert_eq!(down.calls(), 0);
-    for backend in &backends {
-        assert!((50..=150).contains(&backend.calls()), "{}", backend.calls());
-    }
 }
 
 #[tokio::test]
