@@ -26,6 +26,8 @@ const LANGUAGES = { en: { traces: 'Recent traces', map: 'Service map' }, zh: { t
 const PAGES = [
   ['/services', 'table.list tbody th a'],
   ['/services?service=SERVICE&key=user-42', '#ring-title'],
+  ['/traces', 'a[href*="/traces/"] .figure'],
+  ['/traces/compare?before=TRACE&after=TRACE', 'table.list tbody th'],
 ];
 const profile = mkdtempSync(join(tmpdir(), 'console-'));
 mkdirSync(SHOTS, { recursive: true });
@@ -243,12 +245,13 @@ async function everywhere(base, namespace, label) {
 async function sections(base, namespace, label) {
   const { services } = await api(base, `/overview?${new URLSearchParams({ namespace, window: '5m' })}`);
   const service = services[0]?.service ?? 'hello';
+  const { traces } = await api(base, `/traces?${new URLSearchParams({ namespace, limit: '1' })}`);
   for (const [path, wanted] of PAGES) {
     for (const [scheme, lang, width] of [['light', 'en', 1440], ['dark', 'zh', 1440], ['dark', 'en', 800]]) {
       const name = `${label}-${path.slice(1).replaceAll(/[/?=&]+/g, '-')}-${scheme}-${lang}-${width}`;
       await check(`${label}: ${path} shows ${wanted} and is accessible (${scheme}, ${lang}, ${width})`, () => {
         const query = new URLSearchParams({ namespace, lang, theme: scheme });
-        const address = `${base}${path.replace('SERVICE', encodeURIComponent(service))}`;
+        const address = `${base}${path.replace('SERVICE', encodeURIComponent(service)).replaceAll('TRACE', traces[0]?.trace_id ?? '')}`;
         return visit(
           `${address}${path.includes('?') ? '&' : '?'}${query}`,
           async (page) => {
@@ -268,12 +271,12 @@ async function sections(base, namespace, label) {
 
 async function hostileNames(base, namespace, id) {
   const name = encodeURIComponent(HOSTILE);
-  for (const path of ['/', '/?view=table', `/?service=${name}`, `/traces/${id}`, `/services?service=${name}`]) {
+  for (const path of ['/', '/?view=table', `/?service=${name}`, `/traces/${id}`, `/services?service=${name}`, '/traces', `/traces/compare?before=${id}&after=${id}`]) {
     await check(`a hostile name is text at ${path}`, () =>
       visit(`${base}${path}${path.includes('?') ? '&' : '?'}${new URLSearchParams({ namespace })}`, async (page) => {
-        await page.getByText(HOSTILE).first().waitFor();
+        await page.getByText(HOSTILE).locator('visible=true').first().waitFor();
         assert((await page.locator('img').count()) === 0, 'an element was made of it');
-        if (path.startsWith('/traces')) {
+        if (path === `/traces/${id}`) {
           await page.keyboard.press('j');
           await page.locator('aside').getByText(HOSTILE).first().waitFor();
         }
@@ -319,6 +322,18 @@ async function scenes() {
       await page.getByText('curl -X PUT').waitFor();
       await page.screenshot({ path: join(SHOTS, 'empty.png'), fullPage: true });
       await axe(page);
+    }),
+  );
+  await check('a box around dots is a search, which is in the address', () =>
+    visit(`${base}/traces`, async (page) => {
+      const { x, y, width } = await page.locator('svg[role=group]').boundingBox();
+      await page.mouse.move(x + width / 2, y + 20);
+      await page.mouse.down();
+      await page.mouse.move(x + width - 30, y + 150, { steps: 4 });
+      await page.mouse.up();
+      await page.waitForFunction(() => new URL(location.href).searchParams.has('min'));
+      const { searchParams } = new URL(page.url());
+      for (const name of ['min', 'max', 'from', 'to']) assert(searchParams.get(name), `${name} is not in the address`);
     }),
   );
   await check('a trace of ten thousand spans draws only what is in sight', () => traceWalk(base, 'large', 'large-trace', 'dark'));

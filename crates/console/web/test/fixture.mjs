@@ -214,6 +214,29 @@ function service(namespace, name) {
   };
 }
 
+const summary = ({ trace_id, start, duration_ns, spans }) => ({ trace_id, start, duration_ns, spans: spans.length, errors: 1, root: { service: spans[0].service, operation: spans[0].operation }, services: [{ service: spans[0].service, spans: 1 }], incomplete: false });
+
+/** What the search finds: what the first page lists, over and over; the query language is the server's own. */
+function found(namespace, params) {
+  const { traces } = overview(namespace, '5m');
+  const all = namespace === 'hostile' ? [...traces, summary(spansOf('bad0'.repeat(8), namespace))] : traces;
+  return { traces: all.filter(({ errors }) => params.get('errors') !== 'true' || errors > 0), next: null };
+}
+
+function criticalPath(id, namespace) {
+  const { spans, duration_ns } = spansOf(id, namespace);
+  const names = [...new Set(spans.slice(0, 10).map(({ service }) => service))];
+  const segments = spans.slice(1, 5).map(({ span_id, service, operation, offset_ns, duration_ns }) => ({ span_id, service, operation, offset_ns, duration_ns, wire: false }));
+  const services = names.map((service, i) => ({ namespace, service, critical_ns: duration_ns / (i + 2) / 2, self_ns: duration_ns / (i + 2), total_ns: duration_ns / (i + 1), spans: 2, errors: i % 3 === 2 ? 1 : 0 }));
+  return { duration_ns, wire_ns: MS, incomplete: false, services, segments };
+}
+
+function comparison(namespace) {
+  const word = namespace === 'hostile' ? HOSTILE : 'payments';
+  const change = (of, before_ns, after_ns) => ({ of, service: of === 'wire' ? null : word, operation: of === 'wire' ? null : `GET ${word}`, before_ns, after_ns, difference_ns: after_ns - before_ns });
+  return { before: { traces: 1, errors: 0, mean_ns: 40 * MS }, after: { traces: 1, errors: 1, mean_ns: 61 * MS }, difference_ns: 21 * MS, changes: [change('operation', 10 * MS, 34 * MS), change('operation', 9 * MS, 6 * MS), change('wire', MS, MS)] };
+}
+
 /** Waves for whatever is asked; their labels are hostile where the scene is. */
 function range(namespace, params) {
   const [start, end, step] = ['start', 'end', 'step'].map((name) => Number(params.get(name)));
@@ -271,6 +294,10 @@ export function start({ port = 0, token = null } = {}) {
         response.on('close', () => clearInterval(timer));
         return undefined;
       }
+      if (at === '/traces') return json(found(namespace, url.searchParams));
+      if (at === '/traces/compare') return json(comparison(url.searchParams.get('before').startsWith('bad0') ? 'hostile' : namespace));
+      const way = /^\/traces\/([0-9a-f]+)\/critical-path$/.exec(at);
+      if (way) return json(criticalPath(way[1], namespace));
       const trace = /^\/traces\/([0-9a-f]+)$/.exec(at);
       if (trace) return json(trace[1].length === 32 ? spansOf(trace[1], namespace) : null);
       const named = /^\/namespaces\/([^/]+)\/services\/(.+)$/.exec(at);

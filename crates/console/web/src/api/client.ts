@@ -2,6 +2,8 @@
 // the server's problem document says. Callers never look at status codes by themselves.
 
 import type {
+  Comparison,
+  CriticalPath,
   Instance,
   Namespaces,
   Overview,
@@ -10,6 +12,7 @@ import type {
   Ring,
   ServiceDetail,
   Trace,
+  Traces,
   Why,
 } from './types';
 
@@ -142,3 +145,12 @@ export const release = (namespace: string, service: string, id: string, reason: 
 
 export const getTrace = (traceId: string, namespace: string, ...asking: Asking) =>
   get<Trace>(`${at`/traces/${traceId}`}?${query({ namespace })}`, ...asking);
+
+export const searchTraces = (wanted: Record<string, string | null>, ...asking: Asking) =>
+  get<Traces>(`/traces?${query(wanted)}`, ...asking);
+
+export const getCriticalPath = (traceId: string, ...asking: Asking) =>
+  get<CriticalPath>(at`/traces/${traceId}/critical-path`, ...asking);
+
+export const compareTraces = (before: string, after: string, ...asking: Asking) =>
+  get<Comparison>(`/traces/compare?${query({ before, after })}`, ...asking);

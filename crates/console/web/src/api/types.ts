@@ -186,3 +186,37 @@ export interface Why {
   proxies: { proxy: string; in_flight: number; ejected: string }[];
   changes: { revision: number; at: string; action: string; actor: string; reason: string; status: string | null }[];
 }
+
+export interface Traces {
+  traces: TraceSummary[];
+  next: string | null;
+}
+
+/** Where the time of a call went. */
+export interface CriticalPath {
+  duration_ns: number;
+  wire_ns: number;
+  incomplete: boolean;
+  services: { namespace: string; service: string; critical_ns: number; self_ns: number; total_ns: number; spans: number; errors: number }[];
+  segments: { span_id: string; service: string; operation: string; offset_ns: number; duration_ns: number; wire: boolean }[];
+}
+
+export interface ComparedSet {
+  traces: number;
+  errors: number;
+  mean_ns: number;
+}
+
+export interface Comparison {
+  before: ComparedSet;
+  after: ComparedSet;
+  difference_ns: number;
+  changes: {
+    of: string;
+    service: string | null;
+    operation: string | null;
+    before_ns: number;
+    after_ns: number;
+    difference_ns: number;
+  }[];
+}

@@ -4,7 +4,7 @@
 import type { Section } from './url';
 
 /** After `g`: the pages by letter. */
-export const LETTERS = { m: 'map', s: 'services' } as const satisfies Record<string, 'map' | Section>;
+export const LETTERS = { m: 'map', s: 'services', t: 'traces' } as const satisfies Record<string, 'map' | Section>;
 export type Destination = (typeof LETTERS)[keyof typeof LETTERS];
 
 export interface Keys {
@@ -21,7 +21,7 @@ export const steps: { step: ((by: 1 | -1) => void) | null } = { step: null };
 const SEQUENCE_MS = 1_200;
 
 export function listen(keys: Keys): () => void {
-  let leader = 0;
+  let leader = -Infinity;
   const onKey = (event: KeyboardEvent) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     const target = event.target instanceof Element ? event.target : null;
@@ -29,11 +29,12 @@ export function listen(keys: Keys): () => void {
     if (event.key === 'Escape') return keys.close();
     if (target?.closest('dialog')) return;
     const led = event.timeStamp - leader < SEQUENCE_MS;
-    leader = 0;
+    leader = -Infinity;
     const to = led ? (LETTERS as Record<string, Destination | undefined>)[event.key] : undefined;
     if (to !== undefined) keys.go(to);
     else if (event.key === 'g') leader = event.timeStamp;
     else if (event.key === '?') keys.help();
+    else if (event.key === '/') document.querySelector<HTMLElement>('[data-search]')?.focus();
     else if (event.key === 't') keys.shape();
     else if (event.key === 'j') steps.step?.(1);
     else if (event.key === 'k') steps.step?.(-1);

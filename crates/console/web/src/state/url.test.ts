@@ -18,6 +18,8 @@ describe('the address of a view', () => {
     ['/traces/0af7651916cd43dd8448eb211c80319c', { page: { name: 'trace', traceId: '0af7651916cd43dd8448eb211c80319c' } }],
     ['/traces/ab?span=b7ad6b7169203331', { page: { name: 'trace', traceId: 'ab' }, span: 'b7ad6b7169203331' }],
     ['/services?service=payments&key=user-42', { page: { name: 'services' }, service: 'payments', key: 'user-42' }],
+    ['/traces?q=error%3Dtrue&min=12ms&max=1s', { page: { name: 'traces' }, q: 'error=true', min: '12ms', max: '1s' }],
+    ['/traces/compare?before=ab&after=cd', { page: { name: 'compare' }, before: 'ab', after: 'cd' }],
     ['/?lang=zh&theme=dark', { lang: 'zh', theme: 'dark' }],
   ];
   test.each(views)('%s survives parsing and formatting', (address, change) => {

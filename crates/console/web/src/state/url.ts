@@ -8,24 +8,37 @@ export const WINDOWS = ['5m', '15m', '1h'] as const;
 export type Window = (typeof WINDOWS)[number];
 
 /** The pages with a path of their own name; `map` is home, and traces have pages below theirs. */
-export const SECTIONS = ['services'] as const;
+export const SECTIONS = ['services', 'traces'] as const;
 export type Section = (typeof SECTIONS)[number];
 
 export type Page =
   | { name: 'map' }
   | { name: Section }
   | { name: 'trace'; traceId: string }
+  | { name: 'compare' }
   | { name: 'unknown'; path: string };
 
 /** What a view chooses by name or by text, and the pages to which it belongs. Null = nothing chosen. */
 const TEXTS = {
   /** The selected service; on the map with `caller`, the selected edge into it. */
-  service: ['map', 'services'],
+  service: ['map', 'services', 'traces'],
   caller: ['map'],
   /** The key whose owner is looked up. */
   key: ['services'],
   /** The selected span. */
   span: ['trace'],
+  /** What is searched for, in the query language. */
+  q: ['traces'],
+  /** Only what failed: `yes`. */
+  failed: ['traces'],
+  /** What is boxed in: durations such as `12ms`, times of RFC 3339. */
+  min: ['traces'],
+  max: ['traces'],
+  from: ['traces'],
+  to: ['traces'],
+  /** The two traces that are compared; on the list with `before`, the second one is being chosen. */
+  before: ['traces', 'compare'],
+  after: ['compare'],
 } as const satisfies Record<string, readonly Page['name'][]>;
 type Text = keyof typeof TEXTS;
 const NAMES = Object.keys(TEXTS) as Text[];
@@ -60,6 +73,7 @@ function pageOf(path: string): Page {
   if (bare === '') return { name: 'map' };
   const section = SECTIONS.find((name) => bare === `/${name}`);
   if (section !== undefined) return { name: section };
+  if (bare === '/traces/compare') return { name: 'compare' };
   const trace = /^\/traces\/([0-9a-fA-F]{1,32})$/.exec(bare);
   return trace ? { name: 'trace', traceId: trace[1]!.toLowerCase() } : { name: 'unknown', path };
 }
@@ -70,6 +84,8 @@ function pathOf(page: Page): string {
       return '/';
     case 'trace':
       return `/traces/${page.traceId}`;
+    case 'compare':
+      return '/traces/compare';
     case 'unknown':
       return page.path;
     default:
