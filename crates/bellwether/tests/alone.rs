@@ -34,7 +34,8 @@ fn service(name: &'static str) -> SocketAddr {
 }
 
 #[test]
-fn a_gateway_that_restarts_while_its_control_plane_is_down_serves_and_minds_an_operators_word() {
+fn a_gateway_that_restarts_while_its_control_plane_is_down_serves_minds_an_operators_word_and_hears_of_its_return()
+ {
     let folder = tempfile::tempdir().unwrap();
     let (data, kept) = (folder.path().join("server"), folder.path().join("gateway"));
     let server = Process::start(&["server", "--data", text(&data), "--listen", FREE]);
@@ -63,4 +64,15 @@ fn a_gateway_that_restarts_while_its_control_plane_is_down_serves_and_minds_an_o
     let refused = call(&gateway, "shut");
     assert_eq!(refused.status, 503, "{}", refused.body);
     assert!(refused.body.contains("BW-2003"), "{}", refused.body);
+
+    let back = Process::start(&["server", "--data", text(&data), "--listen", &control.to_string()]);
+    assert_eq!(back.address("listen"), control);
+    register(control, "late", "late-1", service("late"));
+    until("what is new has come", || (call(&gateway, "late").status == 200).then_some(()));
+    assert_eq!(call(&gateway, "hello").body, "hello");
+    assert_eq!(call(&gateway, "shut").status, 503, "the word outlives both restarts");
+    let reset = ["breaker", "reset", "shut", "--reason", "mended", "--server", &url];
+    let said = run(&reset);
+    assert!(said.status.success(), "{said:?}");
+    until("the word is taken back", || (call(&gateway, "shut").status == 200).then_some(()));
 }

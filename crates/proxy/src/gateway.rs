@@ -14,6 +14,7 @@ use traces::{propagation::Formats, sampling::Budget};
 use wire::native::channel;
 
 use crate::{
+    access_log::AccessLog,
     balance::Draw,
     clock::Clock,
     counts::Connections,
@@ -57,6 +58,7 @@ pub(crate) struct Gateway {
     /// Who watches calls go by.
     pub(crate) taps: Taps,
     pub(crate) connections: Connections,
+    pub(crate) access_log: AccessLog,
     /// What operators force breakers to.
     pub(crate) overrides: Overrides,
     pub(crate) sampling: Budget,
@@ -105,6 +107,7 @@ impl Gateway {
             refusals: Arc::default(),
             taps: Taps::default(),
             connections: Connections::default(),
+            access_log: AccessLog::new(settings.access_log, limits.access_lines_per_second),
             overrides: Overrides::default(),
             formats: settings.propagation,
             sampling: Budget::new(limits.traces_per_second, limits.remarkable_traces_per_second),

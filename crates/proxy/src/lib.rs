@@ -9,6 +9,7 @@
 //! **Absent on purpose:** no knowledge of the control plane but these two traits, no configuration
 //! files, no arguments, no TLS and no HTTP/2 yet.
 
+mod access_log;
 mod attempt;
 mod balance;
 mod call;

@@ -320,6 +320,7 @@ impl Record {
                 }
             }
         }
+        self.gateway.access_log.see(&self.story, outcome, status, now);
         self.gateway.taps.see(&self.gateway, &self.story, outcome, status, now);
         self.trace(outcome, status, now);
     }

@@ -5,7 +5,7 @@ use std::{net::TcpListener, time::Duration};
 use identity::{Namespace, ProxyId, ServiceName};
 use registry::Networks;
 use resilience::CallPolicy;
-use traces::propagation::Formats;
+use traces::{propagation::Formats, sampling::Ratio};
 
 use crate::Keep;
 
@@ -39,6 +39,8 @@ pub struct Settings {
     /// In which formats callees are told of their trace, beside the one that a call came with. All formats
     /// are read.
     pub propagation: Formats,
+    /// The share of calls that are logged; those that fail are then logged all.
+    pub access_log: Ratio,
     /// How long calls in flight may go on when it stops.
     pub drain: Duration,
     /// How long the last report may take when it stops.
@@ -70,6 +72,7 @@ impl Settings {
             keep: None,
             report_every: Duration::from_secs(1),
             propagation: Formats::default(),
+            access_log: Ratio::NONE,
             drain: Duration::from_secs(10),
             flush: Duration::from_secs(2),
         })
@@ -107,6 +110,8 @@ pub struct Limits {
     pub spooled_bytes: usize,
     /// Rows of calls, 4 KiB each, with half as many again kept for services as a whole.
     pub series: usize,
+    /// Calls that are logged a second, where any are. Each is a line of up to 2 KiB.
+    pub access_lines_per_second: u32,
     /// Traces of any kind kept a second, of those that start here.
     pub traces_per_second: u32,
     /// Traces with a failure or refusal kept a second beyond those.
@@ -128,6 +133,7 @@ impl Default for Limits {
             spooled_spans: 10_000,
             spooled_bytes: 16 * 1024 * 1024,
             series: 2_000,
+            access_lines_per_second: 1_000,
             traces_per_second: traces::sampling::Budget::DEFAULT_PER_SECOND,
             remarkable_traces_per_second: traces::sampling::Budget::DEFAULT_REMARKABLE_PER_SECOND,
         }

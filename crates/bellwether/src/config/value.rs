@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use identity::{Invalid, Namespace, ProxyId, duration, size};
 use registry::Networks;
-use traces::propagation::Formats;
+use traces::{propagation::Formats, sampling::Ratio};
 
 /// A value that is read from the text of a setting. The error is the rule that was broken.
 pub(crate) trait FromSetting: Sized {
@@ -72,6 +72,17 @@ impl FromSetting for Formats {
 
     fn from_setting(text: &str) -> Result<Self, String> {
         text.parse().map_err(|invalid: identity::Invalid| invalid.rule().to_owned())
+    }
+}
+
+impl FromSetting for Ratio {
+    const VALUE: &'static str = "SHARE";
+
+    fn from_setting(text: &str) -> Result<Self, String> {
+        let share = text.parse().ok().and_then(Self::new);
+        share.ok_or_else(|| {
+            "a number from 0 to 1 is needed, such as 0.01 for one call in a hundred".to_owned()
+        })
     }
 }
 

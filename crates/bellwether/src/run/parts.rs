@@ -92,6 +92,7 @@ pub(super) fn gateway(
         namespace: settings.namespace.clone(),
         networks: settings.dial_networks.clone(),
         propagation: settings.propagation,
+        access_log: settings.access_log,
         drain: settings.drain,
         keep,
         ..told

@@ -27,8 +27,8 @@ const TURNS: u64 = 20;
 /// How long a proxy waits for the rest of a message.
 const PATIENCE: Duration = Duration::from_millis(150);
 
-/// A request as it reached an endpoint.
-type Reached = (String, Vec<u8>);
+/// A request as it reached an endpoint: method, path, body.
+type Reached = (String, String, Vec<u8>);
 
 /// An endpoint that remembers what reached it.
 struct Memory {
@@ -43,10 +43,10 @@ impl Memory {
         let backend = Backend::new(move |request| {
             let store = store.clone();
             async move {
-                let method = request.method().to_string();
+                let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
                 if let Ok(body) = request.into_body().collect().await {
                     let mut reached = store.lock().unwrap_or_else(PoisonError::into_inner);
-                    reached.push((method, body.to_bytes().to_vec()));
+                    reached.push((method, path, body.to_bytes().to_vec()));
                 }
                 reply(200, "")
             }
@@ -55,8 +55,11 @@ impl Memory {
         Self { address: backend.address, reached }
     }
 
-    fn take(&self) -> Vec<Reached> {
-        std::mem::take(&mut *self.reached.lock().unwrap_or_else(PoisonError::into_inner))
+    /// What reached it of this case. A changed host may be that of another lane.
+    fn take(&self, seed: u64) -> Vec<Reached> {
+        let all = std::mem::take(&mut *self.reached.lock().unwrap_or_else(PoisonError::into_inner));
+        let case = |path: &str| path.rsplit_once('-').and_then(|(_, case)| case.parse().ok());
+        all.into_iter().filter(|(_, path, _)| case(path).is_none_or(|case: u64| case == seed)).collect()
     }
 }
 
@@ -136,6 +139,16 @@ async fn haproxy(folder: &std::path::Path, endpoints: &[Memory]) -> Option<(Runn
     Some((running, ports))
 }
 
+/// The message for the service of its lane, with the case's number in its paths.
+fn addressed(bytes: &[u8], lane: usize, seed: u64) -> Vec<u8> {
+    let Ok(text) = std::str::from_utf8(bytes) else { return bytes.to_vec() };
+    let text = text.replace("cart", &format!("lane{lane}"));
+    ["/a", "/b", "/smuggled"]
+        .iter()
+        .fold(text, |text, path| text.replace(path, &format!("{path}-{seed}")))
+        .into_bytes()
+}
+
 /// Whether all of these are among those, in the same order. What we answer ourselves, such as a request without
 /// `Host`, is missing, and what follows it is not.
 fn is_within(these: &[Reached], those: &[Reached]) -> bool {
@@ -185,13 +198,12 @@ async fn what_reaches_an_endpoint_reaches_it_through_nginx_or_haproxy_too() {
             for turn in 0..seeds {
                 let seed = turn * LANES as u64 + number as u64;
                 let bytes = changed(&mut Rng::with_seed(seed));
-                let text = String::from_utf8_lossy(&bytes).replace("cart", &format!("lane{number}"));
-                let bytes = if text.contains('\u{fffd}') { bytes } else { text.into_bytes() };
+                let bytes = addressed(&bytes, number, seed);
                 let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
                 let sends =
                     [world.address(), local(nginx), local(haproxy)].map(|address| send(address, &bytes));
                 join_all(sends).await;
-                let (ours, nginx, haproxy) = (ours.take(), by_nginx.take(), by_haproxy.take());
+                let [ours, nginx, haproxy] = [ours, by_nginx, by_haproxy].map(|memory| memory.take(seed));
                 assert!(
                     is_within(&ours, &nginx) || is_within(&ours, &haproxy),
                     "case {seed}: {}\nhere {ours:?}\nnginx {nginx:?}\nHAProxy {haproxy:?}",
