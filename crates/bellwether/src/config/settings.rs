@@ -155,9 +155,9 @@ settings! {
     /// The control plane that tells the gateway what is there
     control: Url = |_| Some("http://127.0.0.1:2355".to_owned()), [Gateway];
     /// In which formats the gateway tells services of their trace, beside the one that a call came with: tracecontext, b3, b3multi, jaeger and sw8, joined by commas
-    propagation: Formats = |_| Some("tracecontext".to_owned()), [Gateway];
+    propagation: Formats = |_| Some("tracecontext".to_owned()), [Up, Gateway];
     /// The share of calls that the gateway logs, from 0 to 1; above 0 those that fail are logged all
-    access_log: Ratio = |_| Some("0".to_owned()), [Gateway];
+    access_log: Ratio = |_| Some("0".to_owned()), [Up, Gateway];
     /// How the gateway is called in the control plane; by default after its machine and port
     proxy_id: Option<ProxyId> = |_| None, [Gateway];
 
