@@ -109,6 +109,12 @@ impl Chunk {
         (self.first, self.last)
     }
 
+    /// The last sample.
+    #[must_use]
+    pub fn last(&self) -> Option<(i64, f64)> {
+        (self.count > 0).then(|| (self.last, f64::from_bits(self.value)))
+    }
+
     /// How many bytes the samples take.
     #[must_use]
     pub fn bytes(&self) -> usize {

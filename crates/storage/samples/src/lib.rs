@@ -16,6 +16,7 @@
 mod applier;
 mod history;
 mod record;
+mod series;
 mod settings;
 mod store;
 
@@ -30,6 +31,7 @@ use storage_intake::Intake;
 use storage_journal::{Journal, OpenError, Recovery};
 
 pub use history::{FAMILIES, History};
+pub use series::{SampleAccount, SampleWriter, SeriesRef, SeriesSettings, SeriesStats, SeriesStore};
 pub use settings::Settings;
 pub use storage_intake::{Accept, AcceptError, Receipt};
 

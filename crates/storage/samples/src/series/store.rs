@@ -1,0 +1,156 @@
+//! What is durable, behind the lock that readers and the writers share.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use monitoring::{
+    Ledger,
+    promql::{ReadSeries, Samples, Selected, Storage, StorageError},
+    series::{Labels, Matcher},
+};
+
+use super::{
+    head::{Chunks, Head},
+    part::{Part, Reader, Unreadable},
+};
+
+/// What is being sealed, or waits for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Frozen {
+    pub(crate) head: Arc<Head>,
+    /// The number that the part will have.
+    pub(crate) number: u64,
+}
+
+/// All parts that can be read, in the order of their numbers.
+pub(crate) type Parts = Arc<Vec<Arc<Part>>>;
+
+/// What is durable.
+#[derive(Debug, Default)]
+pub(crate) struct Durable {
+    pub(crate) active: Head,
+    /// Oldest first.
+    pub(crate) frozen: Vec<Frozen>,
+    pub(crate) parts: Parts,
+    /// The counters of all batches up to the newest part.
+    pub(crate) sealed: Ledger,
+    /// All parts up to this number are gone.
+    pub(crate) removed: u64,
+    /// Batches of this epoch and earlier ones are in parts, or gone with them.
+    pub(crate) sealed_epoch: Option<u64>,
+}
+
+impl Durable {
+    pub(crate) fn ledger(&self) -> Ledger {
+        let mut ledger = self.sealed.clone();
+        self.frozen.iter().for_each(|frozen| ledger.add(&frozen.head.ledger));
+        ledger.add(&self.active.ledger);
+        ledger
+    }
+
+    /// Takes the active head away from where batches are added to, to be sealed under this number.
+    pub(crate) fn freeze(&mut self, number: u64, epoch: u64) {
+        let head = std::mem::replace(&mut self.active, Head::new(epoch));
+        if !head.is_empty() {
+            self.frozen.push(Frozen { head: Arc::new(head), number });
+        }
+    }
+
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        let frozen: usize = self.frozen.iter().map(|frozen| frozen.head.bytes()).sum();
+        (self.active.bytes() + frozen) as u64
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Store(RwLock<Durable>);
+
+impl Store {
+    pub(crate) fn new(durable: Durable) -> Self {
+        Self(RwLock::new(durable))
+    }
+
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Durable> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Durable> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where samples of a series are.
+#[derive(Debug)]
+enum Piece {
+    Part(Arc<Reader>, u32),
+    Chunks(Chunks),
+}
+
+/// A series in all places.
+#[derive(Debug, Default)]
+struct Joined(Vec<Piece>);
+
+impl ReadSeries for Joined {
+    fn read(&self, from: i64, to: i64, into: &mut Samples) -> Result<(), StorageError> {
+        let start = into.len();
+        for piece in &self.0 {
+            match piece {
+                Piece::Part(reader, series) => reader.read(*series, from, to, into).map_err(failed)?,
+                Piece::Chunks(chunks) => chunks.iter().for_each(|chunk| chunk.read(from, to, into)),
+            }
+        }
+        let times = into.times.get(start..).unwrap_or_default();
+        if !times.is_sorted_by(|before, after| before < after) {
+            merge(start, into);
+        }
+        Ok(())
+    }
+}
+
+/// Brings late samples into order. Of two at the same time the one holds that was there first, as in a head.
+fn merge(start: usize, into: &mut Samples) {
+    let mut samples: Vec<(i64, f64)> = into.times.drain(start..).zip(into.values.drain(start..)).collect();
+    samples.sort_by_key(|(time, _)| *time);
+    samples.dedup_by_key(|(time, _)| *time);
+    samples.into_iter().for_each(|(time, value)| into.push(time, value));
+}
+
+fn failed(error: Unreadable) -> StorageError {
+    StorageError(format!("a part of the samples cannot be read: {error}"))
+}
+
+impl Storage for Store {
+    fn select(&self, matchers: &[Matcher], from: i64, to: i64) -> Result<Vec<Selected<'_>>, StorageError> {
+        let (parts, heads) = {
+            let durable = self.read();
+            // The chunks are copied under one lock with the list of parts, so that none is missed and none
+            // is there twice while it is being sealed.
+            let frozen = durable.frozen.iter().map(|frozen| frozen.head.select(matchers, from, to));
+            let heads: Vec<_> = frozen.chain([durable.active.select(matchers, from, to)]).collect();
+            (Arc::clone(&durable.parts), heads)
+        };
+        let mut joined: HashMap<Labels, Joined> = HashMap::new();
+        for part in parts.iter().filter(|part| part.is_within(from, to)) {
+            let index = part.index().map_err(failed)?;
+            let matching = index.matching(matchers);
+            if matching.is_empty() {
+                continue;
+            }
+            let reader = Arc::new(part.reader(Arc::clone(&index)).map_err(failed)?);
+            for series in matching {
+                let is_within = |block: &super::index::Block| block.first <= to && block.last >= from;
+                if index.blocks(series).iter().any(is_within) {
+                    let piece = Piece::Part(Arc::clone(&reader), series);
+                    joined.entry(index.labels(series)).or_default().0.push(piece);
+                }
+            }
+        }
+        for (labels, chunks) in heads.into_iter().flatten() {
+            joined.entry(labels).or_default().0.push(Piece::Chunks(chunks));
+        }
+        let selected = |(labels, joined): (Labels, Joined)| Selected { labels, samples: Box::new(joined) };
+        Ok(joined.into_iter().map(selected).collect())
+    }
+}

@@ -1,0 +1,130 @@
+//! Samples on their way into a store, series by series.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use monitoring::series::Labels;
+
+use super::key;
+
+/// A series that samples are appended to often: its labels are looked up once between two parts. A clone costs a
+/// counter; who keeps one keeps the bytes of its labels and nothing else.
+#[derive(Debug, Clone)]
+pub struct SeriesRef(pub(crate) Arc<Known>);
+
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) key: Box<[u8]>,
+    /// The lower half of an epoch, and the number that the series had in it.
+    place: AtomicU64,
+}
+
+impl SeriesRef {
+    /// The series with these labels, of any store.
+    #[must_use]
+    pub fn new(labels: &Labels) -> Self {
+        Self(Arc::new(Known { key: key::of(labels).into(), place: AtomicU64::new(u64::MAX) }))
+    }
+}
+
+impl Known {
+    pub(crate) fn number(&self, epoch: u64) -> Option<u32> {
+        let place = self.place.load(Relaxed);
+        (place >> 32 == epoch & 0xffff_ffff && place != u64::MAX).then_some(place as u32)
+    }
+
+    pub(crate) fn set(&self, epoch: u64, number: u32) {
+        self.place.store(epoch << 32 | u64::from(number), Relaxed);
+    }
+}
+
+/// How a row says which series it is.
+#[derive(Debug)]
+pub(crate) enum Named {
+    /// By the bytes of its labels, which stand there.
+    Key(u32, u32),
+    Reference(SeriesRef),
+}
+
+/// The samples of one series.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) named: Named,
+    pub(crate) from: u32,
+    pub(crate) to: u32,
+}
+
+/// Samples of a batch. Begin a series, then append its samples.
+#[derive(Debug, Default)]
+pub struct SampleWriter {
+    pub(crate) keys: Vec<u8>,
+    pub(crate) rows: Vec<Written>,
+    pub(crate) samples: Vec<(i64, f64)>,
+}
+
+impl SampleWriter {
+    /// Begins a series by its labels, which are sorted by name, unique and not empty.
+    pub fn series<'a>(&mut self, labels: impl IntoIterator<Item = (&'a str, &'a str)>) {
+        let from = self.keys.len() as u32;
+        key::put(labels, &mut self.keys);
+        self.begin(Named::Key(from, self.keys.len() as u32));
+    }
+
+    /// Begins a series that is known.
+    pub fn reference(&mut self, series: &SeriesRef) {
+        self.begin(Named::Reference(series.clone()));
+    }
+
+    fn begin(&mut self, named: Named) {
+        let at = self.samples.len() as u32;
+        self.rows.push(Written { named, from: at, to: at });
+    }
+
+    /// Appends a sample to the series that was begun last: milliseconds since 1970, and a value. Without a series
+    /// it goes nowhere.
+    pub fn sample(&mut self, time: i64, value: f64) {
+        if let Some(row) = self.rows.last_mut() {
+            self.samples.push((time, value));
+            row.to += 1;
+        }
+    }
+
+    /// How many samples there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty()
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.keys.len() + self.rows.len() * 40 + self.samples.len() * 32) as u64
+    }
+
+    /// Leaves out the samples outside of a time, and says how many were too old and too new.
+    pub(crate) fn keep(&mut self, from: i64, to: i64) -> (u64, u64) {
+        if self.samples.iter().all(|(time, _)| (from..=to).contains(time)) {
+            return (0, 0);
+        }
+        let (mut kept, mut old, mut new) = (Vec::with_capacity(self.samples.len()), 0, 0);
+        for row in &mut self.rows {
+            let start = kept.len() as u32;
+            for sample in self.samples.get(row.from as usize..row.to as usize).unwrap_or_default() {
+                old += u64::from(sample.0 < from);
+                new += u64::from(sample.0 > to);
+                if (from..=to).contains(&sample.0) {
+                    kept.push(*sample);
+                }
+            }
+            (row.from, row.to) = (start, kept.len() as u32);
+        }
+        self.samples = kept;
+        (old, new)
+    }
+}
