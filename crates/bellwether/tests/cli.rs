@@ -181,6 +181,8 @@ fn every_command_has_an_example_in_its_help() {
         "trace search",
         "trace show",
         "trace export",
+        "trace pin",
+        "trace unpin",
         "event list",
         "breaker list",
         "proxy list",

@@ -11,7 +11,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use identity::ProxyId;
+use identity::{ProxyId, TraceId};
 use monitoring::Origin;
 use registry::{Notice, Scope, Since, Standing, Target};
 use storage_events::{AcceptError, Batch, Event, Events, Kind, Query};
@@ -266,6 +266,14 @@ pub(crate) fn receipt(target: &Target, actor: &str, receipt: &api::Receipt) -> E
         details,
         ..event(Kind::Instance, "receipt", actor, receipt.reason.clone())
     }
+}
+
+/// An event of a trace: who did what with it.
+pub(crate) fn trace(action: &str, id: TraceId, actor: &str, reason: String) -> Event {
+    let mut event = event(Kind::Server, action, actor, reason);
+    event.details.insert("trace_id".to_owned(), id.to_string());
+    event.exemplar_trace_ids.push(id);
+    event
 }
 
 /// An event of this server.

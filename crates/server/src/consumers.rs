@@ -15,7 +15,7 @@ use storage_spans::{AttributeCondition, AttributeKey, Query};
 use traces::{Span, graph::NodeKind};
 use wire::native::problem::{Code, Problem};
 
-use crate::{access::Principal, clock, problems, state::State};
+use crate::{access::Principal, clock, pins, problems, state::State};
 
 /// Traces that are looked through for one answer: some seconds of work.
 const EXAMINED: usize = 20_000;
@@ -112,7 +112,7 @@ pub(crate) fn operations(state: &State, caller: &Principal, service: &str) -> BT
 
 /// The spans of a trace that the caller may read; none where there is no such trace.
 pub(crate) fn shown(state: &State, caller: &Principal, id: TraceId) -> Vec<Arc<Span>> {
-    let mut spans = state.spans.trace(id).unwrap_or_default();
+    let mut spans = pins::spans(state, id);
     spans.retain(|span| may_read(caller, span.resource.namespace()));
     spans
 }

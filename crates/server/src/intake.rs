@@ -30,13 +30,16 @@ pub(crate) async fn accept(state: &Arc<State>, report: Report) -> Result<(), Pro
         Origin { source: report.proxy.as_str().into(), epoch: report.epoch, sequence: report.sequence };
     let transitions = chronicle::transitions(&report);
 
+    let mut kept = report.spans.clone();
+    kept.retain(|span| state.keeps(span.trace_id));
+    let left_out = (report.spans.len() - kept.len()) as u64;
     let spans = storage_spans::Batch {
         origin: Some(origin.clone()),
         received_at: now.wall,
         received: report.spans_intake.received,
-        sampled_out: report.spans_intake.sampled_out,
+        sampled_out: report.spans_intake.sampled_out + left_out,
         dropped: dropped(&report.spans_intake),
-        spans: report.spans.clone(),
+        spans: kept,
     };
     let samples = storage_samples::Batch {
         origin: Some(origin.clone()),

@@ -27,6 +27,7 @@ pub mod listener;
 mod live;
 mod otlp;
 mod pages;
+mod pins;
 mod policies;
 mod prober;
 mod problems;

@@ -237,14 +237,15 @@ fn store(
         return Ok(decoded.refused);
     }
     let mut writer = SpanWriter::default();
-    decoded.batch.give(&mut writer);
+    // The graph counts all of them; only what is stored is a share.
+    let sampled_out = decoded.batch.give_some(&mut writer, |id| state.keeps(id));
     let now = clock::now().wall;
     let dropped = decoded.refused.iter();
     let account = Account {
         origin: None,
         received_at: now,
         received: decoded.received,
-        sampled_out: 0,
+        sampled_out,
         dropped: dropped.map(|(reason, count)| (reason.as_str().into(), count)).collect(),
     };
     let accept = state.spans.accept_written(account, writer);

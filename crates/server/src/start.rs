@@ -21,6 +21,7 @@ use storage_spans::Spans;
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
+use traces::sampling::Ratio;
 use wire::native::{
     api::TokenRequest,
     problem::{Code, Problem},
@@ -40,6 +41,7 @@ use crate::{
     listener::{self, BodyRule, Hosts, Limits, ListenerStats, Refusal, Tls, TlsFiles},
     live::Live,
     otlp, pages,
+    pins::{self, Pins},
     policies::Policies,
     prober, problems, random,
     roll::Roll,
@@ -69,6 +71,8 @@ pub struct Settings {
     pub hosts: Vec<String>,
     /// The networks in which instances may be; nothing else is registered by address, nor dialled.
     pub networks: Networks,
+    /// The share of traces that is kept, by their ids; all others count as sampled out.
+    pub share: Ratio,
     /// Memory and disk by pillar.
     pub budgets: Budgets,
     /// The listener's bounds.
@@ -89,6 +93,7 @@ impl Settings {
             insecure: false,
             hosts: Vec::new(),
             networks: Networks::default(),
+            share: Ratio::ALL,
             budgets: Budgets::default(),
             limits: Limits::default(),
             drain: Duration::from_secs(10),
@@ -133,6 +138,10 @@ impl Server {
         let recalled = move || (Graph::recalled(&spans, clock::now().wall), spans);
         let recalled = tokio::task::spawn_blocking(recalled).await;
         let (graph, spans) = recalled.map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
+        let (disk, data) = (stores.folder.disk(), stores.folder.path().to_path_buf());
+        let pins = tokio::task::spawn_blocking(move || Pins::open(disk, &data)).await;
+        let pins = pins.map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
+        let pins = pins.map_err(|error| Problem::new(Code::DataFolderUnusable, error.to_string()))?;
         let events = stores.events.clone();
         let restored = move || Forced::restored(&events, clock::now().wall);
         let forced = tokio::task::spawn_blocking(restored).await;
@@ -154,6 +163,8 @@ impl Server {
             policies: Policies::default(),
             events: stores.events,
             spans,
+            pins,
+            share: settings.share,
             graph,
             samples: stores.samples,
             live: Live::default(),
@@ -262,6 +273,9 @@ async fn retire(state: Arc<State>) {
         let now = clock::now().wall;
         state.spans.advance(now);
         state.events.advance(now);
+        let of = state.clone();
+        // It goes on by itself where the server stops meanwhile.
+        let _ = tokio::task::spawn_blocking(move || pins::tend(&of, now)).await;
     }
 }
 

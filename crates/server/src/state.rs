@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use identity::Wall;
+use identity::{TraceId, Wall};
 use monitoring::Ledger;
 use storage_events::Events;
 use storage_journal::Stats;
@@ -10,10 +10,12 @@ use storage_samples::Samples;
 use storage_spans::Spans;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use traces::sampling::Ratio;
 
 use crate::{
     access::Access, diary::Diary, forced::Forced, graph::Graph, listener::ListenerStats, live::Live,
-    policies::Policies, prober, roll::Roll, senders::Senders, subscribers::Subscribers, taps::Taps,
+    pins::Pins, policies::Policies, prober, roll::Roll, senders::Senders, subscribers::Subscribers,
+    taps::Taps,
 };
 
 /// The stores, the registry and what is live.
@@ -27,6 +29,10 @@ pub(crate) struct State {
     pub(crate) events: Events,
     /// Traces.
     pub(crate) spans: Spans,
+    /// Traces that stay.
+    pub(crate) pins: Pins,
+    /// The share of traces that is kept, by their ids.
+    pub(crate) share: Ratio,
     /// Who calls whom, as spans tell it.
     pub(crate) graph: Graph,
     /// Calls.
@@ -84,6 +90,12 @@ impl State {
             ("spans", self.spans.stats().journal),
             ("samples", self.samples.stats().journal),
         ]
+    }
+
+    /// Whether the spans of a trace are stored. It depends on its id alone, so that a trace is there as a whole or
+    /// not at all; what is pinned is.
+    pub(crate) fn keeps(&self, id: TraceId) -> bool {
+        self.share.keeps(id) || self.pins.get(id).is_some()
     }
 
     /// Something that the first page shows has changed.

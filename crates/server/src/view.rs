@@ -145,6 +145,7 @@ pub(crate) fn trace(trace: &Trace) -> api::Trace {
         incomplete: summary.incomplete,
         start: start.to_string(),
         duration_ns: summary.duration_ns,
+        pinned: None,
         spans: depth_first(trace).map(|(node, depth)| span(&node.span, depth, start)).collect(),
     }
 }

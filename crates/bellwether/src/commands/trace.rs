@@ -1,6 +1,7 @@
 //! `trace`: where the time went.
 
 mod export;
+mod pin;
 
 use clap::{Args, Subcommand};
 use identity::{ServiceName, TraceId};
@@ -20,6 +21,8 @@ pub(crate) enum Trace {
     Show(Show),
     Compare(Compare),
     Export(export::Export),
+    Pin(pin::Pin),
+    Unpin(pin::Unpin),
 }
 
 /// Search traces, newest first
@@ -118,6 +121,8 @@ impl Trace {
             Self::Show(command) => command.run(),
             Self::Compare(command) => command.run(),
             Self::Export(command) => command.run(),
+            Self::Pin(command) => command.run(),
+            Self::Unpin(command) => command.run(),
         }
     }
 }
@@ -163,7 +168,11 @@ impl Show {
             Ok(Page::new(answer, "/spans", |trace: api::Trace| {
                 let (width, style) = (output::columns(), Style::of_stdout());
                 let critical_only = self.critical;
-                Waterfall { trace: &trace, path: &path, width, style, critical_only }.text()
+                let waterfall = Waterfall { trace: &trace, path: &path, width, style, critical_only }.text();
+                match &trace.pinned {
+                    Some(pin) => format!("{}\n\n{waterfall}", pin::told(pin)),
+                    None => waterfall,
+                }
             }))
         })
     }

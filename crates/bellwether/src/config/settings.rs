@@ -135,6 +135,8 @@ settings! {
     spans_disk: Size = |_| Some("1GiB".to_owned()), [Server];
     /// How long spans are kept at most
     spans_max_age: Duration = |_| Some("3d".to_owned()), [Server];
+    /// The share of traces that is kept, such as 0.1; which ones follows from their ids, and all are counted in the graph
+    trace_share: Ratio = |_| Some("1".to_owned()), [Server];
     /// How much memory the samples may take; the oldest go first
     samples_memory: Size = |_| Some("64MiB".to_owned()), [Server];
     /// How much disk the samples may take; the oldest go first

@@ -80,9 +80,7 @@ impl FromSetting for Ratio {
 
     fn from_setting(text: &str) -> Result<Self, String> {
         let share = text.parse().ok().and_then(Self::new);
-        share.ok_or_else(|| {
-            "a number from 0 to 1 is needed, such as 0.01 for one call in a hundred".to_owned()
-        })
+        share.ok_or_else(|| "a number from 0 to 1 is needed, such as 0.01 for one in a hundred".to_owned())
     }
 }
 

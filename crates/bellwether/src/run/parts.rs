@@ -33,6 +33,7 @@ pub(super) async fn server(settings: &Settings, listener: TcpListener) -> Result
         budgets: budgets(settings),
         drain: settings.drain,
         telemetry,
+        share: settings.trace_share,
         ..server::Settings::new(listener, settings.data.clone())
     })
     .await

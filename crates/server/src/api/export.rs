@@ -30,7 +30,7 @@ use super::{
     matching,
     traces::{SearchQuery, expression, may_see, query},
 };
-use crate::{access::Principal, clock, problems, state::State};
+use crate::{access::Principal, clock, pins, problems, state::State};
 
 /// Exports that may be under way at the same time: each takes a thread.
 pub(crate) const EXPORTS_AT_ONCE: usize = 2;
@@ -197,7 +197,7 @@ impl Wanted {
     /// Gives the spans of each trace to `take`, until it wants no more.
     fn each(&self, state: &State, caller: &Principal, mut take: impl FnMut(Vec<Arc<Span>>) -> bool) {
         let mut give = |id| {
-            let mut spans = state.spans.trace(id).unwrap_or_default();
+            let mut spans = pins::spans(state, id);
             spans.retain(|span| may_see(caller, span));
             // Those of a trace that just went are none.
             spans.is_empty() || take(spans)

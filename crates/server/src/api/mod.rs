@@ -39,6 +39,7 @@ mod overrides;
 mod overview;
 mod owners;
 mod pages;
+mod pins;
 mod policies;
 mod prometheus;
 mod proxies;
@@ -113,6 +114,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .merge(traces::routes())
         .merge(attributes::routes())
         .merge(export::routes())
+        .merge(pins::routes())
         .merge(compare::routes())
         .merge(critical_path::routes())
         .merge(graph::routes())

@@ -18,7 +18,7 @@ use super::{
     extract::{Answer, Asked, Named, invalid},
     matching, pages,
 };
-use crate::{access::Principal, state::State, view};
+use crate::{access::Principal, pins, state::State, view};
 
 pub(super) fn routes() -> OpenApiRouter<std::sync::Arc<State>> {
     OpenApiRouter::new().routes(routes!(search)).routes(routes!(show))
@@ -126,7 +126,11 @@ async fn show(
     Extension(caller): Caller,
     Named(AnyTraceId(id)): Named<AnyTraceId>,
 ) -> Answer<Json<api::Trace>> {
-    Ok(Json(beside(move || Ok(view::trace(&visible(&state, &caller, id)?))).await?))
+    let shown = move || {
+        let trace = view::trace(&visible(&state, &caller, id)?);
+        Ok(api::Trace { pinned: state.pins.get(id).map(|pin| pin.shown(id)), ..trace })
+    };
+    Ok(Json(beside(shown).await?))
 }
 
 /// The id of a trace in any spelling.
@@ -144,7 +148,7 @@ impl TryFrom<String> for AnyTraceId {
 
 /// The part of a trace that somebody may see.
 pub(super) fn visible(state: &State, caller: &Principal, id: TraceId) -> Result<traces::Trace, Problem> {
-    let spans = state.spans.trace(id).unwrap_or_default();
+    let spans = pins::spans(state, id);
     let trace = traces::Trace::assemble(spans.into_iter().filter(|span| may_see(caller, span)));
     trace.ok_or_else(|| Problem::new(Code::NoSuchTrace, format!("there is no trace {id}, or not any more")))
 }

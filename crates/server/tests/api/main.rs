@@ -16,6 +16,7 @@ mod http_sd;
 mod jaeger;
 mod operators;
 mod owners;
+mod pins;
 mod policies;
 mod promql;
 mod registration;

@@ -54,6 +54,6 @@ pub use resilience::{
 pub use tap::{LeftOut, TapOpen, TappedCall};
 pub use tokens::{Token, TokenCreated, TokenRequest, Tokens};
 pub use traces::{
-    AttributeKey, AttributeKeys, AttributeValue, AttributeValues, Operation, Span, SpanCount, SpanEvent,
-    SpanStatus, Trace, TraceSummary, Traces,
+    AttributeKey, AttributeKeys, AttributeValue, AttributeValues, Operation, Pin, PinRequest, Pins, Span,
+    SpanCount, SpanEvent, SpanStatus, Trace, TraceSummary, Traces,
 };

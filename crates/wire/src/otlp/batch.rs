@@ -201,8 +201,17 @@ impl<'a> Batch<'a> {
     /// Gives all spans to a store, or to whoever else takes them: a resource and a scope before the spans
     /// that share them, and again where they take turns.
     pub fn give(&self, sink: &mut impl SpanSink) {
-        let mut given = None;
+        self.give_some(sink, |_| true);
+    }
+
+    /// Gives the spans of the traces that are wanted, and says how many others there are.
+    pub fn give_some(&self, sink: &mut impl SpanSink, mut wants: impl FnMut(TraceId) -> bool) -> u64 {
+        let (mut given, mut others) = (None, 0);
         self.each(|span, lent| {
+            if !wants(span.trace_id) {
+                others += 1;
+                return;
+            }
             if given.is_none_or(|(resource, _)| resource != span.resource) {
                 let resource = self.resources.get(span.resource as usize).copied().unwrap_or_default();
                 sink.resource(&self.attributes_of(resource.attributes));
@@ -215,6 +224,7 @@ impl<'a> Batch<'a> {
             given = Some((span.resource, span.scope));
             sink.span(lent);
         });
+        others
     }
 
     /// Calls back with each span, and the same as everybody else knows it.

@@ -35,6 +35,7 @@ fn trace(spans: Vec<api::Span>) -> api::Trace {
         incomplete: false,
         start: "2026-01-31T09:30:00.000000000Z".to_owned(),
         duration_ns: end.unwrap_or(0),
+        pinned: None,
         spans,
     }
 }

@@ -65,6 +65,9 @@ pub struct Trace {
     pub start: String,
     /// From its first span's begin to its last span's end.
     pub duration_ns: u64,
+    /// Why it stays, where somebody pinned it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<Pin>,
     /// Its spans, parents before children, siblings by start.
     pub spans: Vec<Span>,
 }
@@ -158,4 +161,39 @@ pub struct AttributeValue {
     pub value: String,
     /// How many of the spans that were looked at have it.
     pub spans: u64,
+}
+
+/// Why a trace has to stay.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PinRequest {
+    /// Why, for those who find it.
+    #[schema(example = "the outage of the 31st")]
+    pub reason: String,
+    /// For how long; for ever where it is not given.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    #[schema(example = "30d")]
+    pub keep_for: Option<String>,
+}
+
+/// A trace that stays.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Pin {
+    /// The trace.
+    pub trace_id: String,
+    /// Why.
+    pub reason: String,
+    /// Who said so.
+    pub actor: String,
+    /// Since when.
+    pub at: String,
+    /// Until when; none for ever.
+    pub until: Option<String>,
+}
+
+/// Traces that stay.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Pins {
+    /// In the order of their ids.
+    pub pins: Vec<Pin>,
 }
