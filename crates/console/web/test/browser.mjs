@@ -1,6 +1,6 @@
 // The console in a real browser, against a running server:
 //
-//   node test/browser.mjs http://127.0.0.1:2355 [--expect storefront,catalog] [--ingest]
+//   node test/browser.mjs http://127.0.0.1:2355 [--expect storefront,catalog] [--ingest] [--only TEXT]
 //
 // Without an address it starts the fixture beside it and walks through its scenes as well. What it finds on the page
 // is compared with what the API answers, so it knows no data by heart. With `--ingest` it first sends a hostile name
@@ -17,7 +17,7 @@ import { HOSTILE, start } from './fixture.mjs';
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
-  options: { expect: { type: 'string', default: '' }, ingest: { type: 'boolean', default: false }, token: { type: 'string' } },
+  options: { expect: { type: 'string', default: '' }, ingest: { type: 'boolean', default: false }, token: { type: 'string' }, only: { type: 'string', default: '' } },
 });
 const SHOTS = new URL('../screenshots/', import.meta.url).pathname;
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
@@ -26,6 +26,12 @@ const LANGUAGES = { en: { traces: 'Recent traces', map: 'Service map' }, zh: { t
 const PAGES = [
   ['/services', 'table.list tbody th a'],
   ['/services?service=SERVICE&key=user-42', '#ring-title'],
+  ['/metrics?q=bellwether_calls_total', 'figure .line'],
+  ['/events', '#events-title'],
+  ['/connect', '#connect-trace'],
+  ['/cluster', '#ledger-title'],
+  ['/breakers', '#policies-title'],
+  ['/breakers?policy=SERVICE', '#policy-text'],
   ['/traces', 'a[href*="/traces/"] .figure'],
   ['/traces/compare?before=TRACE&after=TRACE', 'table.list tbody th'],
 ];
@@ -35,6 +41,7 @@ mkdirSync(SHOTS, { recursive: true });
 let passed = 0;
 const failures = [];
 async function check(claim, body) {
+  if (!claim.includes(options.only)) return;
   try {
     await body();
     passed += 1;
@@ -271,7 +278,7 @@ async function sections(base, namespace, label) {
 
 async function hostileNames(base, namespace, id) {
   const name = encodeURIComponent(HOSTILE);
-  for (const path of ['/', '/?view=table', `/?service=${name}`, `/traces/${id}`, `/services?service=${name}`, '/traces', `/traces/compare?before=${id}&after=${id}`]) {
+  for (const path of ['/', '/?view=table', `/?service=${name}`, `/traces/${id}`, `/services?service=${name}`, '/metrics', '/events', '/breakers', `/breakers?policy=${name}`, '/traces', `/traces/compare?before=${id}&after=${id}`]) {
     await check(`a hostile name is text at ${path}`, () =>
       visit(`${base}${path}${path.includes('?') ? '&' : '?'}${new URLSearchParams({ namespace })}`, async (page) => {
         await page.getByText(HOSTILE).locator('visible=true').first().waitFor();

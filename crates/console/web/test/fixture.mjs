@@ -237,6 +237,22 @@ function comparison(namespace) {
   return { before: { traces: 1, errors: 0, mean_ns: 40 * MS }, after: { traces: 1, errors: 1, mean_ns: 61 * MS }, difference_ns: 21 * MS, changes: [change('operation', 10 * MS, 34 * MS), change('operation', 9 * MS, 6 * MS), change('wire', MS, MS)] };
 }
 
+function breakers(namespace) {
+  const { edges, services } = scene(namespace);
+  const counts = { successes: 1204, failures: 31, slow: 2, refused: 311, consecutive_failures: 6 };
+  const rows = edges.filter((edge) => edge[5]).map(([caller, service, , , , { state, reason, since }]) => ({ namespace, service, caller, proxy: 'gateway', route: 'default', state, reason: reason ?? '', since, counts }));
+  const name = Object.keys(services)[0];
+  const overrides = namespace === 'hostile' ? [{ service: name, action: 'force_open', since: iso(STARTED), until: iso(Date.now() + 9e5), actor: HOSTILE, reason: HOSTILE }] : [];
+  return { breakers: rows, endpoints: rows.map(({ service }) => ({ service, instance: `${service}-2`, proxy: 'gateway', in_flight: 0, state: 'open', ejected: '5 failures in a row' })), overrides };
+}
+
+function policies(namespace) {
+  const word = namespace === 'hostile' ? HOSTILE : 'payments';
+  const document = (threshold) => ({ apiVersion: 'bellwether.dev/v1', kind: 'ServicePolicy', metadata: { name: word, namespace }, spec: { service: word, circuit_breaker: { consecutive_failures: { threshold } } } });
+  const revision = (revision, threshold) => ({ revision, number: revision, at: iso(Date.now() - 9e6 / revision), action: 'applied', actor: 'token ops', from: 'http', reason: word, document: document(threshold) });
+  return { word, list: { revision: 9, policies: [{ name: word, kind: 'ServicePolicy', service: word, ...revision(9, 5) }], next: null }, history: { forgotten: 0, revisions: [revision(3, 8), revision(9, 5)] } };
+}
+
 /** Waves for whatever is asked; their labels are hostile where the scene is. */
 function range(namespace, params) {
   const [start, end, step] = ['start', 'end', 'step'].map((name) => Number(params.get(name)));
@@ -277,6 +293,7 @@ export function start({ port = 0, token = null } = {}) {
       response.writeHead(200, { ...SECURITY, 'content-type': 'application/json' });
       response.end(JSON.stringify(body));
     };
+    if (path === '/api/v1/label/__name__/values') return json({ status: 'success', data: ['bellwether_calls_total'] });
     if (path === '/api/v1/query_range') return json(range(/namespace="([^"]*)"/.exec(url.searchParams.get('query'))?.[1] ?? 'default', url.searchParams));
     if (path.startsWith('/bellwether/')) {
       if (token !== null && request.headers.authorization !== `Bearer ${token}`) {
@@ -294,6 +311,11 @@ export function start({ port = 0, token = null } = {}) {
         response.on('close', () => clearInterval(timer));
         return undefined;
       }
+      if (at === '/proxies') return json({ proxies: [{ proxy: 'gateway-1', version: '0.1.0', connected: true, revision: 42, state: 'synced', policy_revision: 9, policy_state: 'synced', reported_at: iso(Date.now() - 900), snapshot_age_ns: 0, client_connections: 12, endpoint_connections: 9 }, { proxy: 'gateway-2', version: '0.1.0', connected: false, revision: 40, state: 'stale', policy_revision: 9, policy_state: 'synced', reported_at: iso(Date.now() - 9e4), snapshot_age_ns: 9e10, client_connections: 0, endpoint_connections: 0 }] });
+      if (at === '/breakers') return json(breakers(namespace));
+      if (at === '/events') return json({ events: overview(namespace, '5m').events.filter(({ kind }) => kind === (url.searchParams.get('kind') ?? kind)), revision: 42 });
+      const policy = /^\/namespaces\/([^/]+)\/policies(\/.+)?$/.exec(at);
+      if (policy) return json(policy[2]?.endsWith('/history') ? policies(policy[1]).history : policies(policy[1]).list);
       if (at === '/traces') return json(found(namespace, url.searchParams));
       if (at === '/traces/compare') return json(comparison(url.searchParams.get('before').startsWith('bad0') ? 'hostile' : namespace));
       const way = /^\/traces\/([0-9a-f]+)\/critical-path$/.exec(at);

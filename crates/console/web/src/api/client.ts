@@ -2,12 +2,18 @@
 // the server's problem document says. Callers never look at status codes by themselves.
 
 import type {
+  Breakers,
+  BreakerOverride,
   Comparison,
   CriticalPath,
+  Events,
   Instance,
   Namespaces,
   Overview,
   Owner,
+  Policy,
+  PolicyHistory,
+  Proxy,
   Receipt,
   Ring,
   ServiceDetail,
@@ -154,3 +160,40 @@ export const getCriticalPath = (traceId: string, ...asking: Asking) =>
 
 export const compareTraces = (before: string, after: string, ...asking: Asking) =>
   get<Comparison>(`/traces/compare?${query({ before, after })}`, ...asking);
+
+export const getBreakers = (namespace: string, ...asking: Asking) =>
+  get<Breakers>(`/breakers?${query({ namespace })}`, ...asking);
+
+export const force = (namespace: string, service: string, body: { action: string; reason: string; for?: string }, token: string | null) =>
+  send<BreakerOverride>('POST', `${servicePath(namespace, service)}/breaker`, body, token);
+
+export const getEvents = (wanted: Record<string, string | null>, ...asking: Asking) =>
+  get<Events>(`/events?${query(wanted)}`, ...asking);
+
+const policyPath = (namespace: string, name: string) => at`/namespaces/${namespace}/policies/${name}`;
+
+export const getPolicies = (namespace: string, ...asking: Asking) =>
+  get<{ policies: Policy[] }>(`${at`/namespaces/${namespace}/policies`}?limit=1000`, ...asking);
+
+export const getPolicyHistory = (namespace: string, name: string, ...asking: Asking) =>
+  get<PolicyHistory>(`${policyPath(namespace, name)}/history`, ...asking);
+
+/** Applies a document, JSON or YAML. `seen` is the revision that was edited; if it has changed since, nothing happens. */
+export const putPolicy = (
+  namespace: string,
+  name: string,
+  document: string,
+  { seen, reason, dryRun }: { seen: number | null; reason: string | null; dryRun: boolean },
+  token: string | null,
+) =>
+  send<Policy>('PUT', `${policyPath(namespace, name)}?${query({ reason, dry_run: String(dryRun) })}`, document, token, {
+    ...(seen === null ? {} : { 'if-match': `"${seen}"` }),
+  });
+
+export const rollBack = (namespace: string, name: string, to: number, reason: string, token: string | null) =>
+  send<Policy>('POST', `${policyPath(namespace, name)}/rollback?${query({ reason })}`, { to }, token);
+
+export const deletePolicy = (namespace: string, name: string, reason: string, token: string | null) =>
+  send<null>('DELETE', `${policyPath(namespace, name)}?${query({ reason })}`, undefined, token);
+
+export const getProxies = (...asking: Asking) => get<{ proxies: Proxy[] }>('/proxies', ...asking);

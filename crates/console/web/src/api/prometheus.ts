@@ -48,5 +48,15 @@ export async function queryRange(query: string, range: Range, token: string | nu
   }));
 }
 
+/** The names of all metrics. */
+export const metricNames = (token: string | null, signal?: AbortSignal): Promise<string[]> =>
+  ask<string[]>('label/__name__/values', {}, token, signal);
+
+/** A series as people read it: its name and its labels, or what is left of them. */
+export function spelt({ __name__: name = '', ...labels }: Labels): string {
+  const pairs = Object.entries(labels).map(([label, value]) => `${label}=${quoted(value)}`);
+  return pairs.length === 0 ? name || '{}' : `${name}{${pairs.join(', ')}}`;
+}
+
 /** A label's value as PromQL writes it. */
 export const quoted = (value: string): string => `"${value.replace(/[\\"]/g, '\\$&').replaceAll('\n', '\\n')}"`;

@@ -94,7 +94,7 @@ export interface Overview {
   traces: TraceSummary[];
   events: GovernanceEvent[];
   ledger: { spans: Ledger; samples: Ledger };
-  server: { version: string; started: string; open_access: boolean };
+  server: { version: string; started: string; open_access: boolean; failing?: { store: string; why: string }[] };
 }
 
 export interface Namespaces {
@@ -219,4 +219,67 @@ export interface Comparison {
     after_ns: number;
     difference_ns: number;
   }[];
+}
+
+export interface BreakerRow {
+  namespace: string;
+  service: string;
+  proxy: string;
+  caller: string;
+  route: string;
+  state: string;
+  reason: string;
+  since: string;
+  counts: { successes: number; failures: number; slow: number; refused: number; consecutive_failures: number };
+}
+
+/** What an operator has a service's breakers do. */
+export interface BreakerOverride {
+  service: string;
+  action: string;
+  since: string;
+  until: string | null;
+  actor: string;
+  reason: string;
+}
+
+export interface Breakers {
+  breakers: BreakerRow[];
+  endpoints: { service: string; instance: string; proxy: string; in_flight: number; state: string; ejected: string }[];
+  overrides: BreakerOverride[];
+}
+
+export interface Events {
+  events: GovernanceEvent[];
+  revision: number;
+}
+
+export interface Policy {
+  name: string;
+  kind: string;
+  service: string | null;
+  revision: number;
+  at: string;
+  actor: string;
+  reason: string;
+  document: unknown;
+}
+
+export interface PolicyHistory {
+  forgotten: number;
+  revisions: { revision: number; at: string; action: string; actor: string; reason: string; document: unknown }[];
+}
+
+/** A data plane, and whether it routes by what holds. */
+export interface Proxy {
+  proxy: string;
+  version: string;
+  connected: boolean;
+  revision: number;
+  state: string;
+  policy_state: string;
+  reported_at: string | null;
+  snapshot_age_ns: number | null;
+  client_connections: number;
+  endpoint_connections: number;
 }

@@ -4,7 +4,7 @@
 import type { Section } from './url';
 
 /** After `g`: the pages by letter. */
-export const LETTERS = { m: 'map', s: 'services', t: 'traces' } as const satisfies Record<string, 'map' | Section>;
+export const LETTERS = { m: 'map', s: 'services', t: 'traces', b: 'breakers', q: 'metrics', e: 'events', c: 'connect', n: 'cluster' } as const satisfies Record<string, 'map' | Section>;
 export type Destination = (typeof LETTERS)[keyof typeof LETTERS];
 
 export interface Keys {

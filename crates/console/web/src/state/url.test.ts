@@ -20,6 +20,10 @@ describe('the address of a view', () => {
     ['/services?service=payments&key=user-42', { page: { name: 'services' }, service: 'payments', key: 'user-42' }],
     ['/traces?q=error%3Dtrue&min=12ms&max=1s', { page: { name: 'traces' }, q: 'error=true', min: '12ms', max: '1s' }],
     ['/traces/compare?before=ab&after=cd', { page: { name: 'compare' }, before: 'ab', after: 'cd' }],
+    ['/breakers?service=cart&policy=cart', { page: { name: 'breakers' }, service: 'cart', policy: 'cart' }],
+    ['/metrics?q=up%7B%7D', { page: { name: 'metrics' }, q: 'up{}' }],
+    ['/events?service=cart&kind=policy', { page: { name: 'events' }, service: 'cart', kind: 'policy' }],
+    ['/cluster', { page: { name: 'cluster' } }],
     ['/?lang=zh&theme=dark', { lang: 'zh', theme: 'dark' }],
   ];
   test.each(views)('%s survives parsing and formatting', (address, change) => {

@@ -8,7 +8,7 @@ export const WINDOWS = ['5m', '15m', '1h'] as const;
 export type Window = (typeof WINDOWS)[number];
 
 /** The pages with a path of their own name; `map` is home, and traces have pages below theirs. */
-export const SECTIONS = ['services', 'traces'] as const;
+export const SECTIONS = ['services', 'traces', 'breakers', 'metrics', 'events', 'connect', 'cluster'] as const;
 export type Section = (typeof SECTIONS)[number];
 
 export type Page =
@@ -21,14 +21,18 @@ export type Page =
 /** What a view chooses by name or by text, and the pages to which it belongs. Null = nothing chosen. */
 const TEXTS = {
   /** The selected service; on the map with `caller`, the selected edge into it. */
-  service: ['map', 'services', 'traces'],
+  service: ['map', 'services', 'traces', 'breakers', 'events'],
   caller: ['map'],
   /** The key whose owner is looked up. */
   key: ['services'],
   /** The selected span. */
   span: ['trace'],
-  /** What is searched for, in the query language. */
-  q: ['traces'],
+  /** Only events of this kind. */
+  kind: ['events'],
+  /** The policy in the editor. */
+  policy: ['breakers'],
+  /** What is searched for, in the query language; on metrics, what is drawn, in PromQL. */
+  q: ['traces', 'metrics'],
   /** Only what failed: `yes`. */
   failed: ['traces'],
   /** What is boxed in: durations such as `12ms`, times of RFC 3339. */
