@@ -26,7 +26,7 @@ const LANGUAGES = { en: { traces: 'Recent traces', map: 'Service map' }, zh: { t
 const PAGES = [
   ['/services', 'table.list tbody th a'],
   ['/services?service=SERVICE&key=user-42', '#ring-title'],
-  ['/metrics?q=bellwether_calls_total', 'figure .line'],
+  ['/signals?q=bellwether_calls_total', 'figure .line'],
   ['/events', '#events-title'],
   ['/connect', '#connect-trace'],
   ['/cluster', '#ledger-title'],
@@ -278,7 +278,7 @@ async function sections(base, namespace, label) {
 
 async function hostileNames(base, namespace, id) {
   const name = encodeURIComponent(HOSTILE);
-  for (const path of ['/', '/?view=table', `/?service=${name}`, `/traces/${id}`, `/services?service=${name}`, '/metrics', '/events', '/breakers', `/breakers?policy=${name}`, '/traces', `/traces/compare?before=${id}&after=${id}`]) {
+  for (const path of ['/', '/?view=table', `/?service=${name}`, `/traces/${id}`, `/services?service=${name}`, '/signals', '/events', '/breakers', `/breakers?policy=${name}`, '/traces', `/traces/compare?before=${id}&after=${id}`]) {
     await check(`a hostile name is text at ${path}`, () =>
       visit(`${base}${path}${path.includes('?') ? '&' : '?'}${new URLSearchParams({ namespace })}`, async (page) => {
         await page.getByText(HOSTILE).locator('visible=true').first().waitFor();

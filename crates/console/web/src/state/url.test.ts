@@ -21,7 +21,7 @@ describe('the address of a view', () => {
     ['/traces?q=error%3Dtrue&min=12ms&max=1s', { page: { name: 'traces' }, q: 'error=true', min: '12ms', max: '1s' }],
     ['/traces/compare?before=ab&after=cd', { page: { name: 'compare' }, before: 'ab', after: 'cd' }],
     ['/breakers?service=cart&policy=cart', { page: { name: 'breakers' }, service: 'cart', policy: 'cart' }],
-    ['/metrics?q=up%7B%7D', { page: { name: 'metrics' }, q: 'up{}' }],
+    ['/signals?q=up%7B%7D', { page: { name: 'metrics' }, q: 'up{}' }],
     ['/events?service=cart&kind=policy', { page: { name: 'events' }, service: 'cart', kind: 'policy' }],
     ['/cluster', { page: { name: 'cluster' } }],
     ['/?lang=zh&theme=dark', { lang: 'zh', theme: 'dark' }],
@@ -43,6 +43,11 @@ describe('the address of a view', () => {
     const address = formatView({ ...HOME, service });
     expect(address).not.toMatch(/[<>#]/);
     expect(at(address)).toEqual({ ...HOME, service });
+  });
+
+  test('the path that Prometheus scrapes is no page', () => {
+    expect(at('/metrics').page.name).toBe('unknown');
+    expect(formatView({ ...HOME, page: { name: 'metrics' } })).toBe('/signals');
   });
 
   test('an upper case trace id is the same trace', () => {

@@ -7,7 +7,7 @@
 export const WINDOWS = ['5m', '15m', '1h'] as const;
 export type Window = (typeof WINDOWS)[number];
 
-/** The pages with a path of their own name; `map` is home, and traces have pages below theirs. */
+/** The pages with a path of their own; `map` is home, and traces have pages below theirs. */
 export const SECTIONS = ['services', 'traces', 'breakers', 'metrics', 'events', 'connect', 'cluster'] as const;
 export type Section = (typeof SECTIONS)[number];
 
@@ -17,6 +17,9 @@ export type Page =
   | { name: 'trace'; traceId: string }
   | { name: 'compare' }
   | { name: 'unknown'; path: string };
+
+/** `/metrics` is the server's own, for Prometheus to scrape. */
+const pathOfSection = (name: Section): string => (name === 'metrics' ? '/signals' : `/${name}`);
 
 /** What a view chooses by name or by text, and the pages to which it belongs. Null = nothing chosen. */
 const TEXTS = {
@@ -75,7 +78,7 @@ export const HOME: View = {
 function pageOf(path: string): Page {
   const bare = path.replace(/\/$/, '');
   if (bare === '') return { name: 'map' };
-  const section = SECTIONS.find((name) => bare === `/${name}`);
+  const section = SECTIONS.find((name) => bare === pathOfSection(name));
   if (section !== undefined) return { name: section };
   if (bare === '/traces/compare') return { name: 'compare' };
   const trace = /^\/traces\/([0-9a-fA-F]{1,32})$/.exec(bare);
@@ -93,7 +96,7 @@ function pathOf(page: Page): string {
     case 'unknown':
       return page.path;
     default:
-      return `/${page.name}`;
+      return pathOfSection(page.name);
   }
 }
 
