@@ -256,6 +256,9 @@ pub(crate) fn request(unread: &mut BytesMut, bounds: Bounds) -> Result<Option<Re
     }
     parts.method = Method::from_bytes(method.as_bytes())
         .map_err(|_| Unreadable::because("the method cannot be read"))?;
+    if method == "PRI" {
+        return Err(Unreadable::because("the method is how HTTP/2 begins (RFC 9113, section 11.6)"));
+    }
     parts.uri = Uri::from_maybe_shared(head.slice(within(unread, target.as_bytes())))
         .map_err(|error| Unreadable::because(format!("the target cannot be read: {error}")))?;
     let is_authority = parts.uri.scheme().is_none() && parts.uri.authority().is_some();

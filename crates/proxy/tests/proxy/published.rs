@@ -49,8 +49,8 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("request-uri: Underscore in hostname", CONNECT),
     ("request-method: SOURCE request with ICE", PROTOCOL),
     ("request-method: OPTIONS request with RTSP", PROTOCOL),
+    ("request-method: PRI request HTTP2", PROTOCOL),
     ("request-method: ANNOUNCE request with RTSP", PROTOCOL),
-    ("request-method: PRI request HTTP2", METHOD),
     ("request-transfer-encoding: No extension after semicolon", EXTENSION),
     ("request-transfer-encoding: Unbalanced chunk extensions quoting", EXTENSION),
     (
@@ -64,7 +64,7 @@ const DIFFERENT: &[(&str, &str)] = &[
 const METHOD: &str = "there may be other methods than the registered ones (RFC 9110, section 9.1)";
 const LF: &str = "a recipient may take a single LF for a line's end (RFC 9112, section 2.2)";
 const CONNECT: &str = "it asks for a tunnel, which is not offered";
-const PROTOCOL: &str = "only HTTP is spoken here";
+const PROTOCOL: &str = "only HTTP/1 is spoken here";
 const EXTENSION: &str = "extensions of chunks are not read, and end here (RFC 9112, section 7.1.1)";
 const CODING: &str = "what is compressed for the way cannot be passed on, and is refused with 501";
 
