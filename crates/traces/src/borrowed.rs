@@ -261,6 +261,19 @@ impl<'a> From<&'a Value> for ValueRef<'a> {
 }
 
 impl ValueRef<'_> {
+    /// Whether this text stands in it, as [`Value::contains`].
+    pub fn contains(&self, text: &str) -> bool {
+        match self {
+            ValueRef::Str(of) => of.contains(text),
+            ValueRef::Bytes(_) | ValueRef::Empty => false,
+            ValueRef::Bool(truth) => (if *truth { "true" } else { "false" }).contains(text),
+            ValueRef::Int(number) => number.to_string().contains(text),
+            ValueRef::Double(number) => format!("{number:?}").contains(text),
+            ValueRef::Array(values) => values.iter().any(|value| value.contains(text)),
+            ValueRef::Map(map) => map.iter().any(|(_, value)| value.contains(text)),
+        }
+    }
+
     /// The value with memory of its own. `shared` gives the one value of a name.
     pub fn to_value(&self, shared: &mut impl FnMut(&str) -> Arc<str>) -> Value {
         match self {

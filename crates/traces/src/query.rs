@@ -18,6 +18,7 @@
 //! [`Expression::necessary`].
 
 mod complete;
+mod facts;
 mod parse;
 mod tokens;
 
@@ -25,9 +26,10 @@ use std::fmt;
 
 use regex::Regex;
 
-use crate::{Attributes, Span, Value, borrowed::ValueRef};
+use crate::borrowed::ValueRef;
 
 pub use complete::{Typing, typing};
+pub use facts::Borrowed;
 
 /// Bytes of the longest query.
 pub const MAX_BYTES: usize = 4_096;
@@ -203,6 +205,15 @@ pub enum Number {
     Double(f64),
 }
 
+/// What is asked of a span in one place of an expression.
+#[derive(Debug, Clone, Copy)]
+pub enum Leaf<'a> {
+    /// As [`Expression::Text`].
+    Text(&'a str),
+    /// As [`Expression::Term`].
+    Term(&'a Term),
+}
+
 /// A span as an expression looks at it.
 pub trait Facts {
     /// Whether `test` holds of a value that the span has of the key. An array's values are tried one by one by
@@ -230,6 +241,30 @@ impl Expression {
             Self::Not(part) => !part.holds(span),
             Self::Text(text) => span.contains(text),
             Self::Term(term) => span.any(&term.key, &mut |value| term.test.holds(value)),
+        }
+    }
+
+    /// Whether it holds of spans of which not everything is known: `known` says of a leaf whether it does, where
+    /// that can be told. `None` where it takes a look at the spans.
+    pub fn decide(&self, known: &mut dyn FnMut(Leaf<'_>) -> Option<bool>) -> Option<bool> {
+        // Whatever decides an AND or an OR does so also beside what is not known (Kleene's logic).
+        let mut fold = |parts: &[Self], decisive: bool| {
+            let mut sum = Some(!decisive);
+            for part in parts {
+                match part.decide(known) {
+                    Some(truth) if truth == decisive => return Some(decisive),
+                    Some(_) => {}
+                    None => sum = None,
+                }
+            }
+            sum
+        };
+        match self {
+            Self::All(parts) => fold(parts, false),
+            Self::Any(parts) => fold(parts, true),
+            Self::Not(part) => part.decide(known).map(|truth| !truth),
+            Self::Text(text) => known(Leaf::Text(text)),
+            Self::Term(term) => known(Leaf::Term(term)),
         }
     }
 
@@ -306,42 +341,5 @@ fn text_of(value: &ValueRef<'_>) -> String {
         ValueRef::Double(number) => format!("{number:?}"),
         ValueRef::Bool(truth) => truth.to_string(),
         _ => String::new(),
-    }
-}
-
-impl Facts for Span {
-    fn any(&self, key: &Key, test: &mut dyn FnMut(&ValueRef<'_>) -> bool) -> bool {
-        let own = |attributes: &Attributes, name: &str| attributes.get(name).cloned();
-        match key {
-            Key::Service => self.concerns().any(|(_, service)| test(&ValueRef::Str(service))),
-            Key::Namespace => self.concerns().any(|(namespace, _)| test(&ValueRef::Str(namespace))),
-            Key::Operation => test(&ValueRef::Str(&self.name)),
-            Key::Kind => test(&ValueRef::Str(self.kind.as_str())),
-            Key::Status => test(&ValueRef::Str(self.status.code.as_str())),
-            Key::StatusMessage => {
-                !self.status.message.is_empty() && test(&ValueRef::Str(&self.status.message))
-            }
-            Key::Duration => test(&ValueRef::Int(i64::try_from(self.duration_ns).unwrap_or(i64::MAX))),
-            Key::Error => test(&ValueRef::Bool(self.is_error())),
-            Key::Event => self.events.iter().any(|event| test(&ValueRef::Str(&event.name))),
-            Key::Attribute { of, name } => {
-                let found = match of {
-                    Owner::Span => own(&self.attributes, name),
-                    Owner::Resource => own(&self.resource.attributes, name),
-                    Owner::Either => {
-                        own(&self.attributes, name).or_else(|| own(&self.resource.attributes, name))
-                    }
-                };
-                found.is_some_and(|value: Value| test(&ValueRef::from(&value)))
-            }
-        }
-    }
-
-    fn contains(&self, text: &str) -> bool {
-        self.name.contains(text)
-            || self.service().contains(text)
-            || self.status.message.contains(text)
-            || self.attributes.iter().any(|(_, value)| value.contains(text))
-            || self.events.iter().any(|event| event.name.contains(text))
     }
 }

@@ -27,8 +27,7 @@ use wire::{
 use super::{
     Caller, Shared, beside,
     extract::{Answer, Asked, invalid},
-    matching,
-    traces::{SearchQuery, expression, may_see, query},
+    traces::{SearchQuery, expression, may_see, may_see_namespace, query},
 };
 use crate::{access::Principal, clock, pins, problems, state::State};
 
@@ -214,9 +213,9 @@ impl Wanted {
             let query = Query { limit: PAGE.min(limit - given), page, ..(**query).clone() };
             let found = match expression {
                 None => state.spans.search(&query),
-                Some(expression) => {
-                    matching::search(&state.spans, query, expression, |span| may_see(caller, span))
-                }
+                Some(expression) => state
+                    .spans
+                    .search_where(&query, expression, &|namespace| may_see_namespace(caller, namespace)),
             };
             for summary in &found.traces {
                 if !give(summary.trace_id) {

@@ -33,7 +33,6 @@ mod history;
 mod http_sd;
 mod instances;
 mod ledger;
-mod matching;
 mod metrics;
 mod overrides;
 mod overview;

@@ -16,7 +16,7 @@ use wire::native::{
 use super::{
     Caller, Shared, beside,
     extract::{Answer, Asked, Named, invalid},
-    matching, pages,
+    pages,
 };
 use crate::{access::Principal, pins, state::State, view};
 
@@ -73,7 +73,9 @@ async fn search(
     let query = query(params)?;
     let found = move || match expression {
         None => state.spans.search(&query),
-        Some(expression) => matching::search(&state.spans, query, &expression, |span| may_see(&caller, span)),
+        Some(expression) => {
+            state.spans.search_where(&query, &expression, &|namespace| may_see_namespace(&caller, namespace))
+        }
     };
     let page = beside(|| Ok(found())).await?;
     let traces = page.traces.iter().map(view::summary).collect();
@@ -155,6 +157,10 @@ pub(super) fn visible(state: &State, caller: &Principal, id: TraceId) -> Result<
 
 /// Whether somebody may know of a span: who may not read the namespace of a trace must not learn that it exists.
 pub(super) fn may_see(caller: &Principal, span: &traces::Span) -> bool {
-    let namespace = span.resource.namespace().parse::<Namespace>().ok();
-    caller.require(Scope::Read, namespace.as_ref()).is_ok()
+    may_see_namespace(caller, span.resource.namespace())
+}
+
+/// Whether the caller may see the spans of a namespace's services.
+pub(super) fn may_see_namespace(caller: &Principal, namespace: &str) -> bool {
+    caller.require(Scope::Read, namespace.parse::<Namespace>().ok().as_ref()).is_ok()
 }

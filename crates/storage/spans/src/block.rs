@@ -26,7 +26,7 @@ use storage_disk::{Disk, Open};
 
 pub(crate) use filter::Filter;
 pub(crate) use layout::{Header, Unreadable};
-pub(crate) use scan::{Bits, Wanted};
+pub(crate) use scan::{Bits, Criterion, Wanted, is_same, may_be_number};
 pub(crate) use table::{Shape, Table};
 pub(crate) use write::{Earlier, build};
 

@@ -45,6 +45,7 @@ use storage_journal::{Journal, OpenError, Recovery};
 use traces::{
     Attributes, Span, Trace, Value,
     borrowed::{SpanRef, SpanSink, borrow},
+    query::Expression,
 };
 
 pub use chunk::Writer as SpanWriter;
@@ -238,7 +239,18 @@ impl Spans {
 
     /// Finds traces, newest first. Blocks the thread for the disk.
     pub fn search(&self, query: &Query) -> Page {
-        search::search(&self.store, query)
+        search::search(&self.store, query, None)
+    }
+
+    /// Finds traces that fulfil the query and have a span of which the expression holds, among the spans of the
+    /// namespaces that `may_see` names; newest first. Blocks the thread for the disk.
+    pub fn search_where(
+        &self,
+        query: &Query,
+        expression: &Expression,
+        may_see: &dyn Fn(&str) -> bool,
+    ) -> Page {
+        search::search(&self.store, query, Some(block::Criterion { expression, may_see }))
     }
 
     /// Gives every span that began at `from` or later to `visit`, until it breaks: those in memory, then those

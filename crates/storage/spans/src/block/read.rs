@@ -73,34 +73,71 @@ impl Reader {
         Ok(SerializedPageReader::new(Arc::new(self.source.clone()), meta, rows, locations)?)
     }
 
+    /// The rows of each page of a column.
+    pub(crate) fn page_rows(&self, column: usize) -> Vec<Range<u32>> {
+        let index = self.footer.page_index_for_row_group(0);
+        let rows = self.footer.file_metadata().num_rows() as u32;
+        let locations = index.page_locations(column).map(Vec::as_slice).unwrap_or_default();
+        let firsts: Vec<u32> = locations.iter().map(|page| page.first_row_index as u32).collect();
+        let ends = firsts.iter().copied().skip(1).chain([rows]);
+        firsts.iter().copied().zip(ends).map(|(first, end)| first..end).collect()
+    }
+
     /// What a column holds in these rows.
     pub(crate) fn cells<D: DataType>(
         &self,
         column: usize,
         rows: &Range<u32>,
     ) -> Result<Cells<D::T>, Unreadable> {
+        let mut cells = vec![None; rows.len()];
+        self.visit::<D>(column, std::slice::from_ref(rows), |row, value| {
+            cells[(row - rows.start) as usize] = Some(value.clone());
+            Ok(())
+        })?;
+        Ok(cells)
+    }
+
+    /// Gives every value of a column in these stretches of rows, which ascend, to `see`, with its row.
+    pub(crate) fn visit<D: DataType>(
+        &self,
+        column: usize,
+        stretches: &[Range<u32>],
+        mut see: impl FnMut(u32, &D::T) -> Result<(), Unreadable>,
+    ) -> Result<(), Unreadable> {
+        if stretches.is_empty() {
+            return Ok(());
+        }
+        let early = || damaged("a column that ends early");
         let descriptor = self.footer.file_metadata().schema_descr().column(column);
         let is_optional = descriptor.max_def_level() > 0;
         let mut reader = ColumnReaderImpl::<D>::new(descriptor, Box::new(self.pages(column)?));
-        let wanted = rows.len();
-        if reader.skip_records(rows.start as usize)? != rows.start as usize {
-            return Err(damaged("a column that ends early"));
-        }
         let (mut values, mut levels) = (Vec::new(), Vec::new());
-        let mut read = 0;
-        while read < wanted {
-            let levels = is_optional.then_some(&mut levels);
-            let (records, ..) = reader.read_records(wanted - read, levels, None, &mut values)?;
-            if records == 0 {
-                return Err(damaged("a column that ends early"));
+        let mut row = 0;
+        for stretch in stretches {
+            let skipped = (stretch.start - row) as usize;
+            if reader.skip_records(skipped)? != skipped {
+                return Err(early());
             }
-            read += records;
+            row = stretch.start;
+            while row < stretch.end {
+                values.clear();
+                levels.clear();
+                let most = ((stretch.end - row) as usize).min(PAGE_ROWS);
+                let into = is_optional.then_some(&mut levels);
+                let (records, ..) = reader.read_records(most, into, None, &mut values)?;
+                if records == 0 || (!is_optional && values.len() != records) {
+                    return Err(early());
+                }
+                if is_optional {
+                    let present = (row..).zip(&levels).filter(|(_, level)| **level > 0);
+                    present.zip(&values).try_for_each(|((row, _), value)| see(row, value))?;
+                } else {
+                    (row..).zip(&values).try_for_each(|(row, value)| see(row, value))?;
+                }
+                row += records as u32;
+            }
         }
-        if !is_optional {
-            return Ok(values.into_iter().map(Some).collect());
-        }
-        let mut values = values.into_iter();
-        Ok(levels.iter().map(|level| if *level > 0 { values.next() } else { None }).collect())
+        Ok(())
     }
 
     pub(crate) fn base_cells<D: DataType>(
@@ -290,12 +327,12 @@ pub(crate) fn text(bytes: &[u8]) -> Result<&str, Unreadable> {
     std::str::from_utf8(bytes).map_err(|_| damaged("a text that is not UTF-8"))
 }
 
-fn kind(text: &str) -> Result<Kind, Unreadable> {
+pub(crate) fn kind(text: &str) -> Result<Kind, Unreadable> {
     let found = Kind::ALL.into_iter().find(|kind| kind.as_str().eq_ignore_ascii_case(text));
     found.ok_or_else(|| damaged("a kind of span that is none"))
 }
 
-fn code(text: &str) -> Result<StatusCode, Unreadable> {
+pub(crate) fn code(text: &str) -> Result<StatusCode, Unreadable> {
     let codes = [StatusCode::Unset, StatusCode::Ok, StatusCode::Error];
     let found = codes.into_iter().find(|code| code.as_str().eq_ignore_ascii_case(text));
     found.ok_or_else(|| damaged("a status that is none"))

@@ -3,13 +3,19 @@
 //! Each condition that some span has to fulfil is a bit. A part of a trace has the bits that its spans fulfil,
 //! the trace has those of all its parts, and it is found when it has them all and its times are right.
 
+use std::sync::Arc;
+
 use identity::{TraceId, Wall};
-use traces::borrowed::{SpanRef, ValueRef};
+use traces::{
+    Resource,
+    borrowed::ValueRef,
+    query::{Borrowed, Comparison, Facts as _, Key, Leaf, Owner, Term, Test},
+};
 
 use super::{PageToken, Query};
 use crate::{
-    block::{Shape, Wanted},
-    chunk::Chunk,
+    block::{Criterion, Shape, Wanted, is_same, may_be_number},
+    chunk::{Chunk, Head},
     names::{Names, Place},
 };
 
@@ -48,11 +54,12 @@ pub(crate) struct Conditions<'a> {
 }
 
 impl<'a> Conditions<'a> {
-    pub(crate) fn of(query: &'a Query) -> Self {
+    pub(crate) fn of(query: &'a Query, criterion: Option<Criterion<'a>>) -> Self {
         let text = query.text.as_deref().filter(|text| !text.is_empty()).map(Wanted::Text);
         let attributes = query.attributes.iter().take(Query::MAX_ATTRIBUTES);
         let attributes = attributes.map(|of| Wanted::Attribute(&of.key, of.value.as_ref()));
-        let wanted: Vec<_> = text.into_iter().chain(attributes).collect();
+        let wanted: Vec<_> =
+            text.into_iter().chain(attributes).chain(criterion.map(Wanted::Criterion)).collect();
         let has_place = query.namespace.is_some() || query.service.is_some() || query.operation.is_some();
         let place = if has_place { PLACE } else { 0 };
         let error = if query.errors_only { ERROR } else { 0 };
@@ -120,37 +127,48 @@ pub(crate) fn bit(at: usize) -> u32 {
 }
 
 /// Whether a span has what is wanted.
-pub(crate) fn has(span: &SpanRef<'_>, service: &str, wanted: &Wanted<'_>) -> bool {
-    match wanted {
-        Wanted::Text(text) => {
-            span.name.contains(text)
-                || service.contains(text)
-                || span.status_message.contains(text)
-                || span.attributes.iter().any(|(_, value)| contains(value, text))
-                || span.events.iter().any(|event| event.name.contains(text))
+pub(crate) fn has(chunk: &Chunk, at: u32, wanted: &Wanted<'_>) -> Option<bool> {
+    let head = chunk.head(at)?;
+    let none = Resource::default();
+    let resource = chunk.resource(head.resource).map_or(&none, |resource| resource);
+    if let Wanted::Criterion(criterion) = wanted {
+        if !(criterion.may_see)(resource.namespace()) {
+            return Some(false);
         }
-        Wanted::Attribute(key, value) => span.attributes.iter().any(|(name, found)| {
-            name == key && value.is_none_or(|value| is_same(found, &ValueRef::from(value)))
-        }),
+        // Most is settled by what stands at the beginning of a span.
+        let decided = criterion.expression.decide(&mut |leaf| of_head(chunk, &head, resource, leaf));
+        if decided.is_some() {
+            return decided;
+        }
     }
+    let span = chunk.span(at)?;
+    let span = Borrowed { span: &span, resource };
+    Some(match wanted {
+        Wanted::Text(text) => span.contains(text),
+        Wanted::Criterion(criterion) => criterion.expression.holds(&span),
+        Wanted::Attribute(key, value) => {
+            let same = |found| value.is_none_or(|value| is_same(found, &ValueRef::from(value)));
+            span.span.get(key).is_some_and(same)
+        }
+    })
 }
 
-fn is_same(one: &ValueRef<'_>, other: &ValueRef<'_>) -> bool {
-    match (one, other) {
-        (ValueRef::Double(one), ValueRef::Double(other)) => one == other || (one.is_nan() && other.is_nan()),
-        (one, other) => one == other,
-    }
-}
-
-fn contains(value: &ValueRef<'_>, text: &str) -> bool {
-    match value {
-        ValueRef::Str(of) => of.contains(text),
-        ValueRef::Bytes(_) | ValueRef::Empty => false,
-        ValueRef::Bool(truth) => (if *truth { "true" } else { "false" }).contains(text),
-        ValueRef::Int(number) => number.to_string().contains(text),
-        ValueRef::Double(number) => format!("{number:?}").contains(text),
-        ValueRef::Array(values) => values.iter().any(|value| contains(value, text)),
-        ValueRef::Map(map) => map.iter().any(|(_, value)| contains(value, text)),
+/// Whether a leaf holds of a span, as far as it can be told without its attributes.
+fn of_head(chunk: &Chunk, head: &Head<'_>, resource: &Resource, leaf: Leaf<'_>) -> Option<bool> {
+    let Leaf::Term(Term { key, test }) = leaf else { return None };
+    let of = |text: &str| test.holds(&ValueRef::Str(text));
+    match key {
+        Key::Service => Some(of(resource.service())).filter(|truth| *truth || head.called.is_none()),
+        Key::Namespace => Some(of(resource.namespace())).filter(|truth| *truth || head.called.is_none()),
+        Key::Operation => chunk.text(head.name).map(of),
+        Key::Kind => Some(of(head.kind.as_str())),
+        Key::Status => Some(of(head.status.as_str())),
+        Key::Duration => {
+            Some(test.holds(&ValueRef::Int(i64::try_from(head.duration_ns).unwrap_or(i64::MAX))))
+        }
+        Key::Error => Some(test.holds(&ValueRef::Bool(head.is_error()))),
+        Key::StatusMessage if head.status_message.is_none() => Some(false),
+        _ => None,
     }
 }
 
@@ -161,9 +179,20 @@ pub(crate) fn may_have(chunk: &Chunk, wanted: &Wanted<'_>) -> bool {
     match wanted {
         Wanted::Text(text) => {
             all.contains(text)
-                || text.bytes().all(|byte| byte.is_ascii_digit() || b"-+.eEtrufalsinN".contains(&byte))
+                || may_be_number(text)
                 || chunk.resources().iter().any(|resource| resource.service().contains(text))
         }
         Wanted::Attribute(key, _) => all.contains(key),
+        Wanted::Criterion(criterion) => {
+            criterion.expression.necessary().into_iter().all(|Term { key, test }| match (key, test) {
+                (Key::Operation, Test::Compare(Comparison::Equal, literal)) => all.contains(&*literal.text),
+                (Key::Attribute { of: Owner::Span, name }, _) => all.contains(&**name),
+                (Key::Attribute { of: Owner::Either, name }, _) => {
+                    let has = |resource: &Arc<Resource>| resource.attributes.get(name).is_some();
+                    all.contains(&**name) || chunk.resources().iter().any(has)
+                }
+                _ => true,
+            })
+        }
     }
 }

@@ -19,7 +19,10 @@ use super::{
     sources::{At, PreparedBlocks, Snapshot},
     summary,
 };
-use crate::{block::Block, store::Store};
+use crate::{
+    block::{Block, Criterion},
+    store::Store,
+};
 
 /// What was found and not shown yet, by start, the newest first.
 type Found = BTreeMap<Reverse<Wall>, Vec<Vec<At>>>;
@@ -37,9 +40,9 @@ struct Search<'a> {
     limit: usize,
 }
 
-/// Looks for traces.
-pub(crate) fn search(store: &Store, query: &Query) -> Page {
-    let conditions = Conditions::of(query);
+/// Looks for traces that fulfil a query, with a span that fulfils a criterion.
+pub(crate) fn search(store: &Store, query: &Query, criterion: Option<Criterion<'_>>) -> Page {
+    let conditions = Conditions::of(query, criterion);
     let mut snapshot = Snapshot::take(&store.read(), &conditions);
     snapshot.look_at_spans(&conditions);
     let limit = match query.limit {

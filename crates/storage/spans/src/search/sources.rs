@@ -87,10 +87,8 @@ impl Snapshot {
     /// Looks at the spans in memory, which needs no lock any more.
     pub(crate) fn look_at_spans(&mut self, conditions: &Conditions<'_>) {
         for (id, chunk, at) in std::mem::take(&mut self.unseen) {
-            let (Some(head), Some(span)) = (chunk.head(at), chunk.span(at)) else { continue };
-            let service = chunk.resource(head.resource).map_or("", |resource| resource.service());
             for (condition, wanted) in conditions.wanted.iter().enumerate() {
-                if has(&span, service, wanted)
+                if has(&chunk, at, wanted) == Some(true)
                     && let Some(facts) = self.memory.get_mut(&id)
                 {
                     facts.bits |= bit(condition);
