@@ -1,0 +1,174 @@
+//! Spans from outside, too many of them and at the wrong moment: the ledger stays exact, memory within its budget,
+//! and discovery as quick as before.
+
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
+
+mod support;
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value as Json, json};
+use support::{Greeter, Process, get, register, request};
+
+/// A request of OTLP: `count` traces of one span, whose ids begin with `batch`.
+fn spans(batch: u64, count: u64) -> String {
+    let span = |at: u64| {
+        json!({
+            "traceId": format!("{:016x}{:016x}", batch + 1, at + 1), "spanId": format!("{:016x}", at + 1),
+            "name": format!("GET /orders/{{id}}/{}", at % 7), "kind": 2,
+            "startTimeUnixNano": "1700000000000000000", "endTimeUnixNano": "1700000000005000000",
+            "attributes": [
+                { "key": "http.request.method", "value": { "stringValue": "GET" } },
+                { "key": "url.path", "value": { "stringValue": format!("/orders/{batch}-{at}") } },
+                { "key": "http.response.status_code", "value": { "intValue": "200" } },
+            ],
+        })
+    };
+    let spans: Vec<Json> = (0..count).map(span).collect();
+    let service = json!({ "key": "service.name", "value": { "stringValue": "orders" } });
+    let resource = json!({ "attributes": [service] });
+    json!({ "resourceSpans": [{ "resource": resource, "scopeSpans": [{ "spans": spans }] }] }).to_string()
+}
+
+/// Sends a batch. The status of the answer, if one came.
+fn send(to: SocketAddr, body: &str) -> Option<u16> {
+    request(to, "POST /v1/traces HTTP/1.1\r\ncontent-type: application/json", body).ok().map(|of| of.status)
+}
+
+fn account(control: SocketAddr) -> Json {
+    get(control, "/bellwether/v1/ledger")["spans"].clone()
+}
+
+fn count(account: &Json, of: &str) -> u64 {
+    account[of].as_u64().unwrap()
+}
+
+/// A fact about a process in bytes, as the system's kernel has it.
+fn memory(process: &Process, of: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(of)).unwrap();
+    line.split_whitespace().next().unwrap().parse::<u64>().unwrap() << 10
+}
+
+/// How long a look-up takes, the slowest of the middle half of `times`.
+#[expect(clippy::disallowed_methods, reason = "latency is what is measured")]
+fn latency(control: SocketAddr, times: usize) -> Duration {
+    let look_up = |_| {
+        let begun = Instant::now();
+        get(control, "/bellwether/v1/namespaces/default/services/greeter");
+        begun.elapsed()
+    };
+    let mut took: Vec<Duration> = (0..times).map(look_up).collect();
+    took.sort_unstable();
+    took[times * 3 / 4]
+}
+
+#[test]
+fn a_flood_of_ten_times_the_memory_leaves_the_ledger_exact_and_discovery_quick() {
+    const BUDGET: u64 = 8 << 20;
+    /// What the process takes beside the budget: requests that are read and decoded, the block that is written.
+    const BESIDE: u64 = 192 << 20;
+    const SENDERS: u64 = 4;
+    const BATCH: u64 = 500;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let args = ["server", "--data", data.to_str().unwrap(), "--listen", "127.0.0.1:0"];
+    let server = Process::start(&[&args[..], &["--spans-memory", "8MiB", "--spans-disk", "64MiB"]].concat());
+    let control = server.address("listen");
+    let greeter = Greeter::start();
+    register(control, "greeter", "greeter-1", greeter.address);
+    let (quiet, before) = (latency(control, 100), memory(&server, "VmHWM:"));
+
+    let (offered, taken, next, is_over) =
+        (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
+    let flooded = std::thread::scope(|scope| {
+        for _ in 0..SENDERS {
+            scope.spawn(|| {
+                while !is_over.load(Relaxed) {
+                    let body = spans(next.fetch_add(1, Relaxed), BATCH);
+                    let status = send(control, &body).unwrap();
+                    assert!([200, 429, 503].contains(&status), "{status}");
+                    taken.fetch_add(if status == 200 { BATCH } else { 0 }, Relaxed);
+                    offered.fetch_add(body.len() as u64, Relaxed);
+                }
+            });
+        }
+        let mut flooded = Vec::new();
+        while offered.load(Relaxed) < 10 * BUDGET {
+            flooded.push(latency(control, 20));
+        }
+        let path = "/bellwether/v1/namespaces/default/services/greeter/instances/greeter-2";
+        let head = format!("PUT {path} HTTP/1.1\r\ncontent-type: application/json");
+        let body = r#"{"address":"127.0.0.1","port":1}"#;
+        assert_eq!(request(control, &head, body).unwrap().status, 201, "registrations go on");
+        is_over.store(true, Relaxed);
+        flooded
+    });
+    let ledger = account(control);
+    assert_eq!(count(&ledger, "received"), taken.load(Relaxed), "{ledger}");
+    assert_eq!(count(&ledger, "received"), count(&ledger, "stored"), "{ledger}");
+    assert!(taken.load(Relaxed) > 0 && count(&ledger, "expired") <= count(&ledger, "stored"), "{ledger}");
+    let grown = memory(&server, "VmHWM:") - before;
+    assert!(grown < BUDGET + BESIDE, "the process grew by {grown} bytes");
+    // The senders and the server share the processors, so a look-up waits for its turn, but in no queue of spans.
+    let worst = flooded.iter().max().unwrap();
+    assert!(*worst < 20 * quiet + Duration::from_millis(250), "{quiet:?} before, {worst:?} in the flood");
+}
+
+#[test]
+fn kills_under_a_load_of_spans_lose_none_that_was_acknowledged_and_no_count() {
+    const KILLS: u64 = 5;
+    const SENDERS: u64 = 3;
+    const BATCH: u64 = 20;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let start = || Process::start(&["server", "--data", data.to_str().unwrap(), "--listen", "127.0.0.1:0"]);
+    let (acknowledged, next) = (Mutex::new(Vec::new()), AtomicU64::new(0));
+    for kill in 1..=KILLS {
+        let server = start();
+        let control = server.address("listen");
+        std::thread::scope(|scope| {
+            for _ in 0..SENDERS {
+                scope.spawn(|| {
+                    loop {
+                        let batch = next.fetch_add(1, Relaxed);
+                        match send(control, &spans(batch, BATCH)) {
+                            Some(200) => acknowledged.lock().unwrap().push(batch),
+                            Some(status) => panic!("{status}"),
+                            // It was killed.
+                            None => return,
+                        }
+                    }
+                });
+            }
+            let before = acknowledged.lock().unwrap().len();
+            support::until("batches are acknowledged", || {
+                (acknowledged.lock().unwrap().len() > before + 10 * kill as usize).then_some(())
+            });
+            server.kill();
+        });
+    }
+    let server = start();
+    let control = server.address("listen");
+    let ledger = account(control);
+    let acknowledged = acknowledged.into_inner().unwrap();
+    let told = acknowledged.len() as u64 * BATCH;
+    // Of each sender, one batch may have become durable whose answer the kill cut off.
+    assert!(
+        (told..=told + KILLS * SENDERS * BATCH).contains(&count(&ledger, "received")),
+        "{told}: {ledger}"
+    );
+    assert_eq!(count(&ledger, "received"), count(&ledger, "stored"), "{ledger}");
+    for batch in acknowledged {
+        for at in [1, BATCH] {
+            get(control, &format!("/bellwether/v1/traces/{:016x}{at:016x}", batch + 1));
+        }
+    }
+}
