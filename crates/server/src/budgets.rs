@@ -19,7 +19,8 @@ pub struct Budgets {
     pub spans: Budget,
     /// How long traces are kept at most.
     pub spans_max_age: Duration,
-    /// Of the figures of calls: the last hour in windows, and the totals.
+    /// Of the figures of calls, which are the last hour in windows and the totals; and as much again for the
+    /// samples that others send.
     pub samples: Budget,
     /// Of events.
     pub events: Budget,
@@ -48,9 +49,17 @@ impl Default for Budgets {
 /// What a series of calls takes in memory when it has calls in every slot of the hour.
 const SERIES_BYTES: u64 = 43 << 10;
 
+/// What a series of others takes in memory, with its labels and the samples of a part.
+const FOREIGN_SERIES_BYTES: u64 = 1 << 10;
+
 impl Budgets {
     /// How many series of calls the memory for samples holds.
     pub(crate) fn max_series(&self) -> usize {
         usize::try_from(self.samples.memory_bytes / SERIES_BYTES).unwrap_or(usize::MAX).max(1)
+    }
+
+    /// How many series of others have samples between two parts.
+    pub(crate) fn max_foreign_series(&self) -> usize {
+        usize::try_from(self.samples.memory_bytes / FOREIGN_SERIES_BYTES).unwrap_or(usize::MAX).max(1)
     }
 }

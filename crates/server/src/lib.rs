@@ -32,6 +32,7 @@ mod policies;
 mod prober;
 mod problems;
 mod random;
+mod remote_write;
 mod roll;
 mod senders;
 mod start;

@@ -91,7 +91,7 @@ impl Senders {
         self.cut.load(Relaxed)
     }
 
-    fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
+    pub(crate) fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
         let kibibytes = u32::try_from(bytes.div_ceil(1 << 10).max(1)).unwrap_or(u32::MAX);
         self.room.clone().try_acquire_many_owned(kibibytes).map_err(|_| {
             let detail =
@@ -100,7 +100,12 @@ impl Senders {
         })
     }
 
-    fn count(&self, problem: &Problem) {
+    /// One of the places in which requests are decoded, as many as there are cores.
+    pub(crate) async fn core(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        self.cores.clone().acquire_owned().await.map_err(|_| problems::stopping())
+    }
+
+    pub(crate) fn count(&self, problem: &Problem) {
         let counter = match problem.code() {
             Code::TelemetryBusy => &self.busy,
             Code::TelemetryMalformed => &self.malformed,
@@ -165,7 +170,7 @@ async fn collect(state: &State, mut from: Body, coding: Coding) -> Result<Held, 
     Ok(held)
 }
 
-fn too_large() -> Problem {
+pub(crate) fn too_large() -> Problem {
     let most = identity::size::format(MAX_REQUEST_BYTES as u64);
     Problem::new(Code::TelemetryTooLarge, format!("a request has at most {most} once it is decompressed"))
 }
@@ -195,8 +200,7 @@ async fn taken(
         _ => (held.body.len() * USUAL_RATIO).min(MAX_REQUEST_BYTES),
     };
     let room = state.senders.room(inflated)?;
-    let core = state.senders.cores.clone().acquire_owned().await;
-    let core = core.map_err(|_| problems::stopping())?;
+    let core = state.senders.core().await?;
     let (of, held) = (state.clone(), (held, room));
     // Decoding megabytes takes milliseconds, in which the runtime's threads have other things to do.
     let work = tokio::task::spawn_blocking(move || store(&of, &caller, held.0, rewrite, core));

@@ -16,7 +16,7 @@ use storage_disk::{
     folder::{DataFolder, FolderError, Store},
 };
 use storage_events::Events;
-use storage_samples::Samples;
+use storage_samples::{Samples, SeriesSettings, SeriesStore};
 use storage_spans::Spans;
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -43,7 +43,7 @@ use crate::{
     otlp, pages,
     pins::{self, Pins},
     policies::Policies,
-    prober, problems, random,
+    prober, problems, random, remote_write,
     roll::Roll,
     senders::{self, Senders},
     state::State,
@@ -167,6 +167,7 @@ impl Server {
             share: settings.share,
             graph,
             samples: stores.samples,
+            series: stores.series,
             live: Live::default(),
             senders: Senders::default(),
             forced,
@@ -273,6 +274,7 @@ async fn retire(state: Arc<State>) {
         let now = clock::now().wall;
         state.spans.advance(now);
         state.events.advance(now);
+        state.series.advance(now);
         let of = state.clone();
         // It goes on by itself where the server stops meanwhile.
         let _ = tokio::task::spawn_blocking(move || pins::tend(&of, now)).await;
@@ -300,7 +302,8 @@ fn telemetry(state: &Arc<State>) -> Router {
 
 /// The ways of spans that other senders send.
 fn senders(state: &Arc<State>) -> Router {
-    let routes = otlp::routes().merge(zipkin::routes()).with_state(state.clone());
+    let routes =
+        otlp::routes().merge(zipkin::routes()).merge(remote_write::routes()).with_state(state.clone());
     routes.layer(BodyRule::at_most(senders::MAX_BODY_BYTES))
 }
 
@@ -311,6 +314,7 @@ struct Stores {
     events: Events,
     spans: Spans,
     samples: Samples,
+    series: SeriesStore,
 }
 
 impl Stores {
@@ -351,7 +355,20 @@ impl Stores {
         let (samples, recovery) = Samples::open(folder.disk(), &folder.store(Store::Samples), settings)
             .map_err(|error| open(&error))?;
         warn_of_damage("samples", &recovery);
-        Ok(Self { folder, catalog, loaded, events, spans, samples })
+        let settings = SeriesSettings {
+            max_series: budgets.max_foreign_series(),
+            memory_bytes: budgets.samples.memory_bytes,
+            disk_bytes: budgets.samples.disk_bytes,
+            reserve_bytes: budgets.reserve_bytes,
+            // Whatever a sender may send at once has to fit, with what the record adds to it.
+            max_batch_bytes: 2 * senders::MAX_REQUEST_BYTES as u64,
+            ..SeriesSettings::default()
+        };
+        let place = folder.store(Store::Samples).join("series");
+        let (series, recovery) =
+            SeriesStore::open(folder.disk(), &place, settings).map_err(|error| open(&error))?;
+        warn_of_damage("series", &recovery);
+        Ok(Self { folder, catalog, loaded, events, spans, samples, series })
     }
 }
 

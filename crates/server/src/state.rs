@@ -6,7 +6,7 @@ use identity::{TraceId, Wall};
 use monitoring::Ledger;
 use storage_events::Events;
 use storage_journal::Stats;
-use storage_samples::Samples;
+use storage_samples::{Samples, SeriesStore};
 use storage_spans::Spans;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +37,8 @@ pub(crate) struct State {
     pub(crate) graph: Graph,
     /// Calls.
     pub(crate) samples: Samples,
+    /// What others measure.
+    pub(crate) series: SeriesStore,
     /// What the proxies said last.
     pub(crate) live: Live,
     /// Who may send calls to whom.
@@ -74,7 +76,9 @@ pub(crate) struct State {
 impl State {
     /// The accounts of spans and of samples.
     pub(crate) fn ledgers(&self) -> (Ledger, Ledger) {
-        (self.spans.ledger(), self.samples.ledger())
+        let mut samples = self.samples.ledger();
+        samples.add(&self.series.ledger());
+        (self.spans.ledger(), samples)
     }
 
     /// The stores whose last write the disk refused, and why.
@@ -83,12 +87,13 @@ impl State {
     }
 
     /// What the journals of all stores count.
-    pub(crate) fn journals(&self) -> [(&'static str, Stats); 4] {
+    pub(crate) fn journals(&self) -> [(&'static str, Stats); 5] {
         [
             ("catalog", self.roll.journal()),
             ("events", self.events.stats().journal),
             ("spans", self.spans.stats().journal),
             ("samples", self.samples.stats().journal),
+            ("series", self.series.stats().journal),
         ]
     }
 

@@ -10,4 +10,5 @@ pub mod otlp;
 pub mod policy;
 pub mod prometheus;
 mod protobuf;
+pub mod remote_write;
 pub mod zipkin;

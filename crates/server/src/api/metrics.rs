@@ -107,6 +107,7 @@ fn storage(text: &mut Exposition, state: &State) {
     let stores = [
         ("spans", state.spans.stats().memory_bytes, state.spans.stats().disk_bytes),
         ("samples", state.samples.stats().memory_bytes, state.samples.stats().disk_bytes),
+        ("series", state.series.stats().memory_bytes, state.series.stats().disk_bytes),
         ("events", state.events.stats().memory_bytes, state.events.stats().disk_bytes),
     ];
     let mut family = text.family("bellwether_storage_disk_bytes", "Bytes on disk, by store.", Type::Gauge);

@@ -20,6 +20,7 @@ mod pins;
 mod policies;
 mod promql;
 mod registration;
+mod remote_write;
 mod senders_of_others;
 mod shortcut;
 mod spans;

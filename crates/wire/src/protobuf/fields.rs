@@ -41,6 +41,11 @@ impl<'a> Fields<'a> {
         Ok(Some((number, self.value(number, tag & 7)?)))
     }
 
+    /// The next number of a packed field, or nothing at the end.
+    pub(crate) fn packed(&mut self) -> Result<Option<u64>, Broken> {
+        if self.0.is_empty() { Ok(None) } else { self.varint().map(Some) }
+    }
+
     #[inline]
     fn value(&mut self, number: u32, wire_type: u64) -> Result<Raw<'a>, Broken> {
         match wire_type {

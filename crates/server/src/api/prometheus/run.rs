@@ -1,6 +1,7 @@
 //! Questions beside the server's own threads.
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -9,7 +10,11 @@ use std::{
 };
 
 use identity::Wall;
-use monitoring::promql::Storage;
+use monitoring::{
+    promql::{Selected, Storage, StorageError},
+    series::{Labels, Matcher},
+};
+use storage_samples::{History, SeriesStore};
 use wire::prometheus::{Failure, FailureKind};
 
 use crate::{clock, state::State};
@@ -28,9 +33,26 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// The store that is asked: the calls of the last hour.
+    /// What is asked: the calls of the last hour, and what others have sent, as one store.
     pub(super) fn storage(&self) -> impl Storage + '_ {
-        self.state.samples.history(self.now)
+        Both { calls: self.state.samples.history(self.now), series: &self.state.series }
+    }
+}
+
+/// Two stores as one. Where a series is in both, it is that of the calls that counts: what we know ourselves is
+/// not replaced by what somebody sends under its name.
+struct Both<'a> {
+    calls: History<'a>,
+    series: &'a SeriesStore,
+}
+
+impl Storage for Both<'_> {
+    fn select(&self, matchers: &[Matcher], from: i64, to: i64) -> Result<Vec<Selected<'_>>, StorageError> {
+        let mut selected = self.calls.select(matchers, from, to)?;
+        let own: HashSet<Labels> = selected.iter().map(|series| series.labels.clone()).collect();
+        let of_others = self.series.select(matchers, from, to)?;
+        selected.extend(of_others.into_iter().filter(|series| !own.contains(&series.labels)));
+        Ok(selected)
     }
 }
 

@@ -1,0 +1,256 @@
+//! Prometheus remote write, both versions: what a sender pushes, read where it stands.
+//!
+//! Names and values borrow from the request; nothing is built for a series or a sample but a list of labels that is
+//! used again for the next one. Numbers of fields are those of `prometheus/prompb/types.proto` for version 1 and of
+//! `io.prometheus.write.v2` for version 2. Unknown fields, metadata and exemplars are stepped over.
+//!
+//! A series whose labels are none is refused with its samples and counted; the others are taken. Only a request that is
+//! no message at all is refused as a whole.
+
+use monitoring::series::METRIC_NAME;
+
+use crate::protobuf::{Broken, Fields, Raw};
+
+#[cfg(test)]
+mod tests;
+
+/// How many labels a series may have.
+pub const MAX_LABELS: usize = 64;
+/// How many bytes a label's name may have.
+pub const MAX_NAME_BYTES: usize = 1 << 10;
+/// How many bytes a label's value may have.
+pub const MAX_VALUE_BYTES: usize = 16 << 10;
+
+/// The version of a request, which its content type says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// `prometheus.WriteRequest`
+    One,
+    /// `io.prometheus.write.v2.Request`
+    Two,
+}
+
+impl Version {
+    /// The version that a content type means.
+    #[must_use]
+    pub fn of(content_type: &str) -> Option<Self> {
+        let mut parts = content_type.split(';').map(str::trim);
+        if !parts.next()?.eq_ignore_ascii_case("application/x-protobuf") {
+            return None;
+        }
+        match parts.find_map(|part| part.strip_prefix("proto=")).map(|name| name.trim_matches('"')) {
+            None | Some("prometheus.WriteRequest") => Some(Self::One),
+            Some("io.prometheus.write.v2.Request") => Some(Self::Two),
+            Some(_) => None,
+        }
+    }
+}
+
+/// What takes the samples of a request: a series, then its samples.
+pub trait Sink {
+    /// Labels that are sorted by name, unique and not empty.
+    fn series(&mut self, labels: &[(&str, &str)]);
+
+    /// A sample of that series: milliseconds since 1970, and a value.
+    fn sample(&mut self, time: i64, value: f64);
+}
+
+/// What became of the samples of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counted {
+    /// All that were sent: those that the sink was given, and those below.
+    pub received: u64,
+    /// Those of series without a name, with a label twice, or with more or longer labels than are taken.
+    pub invalid_labels: u64,
+    /// Native histograms, which are not kept.
+    pub native_histograms: u64,
+}
+
+/// A body that is no request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Malformed(String);
+
+/// Gives the samples of a request, which is not compressed any more, to the sink.
+///
+/// # Errors
+/// The bytes are no message. What the sink was given is to be forgotten then.
+pub fn decode(version: Version, request: &[u8], sink: &mut impl Sink) -> Result<Counted, Malformed> {
+    let malformed = |Broken { what, address }: Broken| {
+        Malformed(format!("{what}, at byte {}", address.saturating_sub(request.as_ptr().addr())))
+    };
+    let mut walk = Walk { labels: Vec::new(), counted: Counted::default(), sink };
+    match version {
+        Version::One => walk.first(request),
+        Version::Two => walk.second(request),
+    }
+    .map_err(malformed)?;
+    Ok(walk.counted)
+}
+
+/// The fields of a series in one version.
+struct Shape {
+    samples: u32,
+    value: u32,
+    time: u32,
+    histograms: u32,
+}
+
+const FIRST: Shape = Shape { samples: 2, value: 1, time: 2, histograms: 4 };
+const SECOND: Shape = Shape { samples: 2, value: 1, time: 2, histograms: 3 };
+
+struct Walk<'a, 's, S> {
+    /// The labels of the series that is being read.
+    labels: Vec<(&'a str, &'a str)>,
+    counted: Counted,
+    sink: &'s mut S,
+}
+
+impl<'a, S: Sink> Walk<'a, '_, S> {
+    fn first(&mut self, request: &'a [u8]) -> Result<(), Broken> {
+        let mut fields = Fields::of(request);
+        while let Some((number, raw)) = fields.next()? {
+            let (1, Raw::Bytes(series)) = (number, raw) else { continue };
+            self.labels.clear();
+            let mut is_valid = true;
+            let mut inside = Fields::of(series);
+            while let Some((number, raw)) = inside.next()? {
+                let (1, Raw::Bytes(label)) = (number, raw) else { continue };
+                is_valid &= self.label(label)?;
+            }
+            self.samples(series, is_valid, &FIRST)?;
+        }
+        Ok(())
+    }
+
+    /// A label of version 1; whether it is one.
+    fn label(&mut self, message: &'a [u8]) -> Result<bool, Broken> {
+        let (mut name, mut value) = (&b""[..], &b""[..]);
+        let mut fields = Fields::of(message);
+        while let Some((number, raw)) = fields.next()? {
+            match (number, raw) {
+                (1, Raw::Bytes(bytes)) => name = bytes,
+                (2, Raw::Bytes(bytes)) => value = bytes,
+                _ => {}
+            }
+        }
+        let (Ok(name), Ok(value)) = (std::str::from_utf8(name), std::str::from_utf8(value)) else {
+            return Ok(false);
+        };
+        Ok(self.push(name, value))
+    }
+
+    fn push(&mut self, name: &'a str, value: &'a str) -> bool {
+        let fits = self.labels.len() < MAX_LABELS;
+        let is_valid =
+            fits && !name.is_empty() && name.len() <= MAX_NAME_BYTES && value.len() <= MAX_VALUE_BYTES;
+        // A label without a value is none.
+        if is_valid && !value.is_empty() {
+            self.labels.push((name, value));
+        }
+        is_valid
+    }
+
+    fn second(&mut self, request: &'a [u8]) -> Result<(), Broken> {
+        // Symbols may stand behind the series that use them.
+        let mut symbols: Vec<Option<&str>> = Vec::new();
+        let mut fields = Fields::of(request);
+        while let Some((number, raw)) = fields.next()? {
+            if let (4, Raw::Bytes(symbol)) = (number, raw) {
+                symbols.push(std::str::from_utf8(symbol).ok());
+            }
+        }
+        let mut fields = Fields::of(request);
+        while let Some((number, raw)) = fields.next()? {
+            let (5, Raw::Bytes(series)) = (number, raw) else { continue };
+            self.labels.clear();
+            let mut is_valid = true;
+            let mut references = References::default();
+            let mut inside = Fields::of(series);
+            while let Some((number, raw)) = inside.next()? {
+                match (number, raw) {
+                    (1, Raw::Bytes(packed)) => {
+                        // Packed numbers are fields' values without their tags.
+                        let mut rest = Fields::of(packed);
+                        while let Some(reference) = rest.packed()? {
+                            is_valid &= references.take(reference, &symbols, self);
+                        }
+                    }
+                    (1, Raw::Varint(reference)) => is_valid &= references.take(reference, &symbols, self),
+                    _ => {}
+                }
+            }
+            is_valid &= references.name.is_none();
+            self.samples(series, is_valid, &SECOND)?;
+        }
+        Ok(())
+    }
+
+    /// Gives the samples of a series to the sink, or counts them.
+    fn samples(&mut self, series: &'a [u8], is_valid: bool, shape: &Shape) -> Result<(), Broken> {
+        if !self.labels.is_sorted_by(|(one, _), (other, _)| one < other) {
+            self.labels.sort_unstable_by_key(|(name, _)| *name);
+        }
+        let is_valid = is_valid
+            && self.labels.is_sorted_by(|(one, _), (other, _)| one < other)
+            && self.labels.iter().any(|(name, _)| *name == METRIC_NAME);
+        if is_valid {
+            self.sink.series(&self.labels);
+        }
+        let mut fields = Fields::of(series);
+        while let Some((number, raw)) = fields.next()? {
+            let Raw::Bytes(message) = raw else { continue };
+            if number == shape.histograms {
+                self.counted.received += 1;
+                self.counted.native_histograms += 1;
+            } else if number == shape.samples {
+                let (time, value) = sample(message, shape)?;
+                self.counted.received += 1;
+                if is_valid {
+                    self.sink.sample(time, value);
+                } else {
+                    self.counted.invalid_labels += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Names and values by their positions among the symbols, in turns.
+#[derive(Default)]
+struct References<'a> {
+    name: Option<&'a str>,
+}
+
+impl<'a> References<'a> {
+    fn take<S: Sink>(
+        &mut self,
+        reference: u64,
+        symbols: &[Option<&'a str>],
+        walk: &mut Walk<'a, '_, S>,
+    ) -> bool {
+        let at = usize::try_from(reference).unwrap_or(usize::MAX);
+        let Some(symbol) = symbols.get(at).copied().flatten() else { return false };
+        match self.name.take() {
+            None => {
+                self.name = Some(symbol);
+                true
+            }
+            Some(name) => walk.push(name, symbol),
+        }
+    }
+}
+
+fn sample(message: &[u8], shape: &Shape) -> Result<(i64, f64), Broken> {
+    let (mut time, mut value) = (0, 0.0);
+    let mut fields = Fields::of(message);
+    while let Some((number, raw)) = fields.next()? {
+        match raw {
+            Raw::Fixed64(bits) if number == shape.value => value = f64::from_bits(bits),
+            Raw::Varint(millis) if number == shape.time => time = millis.cast_signed(),
+            _ => {}
+        }
+    }
+    Ok((time, value))
+}
