@@ -13,8 +13,9 @@ struct Label {
 
 #[derive(Clone, PartialEq, Message)]
 struct Sample {
-    #[prost(double, tag = "1")]
-    value: f64,
+    /// Written whatever it is: who leaves out what is equal to zero leaves out −0 as well.
+    #[prost(double, optional, tag = "1")]
+    value: Option<f64>,
     #[prost(int64, tag = "2")]
     timestamp: i64,
 }
@@ -74,7 +75,7 @@ fn read(version: Version, request: &impl Message) -> (Counted, String) {
 
 fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> Series {
     let label = |(name, value): &(&str, &str)| Label { name: (*name).into(), value: (*value).into() };
-    let sample = |(timestamp, value): &(i64, f64)| Sample { value: *value, timestamp: *timestamp };
+    let sample = |(timestamp, value): &(i64, f64)| Sample { value: Some(*value), timestamp: *timestamp };
     Series {
         labels: labels.iter().map(label).collect(),
         samples: samples.iter().map(sample).collect(),
@@ -120,8 +121,8 @@ fn a_series_without_valid_labels_is_counted_and_its_neighbours_are_taken() {
     let request = Second {
         symbols: vec![String::new(), "__name__".into(), "up".into()],
         series: vec![
-            SecondSeries { labels: vec![1, 9], samples: vec![Sample { value: 1.0, timestamp: 1 }] },
-            SecondSeries { labels: vec![1], samples: vec![Sample { value: 1.0, timestamp: 1 }] },
+            SecondSeries { labels: vec![1, 9], samples: vec![Sample { value: Some(1.0), timestamp: 1 }] },
+            SecondSeries { labels: vec![1], samples: vec![Sample { value: Some(1.0), timestamp: 1 }] },
         ],
     };
     assert_eq!(read(Version::Two, &request).0.invalid_labels, 2);
