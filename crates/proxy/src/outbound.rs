@@ -165,7 +165,8 @@ impl Outbound {
     fn make_origin_form(parts: &mut Parts) -> Result<(), Refusal> {
         let Some(authority) = parts.uri.authority() else { return Ok(()) };
         let malformed = || Refusal::new(Reason::Malformed, "the request's target cannot be read");
-        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| malformed())?;
+        let host = authority.as_str().rsplit('@').next().unwrap_or_default();
+        let host = HeaderValue::from_str(host).map_err(|_| malformed())?;
         parts.headers.insert(header::HOST, host);
         let target = parts.uri.path_and_query().cloned();
         parts.uri = target.map_or(Uri::from_static("/"), Uri::from);
@@ -209,7 +210,7 @@ impl Outbound {
         // Nearly every call, and so without a look at the other formats.
         if formats == Formats::default() {
             line(&mut self.marks, TRACEPARENT, &mark.context.traceparent());
-            if !mark.context.state.is_empty() {
+            if HeaderValue::from_str(mark.context.state.as_str()).is_ok_and(|state| !state.is_empty()) {
                 line(&mut self.marks, TRACESTATE, mark.context.state.as_str());
             }
         } else {

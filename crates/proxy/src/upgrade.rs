@@ -36,7 +36,7 @@ impl Switched {
         Self { upstream, _held }
     }
 
-    /// Joins both sides until one of them ends; `first` is what the client has said already.
+    /// Joins both sides until both have ended, or the gateway does; `first` is what the client has said already.
     pub(crate) async fn join(self, gateway: &Arc<Gateway>, mut client: TcpStream, first: BytesMut) {
         let (mut endpoint, begun) = self.upstream.into_parts();
         let (read, write) = client.split();

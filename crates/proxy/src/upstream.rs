@@ -211,7 +211,7 @@ impl Upstream {
     /// Whether another request can be sent: everything of the last one and of its answer has passed, and the
     /// endpoint has not closed the connection as far as the kernel has told.
     pub(crate) fn is_idle(&mut self) -> bool {
-        self.keep_alive && self.body.is_done() && self.line.is_idle()
+        self.keep_alive && self.unwritable.is_none() && self.body.is_done() && self.line.is_idle()
     }
 
     /// Keeps no more than it needs while it is idle.

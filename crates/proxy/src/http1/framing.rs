@@ -3,7 +3,7 @@
 use bytes::{Buf, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::head::{FIELDS_MAX, Unreadable};
+use super::head::{FIELDS_MAX, Unreadable, may_end};
 
 /// How a message says where its body ends (RFC 9112, section 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Reader {
             Framing::None | Framing::Length(0) => Self::Done,
             Framing::Length(length) => Self::Length(length),
             Framing::Chunked => {
-                Self::Chunked(Chunks { state: State::Size, value: 0, spare: 0, trailer_bytes })
+                Self::Chunked(Chunks { state: State::Size, value: 0, spare: 0, looked_at: 0, trailer_bytes })
             }
             Framing::UntilEnd => Self::UntilEnd,
         }
@@ -107,6 +107,8 @@ pub(crate) struct Chunks {
     value: u64,
     /// Bytes of extensions and white space in all chunks together: nobody needs them, and each costs time.
     spare: usize,
+    /// Bytes of incomplete trailers that were looked at.
+    looked_at: usize,
     trailer_bytes: usize,
 }
 
@@ -166,7 +168,8 @@ impl Chunks {
                     return Err(Unreadable::because("the size of a chunk has too many digits"));
                 }
                 self.value = self.value << 4 | digit;
-                Ok(State::Digits)
+                // Leading zeros are as spare as white space.
+                if self.value == 0 { self.spare(State::Digits) } else { Ok(State::Digits) }
             }
             (State::Size, _) => Err(Unreadable::because("the size of a chunk is not a hexadecimal number")),
             (State::Digits | State::Padding | State::Extension, b'\r') => Ok(State::LineEnd),
@@ -196,18 +199,23 @@ impl Chunks {
         }
     }
 
-    fn trailers(&self, unread: &mut BytesMut) -> Result<Piece, Unreadable> {
+    fn trailers(&mut self, unread: &mut BytesMut) -> Result<Piece, Unreadable> {
         if unread.starts_with(b"\r\n") {
             unread.advance(2);
             return Ok(Piece::End);
         }
-        let begins_bare = unread.starts_with(b"\n");
-        if begins_bare || unread.windows(2).any(|two| two[1] == b'\n' && two[0] != b'\r') {
-            return Err(Unreadable::because("a trailer's line ends without CR"));
+        let may_end = self.looked_at == 0 || may_end(unread, self.looked_at);
+        self.looked_at = unread.len();
+        if !may_end && unread.len() < self.trailer_bytes {
+            return Ok(Piece::Wanting);
         }
         let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
         match httparse::parse_headers(unread, &mut fields) {
             Ok(httparse::Status::Complete((length, fields))) if length <= self.trailer_bytes => {
+                let mut lines = unread[..length].split_inclusive(|byte| *byte == b'\n');
+                if !lines.all(|line| line.ends_with(b"\r\n")) {
+                    return Err(Unreadable::because("a trailer's line ends without CR"));
+                }
                 let mut trailers = HeaderMap::with_capacity(fields.len());
                 for field in fields {
                     let name = HeaderName::from_bytes(field.name.as_bytes());

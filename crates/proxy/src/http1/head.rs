@@ -277,7 +277,10 @@ pub(crate) fn request(unread: &mut BytesMut, bounds: Bounds) -> Result<Option<Re
     };
     // Who sends both lengths means no good, or cannot count: nothing of what follows is believed.
     let ambiguous = said.chunked.is_some() && said.length.is_some();
-    let upgrade = said.upgrade.filter(|_| said.upgrades && !is_old && framing.is_empty());
+    // HTTP/2 by this way would be a tunnel past routes, limits and breakers.
+    let is_h2c = |protocols: &&[u8]| tokens(protocols).any(|protocol| protocol.eq_ignore_ascii_case(b"h2c"));
+    let may_switch = said.upgrades && !is_old && framing.is_empty();
+    let upgrade = said.upgrade.filter(|protocols| may_switch && !is_h2c(protocols));
     let request = RequestHead {
         upgrade: upgrade.and_then(|protocol| HeaderValue::from_bytes(protocol).ok()),
         keep_alive: said.keeps_alive(is_old) && !ambiguous,
@@ -386,7 +389,7 @@ pub(crate) fn response(
         keep_alive: said.keeps_alive(is_old) && !ambiguous && framing != Framing::UntilEnd,
         upgrade: copy(said.upgrade.filter(|_| said.upgrades)),
         retry_after,
-        has_date: date.is_some(),
+        has_date: date.is_some() && !said.is_named("date"),
     };
     unread.advance(length);
     Ok(Some(response))

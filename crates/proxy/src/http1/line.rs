@@ -4,14 +4,11 @@ use std::{
     cell::RefCell,
     io,
     pin::Pin,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
 };
 
 use bytes::{Buf, BytesMut};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::{io::AsyncWrite, net::TcpStream};
 use tokio_util::io::poll_read_buf;
 
 use super::{
@@ -117,10 +114,15 @@ impl Line {
         if !self.unread.is_empty() || !self.unsent.is_empty() {
             return false;
         }
-        // Nobody is to be woken: whoever takes the connection looks again.
-        let cx = &mut Context::from_waker(Waker::noop());
-        let mut byte = [0];
-        Pin::new(&mut self.socket).poll_read(cx, &mut ReadBuf::new(&mut byte)).is_pending()
+        // Not by polling, which is pending as well for a task that has run for long.
+        let read = self.socket.try_read(&mut [0]);
+        read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Has the end of the connection be told as a fault.
+    pub(crate) fn reset(&self) {
+        // A failure costs the other side a guess.
+        let _ = self.socket.set_zero_linger();
     }
 
     /// Gives back the room of buffers that hold nothing.

@@ -300,3 +300,43 @@ fn what_is_no_chunk_is_refused() {
         assert!(read(bad).is_err(), "{bad:?}");
     }
 }
+
+#[test]
+fn trailers_are_judged_without_what_follows_them() {
+    let (mut reader, mut unread) =
+        (Reader::new(Framing::Chunked, 64), BytesMut::from("0\r\nX-T: 1\r\n\r\nPOST {\n"));
+    assert!(matches!(reader.next(&mut unread), Ok(Piece::Trailers(trailers)) if trailers.len() == 1));
+    assert_eq!(unread, "POST {\n");
+    // Byte by byte as well.
+    let mut reader = Reader::new(Framing::Chunked, 64);
+    let mut unread = BytesMut::new();
+    let mut seen = 0;
+    for byte in b"0\r\nX-T: 1\r\nX-U: 2\r\n\r\n" {
+        unread.extend_from_slice(&[*byte]);
+        match reader.next(&mut unread).unwrap() {
+            Piece::Wanting => {}
+            Piece::Trailers(trailers) => seen = trailers.len(),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((seen, unread.len()), (2, 0));
+}
+
+#[test]
+fn nothing_of_a_connection_or_of_a_caller_s_secrets_goes_on() {
+    let read = |text: &str| head::request(&mut BytesMut::from(text), BOUNDS).unwrap().expect("a whole head");
+    let h2c = "GET / HTTP/1.1\r\nHost: cart\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n";
+    let head = read(h2c);
+    assert!(head.upgrade.is_none(), "HTTP/2 would be a tunnel past everything");
+    let written = rewritten(head, b"");
+    let written = String::from_utf8_lossy(&written).to_lowercase();
+    assert!(!written.contains("upgrade") && !written.contains("settings"), "{written}");
+    let written = rewritten(read("GET http://user:word@cart/ HTTP/1.1\r\n\r\n"), b"");
+    let written = String::from_utf8_lossy(&written).into_owned();
+    assert!(written.contains("host: cart\r\n") && !written.contains("word"), "{written}");
+    let answer =
+        "HTTP/1.1 200 OK\r\nConnection: Date, X-Secret\r\nDate: today\r\nX-Secret: 1\r\nX-Kept: 2\r\n\r\n";
+    let answer =
+        head::response(&mut BytesMut::from(answer), &Method::GET, BOUNDS).unwrap().expect("a whole head");
+    assert_eq!((&answer.fields[..], answer.has_date), (b"X-Kept: 2\r\n".as_slice(), false));
+}

@@ -253,7 +253,11 @@ impl Client {
                 self.line.unsent.extend_from_slice(CONTINUE);
             }
             // Nothing else is written before the answer, and that this is not taken will show then.
+            let waiting = self.line.unsent.len();
             let _ = self.line.poll_flush(cx);
+            if self.line.unsent.len() < waiting {
+                self.stall.moved();
+            }
             match self.line.poll_read(cx) {
                 Poll::Ready(Ok(0)) => {
                     return self.fail(
@@ -274,6 +278,16 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// An answer follows: to go on with the body is not said any more.
+    pub(super) fn begin_answer(&mut self) {
+        self.expects = false;
+    }
+
+    /// Whether it has said something that nobody has read.
+    pub(super) fn says_more(&mut self) -> bool {
+        !self.has_sent_all() || !self.line.is_idle()
     }
 
     /// Reads what has come of a body that nobody wants, as far as it is here already.

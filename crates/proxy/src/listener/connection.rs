@@ -86,7 +86,7 @@ pub(super) async fn serve(
         match then {
             Then::Next => {}
             Then::Close => {
-                let unread = !client.has_sent_all();
+                let unread = client.says_more();
                 return farewell::say(client.into_parts().0, &[], unread).await;
             }
             Then::Switch(switched) => {
@@ -107,6 +107,7 @@ async fn exchange(gateway: &Arc<Gateway>, client: &mut Client, head: Box<Request
         keep_alive: head.keep_alive,
     };
     let reply = call(gateway, client, head, peer).await;
+    client.begin_answer();
     let keep_alive = asker.keep_alive && gateway.leaving.get().is_none();
     let asker = Asker { keep_alive, ..asker };
     let done = match reply {
@@ -139,11 +140,12 @@ async fn own(
     for (name, value) in parts.headers.iter().filter(|(name, _)| *name != header::CONNECTION) {
         encode::field(out, name, value.as_bytes());
     }
-    if !matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+    let has_body = !matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if has_body {
         encode::content_length(out, body.len() as u64);
     }
     finish_head(gateway, client, &Asker { keep_alive, ..asker }, parts.headers.contains_key(header::DATE));
-    if !asker.is_head {
+    if has_body && !asker.is_head {
         client.line.unsent.put_slice(&body);
     }
     client.flush().await?;
@@ -205,7 +207,13 @@ async fn pass(
     Ok(match ended {
         Some(true) if keep_alive && client.has_sent_all() => Then::Next,
         Some(true) => Then::Close,
-        _ => Then::Break,
+        _ => {
+            // An end that is none must not look like one.
+            if framing == Framing::UntilEnd {
+                client.line.reset();
+            }
+            Then::Break
+        }
     })
 }
 

@@ -227,6 +227,22 @@ async fn an_answer_that_breaks_off_breaks_off_for_the_client_too_and_is_an_error
 }
 
 #[tokio::test]
+async fn half_an_answer_does_not_look_whole_to_a_client_that_knows_only_the_connections_end() {
+    let world = World::new().await;
+    let address = raw(|mut stream| async move {
+        let _ = stream.read(&mut [0; 1024]).await;
+        let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n";
+        let _ = stream.write_all(head).await;
+    })
+    .await;
+    world.up("cart", &[address]).await;
+    let mut stream = TcpStream::connect(world.address()).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.0\r\nhost: cart\r\n\r\n").await.unwrap();
+    let end = soon("the end", stream.read_to_end(&mut Vec::new())).await;
+    assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
 async fn an_answer_that_stalls_is_ended_after_the_idle_time() {
     let short = policy(|parts| parts.timeouts.idle = Duration::from_millis(50));
     let world = World::with(|settings| settings.policy = short).await;

@@ -110,7 +110,7 @@ async fn nginx(folder: &std::path::Path, endpoints: &[Memory]) -> Option<(Runnin
         .map(|name| format!("{name}_temp_path {folder}/{name};"))
         .collect();
     let text = format!(
-        "worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.log; events {{}} \
+        "master_process off; daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.log; events {{}} \
          http {{ access_log off; {paths} proxy_http_version 1.1; proxy_set_header Connection \"\"; \
          client_header_timeout {patience}ms; client_body_timeout {patience}ms; keepalive_timeout {patience}ms; {servers} }}"
     );
