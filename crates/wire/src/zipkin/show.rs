@@ -71,8 +71,8 @@ impl End {
 
     fn of(service: Option<&str>, attributes: &Attributes, address: &str, port: &str) -> Self {
         let address = attributes.get_str(address);
-        let is_four = address.is_some_and(|address| address.parse::<std::net::Ipv4Addr>().is_ok());
-        let is_six = address.is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok());
+        let is_four = address.is_some_and(|address| address.parse::<core::net::Ipv4Addr>().is_ok());
+        let is_six = address.is_some_and(|address| address.parse::<core::net::Ipv6Addr>().is_ok());
         let address = address.map(str::to_owned);
         Self {
             service_name: service.map(str::to_owned),
