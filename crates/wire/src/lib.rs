@@ -2,6 +2,7 @@
 //!
 //! **Absent on purpose:** no sockets, no files, no clock.
 
+pub mod exposition;
 pub mod grpc_health;
 pub mod jaeger;
 pub mod native;
