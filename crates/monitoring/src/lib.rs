@@ -18,6 +18,7 @@ pub mod promql;
 mod recorder;
 mod red;
 mod rollup;
+pub mod scrape;
 pub mod series;
 mod sources;
 

@@ -116,6 +116,12 @@ impl fmt::Debug for Labels {
 pub struct LabelsBuilder(Vec<Label>);
 
 impl LabelsBuilder {
+    /// The value of a label; empty where there is none.
+    #[must_use]
+    pub fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|label| &*label.name == name).map_or("", |label| &label.value)
+    }
+
     /// Sets a label, or removes it where the value is empty.
     pub fn set(&mut self, name: Arc<str>, value: Arc<str>) -> &mut Self {
         let place = self.0.binary_search_by(|label| label.name.cmp(&name));
