@@ -12,4 +12,5 @@ pub mod policy;
 pub mod prometheus;
 mod protobuf;
 pub mod remote_write;
+pub mod scrape_config;
 pub mod zipkin;

@@ -45,6 +45,19 @@ pub use schema::schema;
 pub use spec::{Section, Spec};
 pub use write::write;
 
+/// What a text of YAML or JSON says, where it is one document of data and nothing else; none where it says nothing.
+pub(crate) fn data(text: &str) -> Result<Option<Json>, Mistake> {
+    let mut trees = tree::read(text)?.into_iter();
+    let first = trees.next();
+    match trees.next() {
+        Some(second) => {
+            let why = "a second document begins here, and one is taken".to_owned();
+            Err(Mistake::new(Fault::Value, "", second.at, why))
+        }
+        None => Ok(first.map(|tree| tree.to_json())),
+    }
+}
+
 /// The version of the format that this is.
 pub const API_VERSION: &str = "bellwether.dev/v1";
 
