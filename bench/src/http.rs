@@ -10,7 +10,7 @@ use crate::Failure;
 
 /// Where an answer's head ends.
 const END_OF_HEAD: &[u8] = b"\r\n\r\n";
-const LENGTH: &[u8] = b"content-length: ";
+const LENGTH: &[u8] = b"\r\ncontent-length: ";
 /// What one read asks for.
 const READ_BYTES: usize = 64 << 10;
 
@@ -36,20 +36,10 @@ impl Connection {
     pub(crate) async fn ask(&mut self, request: &[u8]) -> Result<&[u8], Failure> {
         self.stream.write_all(request).await?;
         self.input.clear();
-        let (status, from, to) = loop {
-            self.read().await?;
-            if let Some(head) = head(&self.input)? {
-                break head;
-            }
-        };
-        while self.input.len() < to {
+        while whole(&self.input)?.is_none() {
             self.read().await?;
         }
-        let body = &self.input[from..to];
-        match status {
-            200..300 => Ok(body),
-            _ => Err(format!("the server answered {status}: {}", String::from_utf8_lossy(body)).into()),
-        }
+        Ok(whole(&self.input)?.unwrap_or_default())
     }
 
     /// Sends a request whose answer goes on for ever.
@@ -66,6 +56,19 @@ impl Connection {
     }
 }
 
+/// The body of an answer; `None` while the answer is not whole.
+///
+/// # Errors
+/// It is none of success, or no HTTP.
+pub(crate) fn whole(input: &[u8]) -> Result<Option<&[u8]>, Failure> {
+    let Some((status, from, to)) = head(input)? else { return Ok(None) };
+    let Some(body) = input.get(from..to) else { return Ok(None) };
+    match status {
+        200..300 => Ok(Some(body)),
+        _ => Err(format!("the server answered {status}: {}", String::from_utf8_lossy(body)).into()),
+    }
+}
+
 /// Status, and where the body begins and ends; `None` while the head is not whole.
 fn head(input: &[u8]) -> Result<Option<(u16, usize, usize)>, Failure> {
     let Some(end) = find(input, END_OF_HEAD) else { return Ok(None) };
@@ -75,7 +78,8 @@ fn head(input: &[u8]) -> Result<Option<(u16, usize, usize)>, Failure> {
     };
     let status = head.strip_prefix(b"HTTP/1.1 ").map(digits).and_then(|status| u16::try_from(status).ok());
     let status = status.ok_or("the server does not speak HTTP/1.1")?;
-    let length = find(head, LENGTH).map_or(0, |at| digits(&head[at + LENGTH.len()..]) as usize);
+    let length = head.windows(LENGTH.len()).position(|window| window.eq_ignore_ascii_case(LENGTH));
+    let length = length.map_or(0, |at| digits(&head[at + LENGTH.len()..]) as usize);
     Ok(Some((status, from, from + length)))
 }
 

@@ -1,15 +1,17 @@
 //! What a call through the gateway costs, beside HAProxy, nginx, Envoy and Pingora.
 //!
-//! Every proxy has one worker on the servers' core and balances over two backends, which are one nginx, in the
-//! load's place. Ours does all that it does by default: routing, two choices by peak EWMA, breaker, outlier
+//! Every proxy has one worker on the servers' core and balances over two backends, which are in the load's
+//! place, in its thread. Ours does all that it does by default: routing, two choices by peak EWMA, breaker, outlier
 //! detection, retries within a budget, spans, histograms, and reports to a control plane, which is in the
 //! load's place as well. HAProxy and nginx only proxy; Envoy has outlier detection, thresholds and a retry.
 //!
 //! Rounds in which a proxy's core was not busy say nothing about its limit: they are thrown away and counted.
 
 mod load;
+mod loopback;
 mod subjects;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,7 +26,8 @@ use crate::round::{Round, latency_figures, micros, quantile_ms};
 use crate::server::{Program, Server};
 use crate::{Failure, Options, clock, process};
 use load::Closed;
-use subjects::{ANSWER_BYTES, Backends, Programs, Running, Subject, start, version};
+use loopback::{ANSWER_BYTES, Loopback};
+use subjects::{Programs, Running, Subject, start, version};
 
 /// Connections of the closed loop and of the open one.
 const CONNECTIONS: usize = 64;
@@ -36,6 +39,9 @@ const OPEN: usize = 10_000;
 const RATE: u32 = 10_000;
 /// A round counts where the proxy's core was at least so busy.
 const BUSY: f64 = 0.95;
+/// How long our gateway may take until it knows the backends, and when it is asked again.
+const START: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(20);
 /// How many rounds may be thrown away for each that counts.
 const TRIES: usize = 3;
 
@@ -67,7 +73,7 @@ struct Bench<'a> {
     cores: Option<Cores>,
     folder: tempfile::TempDir,
     runtime: Runtime,
-    backends: Backends,
+    loopback: Loopback,
 }
 
 /// What the rounds of one subject measured.
@@ -103,9 +109,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Report, Failure> {
         "`cargo build --release --manifest-path bench/pingora/Cargo.toml` builds it",
     );
     let haproxy = known("haproxy", "haproxy".into(), &["-v"], "`apt-get install haproxy` brings it");
-    known("nginx", "nginx".into(), &["-v"], "`apt-get install nginx` brings it")
-        .ok_or("the backends are nginx, which is not installed")?;
-    known("wrk", "wrk".into(), &["-v"], "").ok_or(load::WRK_MISSING)?;
+    let nginx = known("nginx", "nginx".into(), &["-v"], "`apt-get install nginx` brings it");
     std::fs::create_dir_all(&options.folder)?;
     let folder = tempfile::tempdir_in(std::fs::canonicalize(&options.folder)?)?;
     let cores = Cores::part()?;
@@ -116,19 +120,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Report, Failure> {
         report.note("there is one core, which proxies and load share: the figures say little");
     }
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let backends = Backends::start(folder.path())?;
     let programs = Programs { bellwether, envoy, pingora };
-    let bench = Bench { options, programs, cores, folder, runtime, backends };
+    let mut bench = Bench { options, programs, cores, folder, runtime, loopback: Loopback::new()? };
     let subjects = Subject::ALL.into_iter().filter(|subject| match subject {
         Subject::Envoy => bench.programs.envoy.is_some(),
         Subject::Pingora => bench.programs.pingora.is_some(),
         Subject::Haproxy => haproxy.is_some(),
-        Subject::Bellwether | Subject::Nginx => true,
+        Subject::Nginx => nginx.is_some(),
+        Subject::Bellwether => true,
     });
     let mut all: Vec<(Subject, Rounds)> = subjects.map(|subject| (subject, Rounds::default())).collect();
     let mut direct = Vec::new();
     for round in 1..=options.rounds() {
-        direct.push(bench.paced(process::this(), bench.backends.addresses[0])?);
+        direct.push(bench.paced(process::this(), bench.loopback.addresses[0])?);
         for (subject, rounds) in &mut all {
             progress(&format!("round {round}: {}", subject.name()));
             bench.round(*subject, rounds)?;
@@ -149,11 +153,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Report, Failure> {
 }
 
 impl Bench<'_> {
-    fn start(&self, subject: Subject) -> Result<Running, Failure> {
+    fn start(&mut self, subject: Subject) -> Result<Running, Failure> {
         match subject {
-            Subject::Bellwether => self.ours(self.cores.as_ref()),
-            peer => start(peer, &self.programs, self.cores.as_ref(), self.folder.path(), &self.backends)?
-                .ok_or_else(|| format!("{} is not installed", peer.name()).into()),
+            Subject::Bellwether => {
+                let ours = self.ours(self.cores.as_ref())?;
+                self.answers(ours.address())?;
+                Ok(ours)
+            }
+            peer => {
+                let (cores, folder) = (self.cores.as_ref(), self.folder.path());
+                start(peer, &self.programs, cores, folder, self.loopback.addresses)?
+                    .ok_or_else(|| format!("{} is not installed", peer.name()).into())
+            }
         }
     }
 
@@ -164,7 +175,7 @@ impl Bench<'_> {
         let server = Server::start(program, None, &data.join("server"))?;
         self.runtime.block_on(async {
             let mut connection = Connection::open(server.address()).await?;
-            for (number, backend) in self.backends.addresses.iter().enumerate() {
+            for (number, backend) in self.loopback.addresses.iter().enumerate() {
                 let body = json!({ "address": backend.ip(), "port": backend.port() }).to_string();
                 let request = format!(
                     "PUT /bellwether/v1/namespaces/default/services/echo/instances/echo-{number} HTTP/1.1\r\n\
@@ -176,37 +187,36 @@ impl Bench<'_> {
             Ok::<(), Failure>(())
         })?;
         let gateway = Server::gateway(program, cores, &data.join("gateway"), server.address())?;
-        self.answers(&gateway)?;
         Ok(Running::Ours { gateway, _server: server })
     }
 
     /// Waits until the gateway knows the service.
-    fn answers(&self, gateway: &Server) -> Result<(), Failure> {
+    fn answers(&mut self, gateway: SocketAddr) -> Result<(), Failure> {
         let begin = clock::now();
-        self.runtime.block_on(async {
-            loop {
-                let mut connection = Connection::open(gateway.address()).await?;
-                match connection.ask(load::REQUEST).await {
-                    Ok(_) => return Ok(()),
-                    Err(error) if begin.elapsed() > Duration::from_secs(10) => return Err(error),
-                    Err(_) => clock::pause(Duration::from_millis(20)),
-                }
+        loop {
+            match self.loopback.once(gateway) {
+                Err(_) if begin.elapsed() < START => clock::pause(PAUSE),
+                done => return done,
             }
-        })
+        }
     }
 
-    fn paced(&self, id: u32, address: std::net::SocketAddr) -> Result<Round, Failure> {
+    fn paced(&mut self, id: u32, address: SocketAddr) -> Result<Round, Failure> {
         let time = Duration::from_secs(self.options.seconds());
-        load::paced(&self.runtime, id, address, CONNECTIONS, RATE, time)
+        load::paced(&mut self.loopback, id, address, CONNECTIONS, RATE, time)
     }
 
-    fn round(&self, subject: Subject, rounds: &mut Rounds) -> Result<(), Failure> {
+    fn closed(&mut self, id: u32, address: SocketAddr) -> Result<Closed, Failure> {
+        load::closed(&mut self.loopback, id, address, CONNECTIONS, self.options.seconds(), || Ok(()))
+    }
+
+    fn round(&mut self, subject: Subject, rounds: &mut Rounds) -> Result<(), Failure> {
         let proxy = self.start(subject)?;
         let (id, address) = (proxy.id(), proxy.address());
         let idle = process::resident_bytes(id)? as f64;
         rounds.idle_bytes.push(idle);
         for _ in 0..TRIES {
-            let (closed, ()) = load::closed(id, address, CONNECTIONS, self.options.seconds(), || ())?;
+            let closed = self.closed(id, address)?;
             if self.options.quick || closed.busy() >= BUSY {
                 rounds.closed.push(closed);
                 break;
@@ -214,19 +224,24 @@ impl Bench<'_> {
             rounds.discarded += 1;
         }
         rounds.paced.push(self.paced(id, address)?);
-        let (_, active) = load::closed(id, address, ACTIVE, 2, || process::resident_bytes(id))?;
-        rounds.pair_bytes.push((active? as f64 - idle) / ACTIVE as f64);
+        let mut active = 0.0;
+        load::closed(&mut self.loopback, id, address, ACTIVE, 2, || {
+            active = process::resident_bytes(id)? as f64;
+            Ok(())
+        })?;
+        rounds.pair_bytes.push((active - idle) / ACTIVE as f64);
+        self.loopback.release();
         Ok(())
     }
 
     /// Many connections at our gateway with nothing under way.
-    fn open(&self, report: &mut Report) -> Result<(), Failure> {
+    fn open(&mut self, report: &mut Report) -> Result<(), Failure> {
         progress(&format!("{OPEN} open connections"));
         let proxy = self.start(Subject::Bellwether)?;
         let idle = process::resident_bytes(proxy.id())? as f64;
-        let (held, answered) = load::hold(&self.runtime, proxy.address(), OPEN)?;
+        let answered = self.loopback.hold(proxy.address(), OPEN)?;
         let bytes = (process::resident_bytes(proxy.id())? as f64 - idle) / OPEN as f64;
-        drop(held);
+        self.loopback.release();
         let figures =
             [Figure::of("answered", [answered as f64]), Figure::of("KiB/connection", [bytes / 1024.0])];
         let load = format!("{OPEN} open connections");
@@ -236,14 +251,14 @@ impl Bench<'_> {
     }
 
     /// Our gateway on all cores, which it shares with the load, against one.
-    fn two_cores(&self, report: &mut Report) -> Result<(), Failure> {
-        let Some(cores) = &self.cores else { return Ok(()) };
+    fn two_cores(&mut self, report: &mut Report) -> Result<(), Failure> {
         let mut both = Vec::new();
         for round in 1..=self.options.rounds() {
             progress(&format!("all cores, round {round}"));
+            let Some(cores) = &self.cores else { return Ok(()) };
             let proxy = cores.on_all(|| self.ours(None))??;
-            let seconds = self.options.seconds();
-            both.push(load::closed(proxy.id(), proxy.address(), CONNECTIONS, seconds, || ())?.0);
+            self.answers(proxy.address())?;
+            both.push(self.closed(proxy.id(), proxy.address())?);
         }
         report.row(Row {
             subject: "bellwether",

@@ -13,8 +13,6 @@ use crate::{Failure, clock};
 /// How long a process may take until it listens.
 const START: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(5);
-/// What a backend answers.
-pub(super) const ANSWER_BYTES: usize = 1024;
 /// Descriptors allow no more on most machines without asking for more.
 const CONNECTIONS: usize = 16_000;
 
@@ -112,26 +110,6 @@ fn free() -> Result<SocketAddr, Failure> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
-/// Two backends of one nginx, in the load's place.
-#[derive(Debug)]
-pub(super) struct Backends {
-    _process: Process,
-    pub(super) addresses: [SocketAddr; 2],
-}
-
-impl Backends {
-    pub(super) fn start(folder: &Path) -> Result<Backends, Failure> {
-        let addresses = [free()?, free()?];
-        let [one, other] = addresses;
-        let server = format!(
-            "server {{ listen {one}; listen {other}; location / {{ return 200 \"{}\"; }} }}",
-            "x".repeat(ANSWER_BYTES)
-        );
-        let process = nginx(folder, "backend", &server, one)?;
-        Ok(Backends { _process: process, addresses })
-    }
-}
-
 /// One worker of nginx that keeps its connections and writes no log.
 fn nginx(folder: &Path, name: &str, http: &str, address: SocketAddr) -> Result<Process, Failure> {
     let path = folder.join(format!("{name}.conf"));
@@ -157,11 +135,11 @@ pub(super) fn start(
     programs: &Programs,
     cores: Option<&Cores>,
     folder: &Path,
-    backends: &Backends,
+    backends: [SocketAddr; 2],
 ) -> Result<Option<Running>, Failure> {
     let address = free()?;
     let log = folder.join(format!("{}.log", subject.name()));
-    let [one, other] = backends.addresses;
+    let [one, other] = backends;
     let place = |start: &mut dyn FnMut() -> Result<Process, Failure>| match cores {
         Some(cores) => cores.on_servers(start)?,
         None => start(),
