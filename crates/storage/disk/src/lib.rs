@@ -118,6 +118,10 @@ pub trait File: Send + Sync + Debug {
     /// Reads at an offset; fewer bytes than asked for when they are not there, 0 at the end.
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;
 
+    /// Says that this will be read soon, so that a disk may fetch several places at a time. Nothing
+    /// depends on it.
+    fn will_need(&self, _offset: u64, _length: u64) {}
+
     /// Writes at an offset and says how many bytes it wrote, which may be fewer than given.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
 

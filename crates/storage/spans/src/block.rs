@@ -12,6 +12,7 @@ mod table;
 mod write;
 
 use std::{
+    ops::Range,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -20,12 +21,16 @@ use std::{
 };
 
 use identity::TraceId;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::{
+    errors::ParquetError,
+    file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader},
+};
 use prost::Message;
 use storage_disk::{Disk, Open};
+use traces::Span;
 
 pub(crate) use filter::Filter;
-pub(crate) use layout::{Header, Unreadable};
+pub(crate) use layout::{Front, Header, Unreadable};
 pub(crate) use scan::{Bits, Criterion, Wanted, is_same, may_be_number};
 pub(crate) use table::{Shape, Table};
 pub(crate) use write::{Earlier, build};
@@ -36,13 +41,16 @@ use crate::{
     names::Names,
     record::BlockRecord,
 };
-use layout::{Columns, Section, Source, damaged};
+use layout::{Section, Source, damaged};
 
 /// The folder of blocks within a store's.
 pub(crate) const FOLDER: &str = "blocks";
 const EXTENSION: &str = ".parquet";
-/// Ids that are read at once to find one.
-const IDS_AT_ONCE: u64 = 256;
+/// Ids that are read at once to find one: among 25,000 random ones, an id stands this near to where it is
+/// expected all but always.
+const IDS_AT_ONCE: u64 = 512;
+/// What is read at once of a block's end: its footer, with the places of all pages, takes less mostly.
+const END_BYTES: u64 = 64 << 10;
 
 /// Traces of a block that have parts in earlier ones: the position of each, and of its parts.
 pub(crate) type Split = Vec<(u32, Vec<(u64, u32)>)>;
@@ -98,8 +106,8 @@ impl Block {
         cache: &Arc<Cache>,
     ) -> Result<Self, Unreadable> {
         let path = folder.join(file_name(number));
-        let source = Source::open(&**disk, &path)?;
-        if source.header.number != number {
+        let source = Source::open(&**disk, &path, None)?;
+        if source.front.header.number != number {
             return Err(damaged("another number in its header than in its name"));
         }
         let record = BlockRecord::decode(source.section(Section::Record)?)
@@ -109,7 +117,7 @@ impl Block {
             disk: Arc::clone(disk),
             path,
             cache: Arc::clone(cache),
-            header: source.header,
+            header: source.front.header.clone(),
             record,
             is_damaged: AtomicBool::new(false),
         })
@@ -120,10 +128,18 @@ impl Block {
     }
 
     fn source(&self) -> Result<Arc<Source>, Unreadable> {
-        let source = Source::open(&*self.disk, &self.path)?;
+        let known = match self.cache.get(self.number, What::Front) {
+            Some(Kept::Front(front)) => Some(front),
+            _ => None,
+        };
+        let is_known = known.is_some();
+        let source = Source::open(&*self.disk, &self.path, known)?;
         // A name given anew is another block, which happens only to who tampers with the folder.
-        if source.header != self.header {
+        if source.front.header != self.header {
             return Err(damaged("another file in its place"));
+        }
+        if !is_known {
+            self.cache.put(self.number, What::Front, Kept::Front(Arc::clone(&source.front)), Front::BYTES);
         }
         Ok(Arc::new(source))
     }
@@ -161,7 +177,7 @@ impl Block {
         if self.is_damaged() { None } else { self.sound(look(self)) }
     }
 
-    fn filter(&self) -> Result<Arc<Filter>, Unreadable> {
+    pub(crate) fn filter(&self) -> Result<Arc<Filter>, Unreadable> {
         if let Some(Kept::Filter(filter)) = self.cache.get(self.number, What::Filter) {
             return Ok(filter);
         }
@@ -203,7 +219,19 @@ impl Block {
         let mut reader = ParquetMetaDataReader::new()
             .with_column_index_policy(PageIndexPolicy::Skip)
             .with_offset_index_policy(PageIndexPolicy::Required);
-        reader.try_parse(&Columns(Arc::clone(source)))?;
+        let mut length = END_BYTES.min(source.data_bytes());
+        loop {
+            let end = source.read(self.header.file_bytes - length, length as usize)?;
+            match reader.try_parse_sized(&end, self.header.file_bytes) {
+                Ok(()) => break,
+                Err(ParquetError::NeedMoreData(more))
+                    if (length + 1..=source.data_bytes()).contains(&(more as u64)) =>
+                {
+                    length = more as u64;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
         let footer = Arc::new(reader.finish()?);
         if footer.num_row_groups() != 1 || footer.file_metadata().num_rows() as u64 != self.header.spans {
             return Err(damaged("another number of rows than its header says"));
@@ -217,18 +245,73 @@ impl Block {
         if !self.filter()?.may_have(id) {
             return Ok(None);
         }
-        let source = self.source()?;
-        // Ids ascend: the stretch of them that has this one is found by halving.
+        self.position(&*self.source()?, id)
+    }
+
+    /// Where an id stands. Ids ascend and are random mostly, so that one look at where it would be if they were
+    /// spread evenly finds it; where they are not, every second look halves what is left.
+    fn position(&self, source: &Source, id: TraceId) -> Result<Option<u32>, Unreadable> {
         let (mut low, mut high) = (0, self.header.traces);
-        while high - low > IDS_AT_ONCE {
-            let middle = low + (high - low) / 2;
-            let bytes = source.part(Section::Ids, middle * 16, 16)?;
-            let at_middle = TraceId::from_bytes(&bytes).ok_or_else(|| damaged("a trace id that is none"))?;
-            if at_middle <= id { low = middle } else { high = middle }
+        let (mut least, mut most) = (0, u128::MAX);
+        let mut is_guess = true;
+        while low < high {
+            let share = (id.get().saturating_sub(least)) as f64 / (most - least).max(1) as f64;
+            let middle = low + if is_guess { (share * (high - low) as f64) as u64 } else { (high - low) / 2 };
+            is_guess = !is_guess;
+            let from = middle.saturating_sub(IDS_AT_ONCE / 2).clamp(low, high - 1);
+            let count = IDS_AT_ONCE.min(high - from);
+            let bytes = source.part(Section::Ids, from * 16, count as usize * 16)?;
+            let (ids, _) = bytes.as_chunks::<16>();
+            let at = match ids.binary_search(&id.to_bytes()) {
+                Ok(at) => return Ok(Some(from as u32 + at as u32)),
+                Err(at) => at,
+            };
+            match (ids.first(), ids.last()) {
+                (Some(first), _) if at == 0 => (high, most) = (from, u128::from_be_bytes(*first)),
+                (_, Some(last)) if at == ids.len() => {
+                    (low, least) = (from + count, u128::from_be_bytes(*last))
+                }
+                _ => return Ok(None),
+            }
         }
-        let bytes = source.part(Section::Ids, low * 16, (high - low) as usize * 16)?;
-        let (ids, _) = bytes.as_chunks::<16>();
-        Ok(ids.binary_search(&id.to_bytes()).ok().map(|at| low as u32 + at as u32))
+        Ok(None)
+    }
+
+    /// The spans of a trace, if the block has any.
+    pub(crate) fn trace(&self, id: TraceId) -> Result<Vec<Span>, Unreadable> {
+        if !self.filter()?.may_have(id) {
+            return Ok(Vec::new());
+        }
+        let source = self.source()?;
+        // All of it is needed one after the other, and fetched at the same time.
+        let length = END_BYTES.min(source.data_bytes());
+        let end = self.header.file_bytes - length..self.header.file_bytes;
+        let end = Some(end).filter(|_| !self.cache.has(self.number, What::Footer));
+        let counts = Some(source.place(Section::Counts)).filter(|place| !place.is_empty());
+        source.will_need(counts.into_iter().chain(end));
+        match self.position(&source, id)? {
+            Some(at) => self.spans_at(id, at),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The rows of the spans of the trace at this position.
+    fn rows_of(&self, trace: u32) -> Result<Range<u32>, Unreadable> {
+        let known = self.cache.has(self.number, What::Table) || self.header.is_empty(Section::Counts);
+        if known {
+            return Ok(self.table()?.spans_of(trace));
+        }
+        let bytes = self.source()?.section(Section::Counts)?;
+        let mut counts = Cursor(&bytes);
+        let mut rows = 0..0_u32;
+        for _ in 0..=trace {
+            let next = counts.var32().and_then(|count| rows.end.checked_add(count));
+            rows = rows.end..next.ok_or_else(|| damaged("counts of spans that are none"))?;
+        }
+        if u64::from(rows.end) > self.header.spans {
+            return Err(damaged("counts of more spans than there are"));
+        }
+        Ok(rows)
     }
 
     /// The positions of those of these traces that the block has spans of.

@@ -1,4 +1,8 @@
 //! What is remembered of blocks, within a budget: what was used least recently goes first.
+//!
+//! What finds a trace by its id is small and asked of every block, for each trace that comes in and for each that
+//! is looked for; a search over everything reads tables that are ten times as large, each once. So that it does
+//! not drive out the former, that goes last, as long as it takes no more than half of the budget.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -8,13 +12,14 @@ use std::{
 use parquet::file::metadata::ParquetMetaData;
 
 use crate::{
-    block::{Filter, Split, Table},
+    block::{Filter, Front, Split, Table},
     names::Names,
 };
 
 /// What is remembered.
 #[derive(Debug, Clone)]
 pub(crate) enum Kept {
+    Front(Arc<Front>),
     Filter(Arc<Filter>),
     Table(Arc<Table>),
     Names(Arc<Names>),
@@ -25,6 +30,7 @@ pub(crate) enum Kept {
 /// Which of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum What {
+    Front,
     Filter,
     Table,
     Names,
@@ -36,7 +42,11 @@ pub(crate) enum What {
 struct State {
     kept: HashMap<(u64, What), (Kept, usize, u64)>,
     by_use: BTreeMap<u64, (u64, What)>,
+    /// The same, of what finds a trace.
+    finders_by_use: BTreeMap<u64, (u64, What)>,
     bytes: usize,
+    /// What those take.
+    finder_bytes: usize,
     uses: u64,
 }
 
@@ -61,10 +71,16 @@ impl Cache {
         let state = &mut *state;
         let (kept, _, used) = state.kept.get_mut(&(block, what))?;
         state.uses += 1;
-        state.by_use.remove(used);
+        let by_use = if what.is_finder() { &mut state.finders_by_use } else { &mut state.by_use };
+        by_use.remove(used);
         *used = state.uses;
-        state.by_use.insert(*used, (block, what));
+        by_use.insert(*used, (block, what));
         Some(kept.clone())
+    }
+
+    /// Whether this is remembered, without using it.
+    pub(crate) fn has(&self, block: u64, what: What) -> bool {
+        self.lock().kept.contains_key(&(block, what))
     }
 
     pub(crate) fn put(&self, block: u64, what: What, kept: Kept, bytes: usize) {
@@ -77,12 +93,16 @@ impl Cache {
         state.forget((block, what));
         state.uses += 1;
         state.bytes += bytes;
-        state.by_use.insert(state.uses, (block, what));
+        if what.is_finder() {
+            state.finder_bytes += bytes;
+            state.finders_by_use.insert(state.uses, (block, what));
+        } else {
+            state.by_use.insert(state.uses, (block, what));
+        }
         state.kept.insert((block, what), (kept, bytes, state.uses));
         while state.bytes > self.budget
-            && let Some((_, oldest)) = state.by_use.first_key_value()
+            && let Some(oldest) = state.oldest(self.budget / 2)
         {
-            let oldest = *oldest;
             state.forget(oldest);
         }
     }
@@ -90,7 +110,7 @@ impl Cache {
     /// Forgets everything of a block that is gone.
     pub(crate) fn forget(&self, block: u64) {
         let mut state = self.lock();
-        for what in [What::Filter, What::Table, What::Names, What::Footer, What::Split] {
+        for what in [What::Front, What::Filter, What::Table, What::Names, What::Footer, What::Split] {
             state.forget((block, what));
         }
     }
@@ -100,11 +120,31 @@ impl Cache {
     }
 }
 
+impl What {
+    fn is_finder(self) -> bool {
+        matches!(self, What::Front | What::Filter)
+    }
+}
+
 impl State {
+    /// What goes first, where finders may have so many bytes.
+    fn oldest(&self, finders: usize) -> Option<(u64, What)> {
+        let (one, other) = match self.finder_bytes > finders {
+            true => (&self.finders_by_use, &self.by_use),
+            false => (&self.by_use, &self.finders_by_use),
+        };
+        one.first_key_value().or_else(|| other.first_key_value()).map(|(_, key)| *key)
+    }
+
     fn forget(&mut self, key: (u64, What)) {
         if let Some((_, bytes, used)) = self.kept.remove(&key) {
             self.bytes -= bytes;
-            self.by_use.remove(&used);
+            if key.1.is_finder() {
+                self.finder_bytes -= bytes;
+                self.finders_by_use.remove(&used);
+            } else {
+                self.by_use.remove(&used);
+            }
         }
     }
 }

@@ -345,10 +345,7 @@ pub(crate) fn spans_of(store: &Store, id: TraceId) -> Vec<Arc<Span>> {
     let frozen = frozen.map(|frozen| frozen.part.memory.spans_of(id)).unwrap_or_default();
     let mut spans = Vec::new();
     for block in blocks.iter() {
-        let found = block.look(|block| match block.find(id)? {
-            Some(at) => block.spans_at(id, at),
-            None => Ok(Vec::new()),
-        });
+        let found = block.look(|block| block.trace(id));
         spans.extend(found.unwrap_or_default().into_iter().map(Arc::new));
     }
     spans.extend(memory::owned(&frozen));

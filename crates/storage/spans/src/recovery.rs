@@ -121,6 +121,8 @@ fn add(durable: &mut Durable, found: &mut Found, block: Block) {
         durable.directory.add(&names);
     }
     let split = block.look(Block::split).unwrap_or_default();
+    // The first lookup would otherwise read that of every block.
+    block.look(Block::filter);
     durable.add_block(Arc::new(block), &split);
 }
 

@@ -47,6 +47,7 @@ impl Sealer {
         let block = Arc::new(block.map_err(|error| error.to_string())?);
         let split = block.split().map_err(|error| error.to_string())?;
         let ids = block.ids().map_err(|error| error.to_string())?;
+        block.look(Block::filter);
 
         let mut durable = self.store.write();
         // What came in meanwhile has to know of the block, as it would have if it had come later.

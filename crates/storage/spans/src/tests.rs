@@ -4,6 +4,7 @@ mod budget;
 mod expressions;
 mod faults;
 mod ledger;
+mod lookup;
 mod record;
 mod search;
 

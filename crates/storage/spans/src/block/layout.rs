@@ -13,7 +13,7 @@
 //!   32    8  the first segment of the journal that is not in here: the block's number
 //!   40   24  count of spans, of traces, of stripes
 //!   64   24  when its earliest trace began, its latest one, and when its last span ended
-//!   88   96  the sections, place and length of each: record, names, filter, ids, table, split
+//!   88  112  the sections, place and length of each: record, names, filter, ids, table, split, counts
 //!  256 4096  CRC-32C of each stripe: of the bytes from 4352 on, so many at a time, up to the end
 //! 4352       sections, columns, page indexes, footer
 //! ```
@@ -23,7 +23,8 @@
 //!
 //! Sections: *record* (a [`BlockRecord`](crate::record::BlockRecord)), *names* (zstd, see `table`), *filter*,
 //! *ids* (16 bytes a trace, big-endian, ascending), *table* (zstd, see `table`), *split* (which traces have
-//! parts in earlier blocks: `v` trace, `v` count, of each `v` block, `v` trace there).
+//! parts in earlier blocks: `v` trace, `v` count, of each `v` block, `v` trace there), *counts* (`v` spans of each
+//! trace, so that the rows of one are known without the table; blocks of earlier versions have none).
 
 use std::{fmt, io, ops::Range, path::Path, sync::Arc};
 
@@ -51,7 +52,11 @@ pub(crate) enum Section {
     Ids,
     Table,
     Split,
+    Counts,
 }
+
+/// How many sections there are.
+pub(crate) const SECTIONS: usize = 7;
 
 /// What the header says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -64,7 +69,7 @@ pub(crate) struct Header {
     pub(crate) first_start: Wall,
     pub(crate) last_start: Wall,
     pub(crate) last_end: Wall,
-    pub(crate) sections: [(u64, u64); 6],
+    pub(crate) sections: [(u64, u64); SECTIONS],
 }
 
 /// Why a block cannot be read.
@@ -109,7 +114,7 @@ pub(crate) fn damaged(why: &str) -> Unreadable {
 }
 
 /// Completes a block whose sections and columns stand where they will: writes the header before them.
-pub(crate) fn seal(bytes: &mut [u8], mut header: Header, sections: &[Range<usize>; 6]) {
+pub(crate) fn seal(bytes: &mut [u8], mut header: Header, sections: &[Range<usize>; SECTIONS]) {
     let length = (bytes.len() - DATA_AT) as u64;
     header.file_bytes = bytes.len() as u64;
     header.stripe_bytes =
@@ -160,7 +165,7 @@ impl Header {
             first_start: Wall(word(6)),
             last_start: Wall(word(7)),
             last_end: Wall(word(8)),
-            sections: [(0, 0); 6],
+            sections: [(0, 0); SECTIONS],
         };
         for (at, section) in header.sections.iter_mut().enumerate() {
             *section = (word(9 + 2 * at), word(10 + 2 * at));
@@ -172,54 +177,125 @@ impl Header {
     }
 }
 
-/// An open block, of which every byte is checked that is read.
+/// What stands before everything else: where it is, and what it has to be.
 #[derive(Debug)]
-pub(crate) struct Source {
-    file: Box<dyn File>,
+pub(crate) struct Front {
     pub(crate) header: Header,
-    stripes: Vec<u8>,
+    stripes: Box<[u8]>,
 }
 
-impl Source {
-    pub(crate) fn open(disk: &dyn Disk, path: &Path) -> Result<Self, Unreadable> {
-        let file = disk.open(path, Open::Read)?;
-        let length = file.len()?;
+impl Front {
+    /// Memory for one.
+    pub(crate) const BYTES: usize = size_of::<Self>() + 4 * MAX_STRIPES;
+
+    fn read(file: &dyn File, length: u64) -> Result<Self, Unreadable> {
         if !(DATA_AT as u64..MAX_FILE_BYTES).contains(&length) {
             return Err(damaged("a file of a length that no block has"));
         }
         let mut front = vec![0; DATA_AT];
         file.read_exact_at(&mut front, 0)?;
         let header = Header::decode(&front, length)?;
-        let stripes = front.split_off(STRIPES_AT);
-        Ok(Self { file, header, stripes })
+        Ok(Self { header, stripes: front[STRIPES_AT..].into() })
+    }
+}
+
+/// An open block, of which every byte is checked that is read.
+#[derive(Debug)]
+pub(crate) struct Source {
+    file: Box<dyn File>,
+    pub(crate) front: Arc<Front>,
+}
+
+impl Source {
+    /// Opens a block, of which the front may be known: then nothing is read.
+    pub(crate) fn open(disk: &dyn Disk, path: &Path, known: Option<Arc<Front>>) -> Result<Self, Unreadable> {
+        let file = disk.open(path, Open::Read)?;
+        let length = file.len()?;
+        let front = match known {
+            Some(front) if front.header.file_bytes == length => front,
+            _ => Arc::new(Front::read(&*file, length)?),
+        };
+        Ok(Self { file, front })
+    }
+
+    fn header(&self) -> &Header {
+        &self.front.header
+    }
+
+    /// How long the part is that is checked.
+    pub(crate) fn data_bytes(&self) -> u64 {
+        self.header().file_bytes - DATA_AT as u64
+    }
+
+    /// Where a section stands.
+    pub(crate) fn place(&self, section: Section) -> Range<u64> {
+        let (at, length) = self.header().sections[section as usize];
+        at..at.saturating_add(length)
+    }
+
+    /// Says that these places will be read soon.
+    pub(crate) fn will_need(&self, places: impl IntoIterator<Item = Range<u64>>) {
+        for place in places {
+            let place = self.stripes_around(&place);
+            self.file.will_need(place.start, place.end - place.start);
+        }
+    }
+
+    /// The stripes that have any of these bytes, as far as the file goes.
+    fn stripes_around(&self, place: &Range<u64>) -> Range<u64> {
+        let (data_at, stripe) = (DATA_AT as u64, self.header().stripe_bytes);
+        let from = data_at + place.start.saturating_sub(data_at) / stripe * stripe;
+        let to = data_at + place.end.saturating_sub(data_at).div_ceil(stripe) * stripe;
+        from..to.clamp(from, self.header().file_bytes.max(from))
+    }
+
+    /// Reads many places, which need no order: those that share a stripe or are neighbours at once, and all of
+    /// them fetched from the disk at the same time. What is read of each ascends.
+    pub(crate) fn read_all(&self, places: &mut [Range<u64>]) -> Result<Vec<(u64, Bytes)>, Unreadable> {
+        places.sort_unstable_by_key(|place| (place.start, place.end));
+        let mut merged: Vec<Range<u64>> = Vec::new();
+        for place in places.iter() {
+            match merged.last_mut() {
+                Some(last) if place.start <= self.stripes_around(last).end => {
+                    last.end = last.end.max(place.end)
+                }
+                _ => merged.push(place.clone()),
+            }
+        }
+        self.will_need(merged.iter().cloned());
+        let read = |place: Range<u64>| {
+            Ok((place.start, self.read(place.start, (place.end - place.start) as usize)?))
+        };
+        merged.into_iter().map(read).collect()
     }
 
     pub(crate) fn section(&self, section: Section) -> Result<Bytes, Unreadable> {
-        let (at, length) = self.header.sections[section as usize];
+        let (at, length) = self.header().sections[section as usize];
         self.read(at, length as usize)
     }
 
     /// A part of a section that begins so far behind the section's begin.
     pub(crate) fn part(&self, section: Section, offset: u64, length: usize) -> Result<Bytes, Unreadable> {
-        let (at, whole) = self.header.sections[section as usize];
+        let (at, whole) = self.header().sections[section as usize];
         let length = length.min(whole.saturating_sub(offset) as usize);
         self.read(at + offset, length)
     }
 
     /// Reads the stripes around these bytes and checks them.
     pub(crate) fn read(&self, at: u64, length: usize) -> Result<Bytes, Unreadable> {
-        let (data_at, stripe) = (DATA_AT as u64, self.header.stripe_bytes);
-        let end = at.checked_add(length as u64).filter(|end| *end <= self.header.file_bytes);
+        let (data_at, stripe) = (DATA_AT as u64, self.header().stripe_bytes);
+        let end = at.checked_add(length as u64).filter(|end| *end <= self.header().file_bytes);
         let Some(end) = end.filter(|_| at >= data_at) else {
             return Err(damaged("a place outside of the file"));
         };
-        let first = (at - data_at) / stripe;
-        let from = data_at + first * stripe;
-        let to = (data_at + (end - data_at).div_ceil(stripe) * stripe).min(self.header.file_bytes);
-        let mut bytes = vec![0; to.saturating_sub(from) as usize];
+        let Range { start: from, end: to } = self.stripes_around(&(at..end));
+        let first = (from - data_at) / stripe;
+        let mut bytes = vec![0; (to - from) as usize];
         self.file.read_exact_at(&mut bytes, from)?;
         for (number, stripe) in (first as usize..).zip(bytes.chunks(stripe as usize)) {
-            if self.stripes.get(4 * number..4 * number + 4) != Some(&crc32c::crc32c(stripe).to_le_bytes()) {
+            if self.front.stripes.get(4 * number..4 * number + 4)
+                != Some(&crc32c::crc32c(stripe).to_le_bytes())
+            {
                 return Err(Unreadable::Damaged(format!("a wrong checksum from byte {from}")));
             }
         }
@@ -229,11 +305,25 @@ impl Source {
 
 /// Parquet's view of an open block.
 #[derive(Debug, Clone)]
-pub(crate) struct Columns(pub(crate) Arc<Source>);
+pub(crate) struct Columns {
+    pub(crate) source: Arc<Source>,
+    /// What was read before it is asked for: where it begins, ascending.
+    pub(crate) ahead: Arc<[(u64, Bytes)]>,
+}
+
+impl Columns {
+    fn known(&self, start: u64, length: usize) -> Option<Bytes> {
+        let at = self.ahead.partition_point(|(at, _)| *at <= start).checked_sub(1)?;
+        let (at, bytes) = &self.ahead[at];
+        let from = usize::try_from(start - at).ok()?;
+        let to = from.checked_add(length).filter(|to| *to <= bytes.len())?;
+        Some(bytes.slice(from..to))
+    }
+}
 
 impl Length for Columns {
     fn len(&self) -> u64 {
-        self.0.header.file_bytes
+        self.source.header().file_bytes
     }
 }
 
@@ -241,11 +331,14 @@ impl ChunkReader for Columns {
     type T = Sequential;
 
     fn get_read(&self, start: u64) -> Result<Sequential, ParquetError> {
-        Ok(Sequential { source: Arc::clone(&self.0), at: start, ahead: Bytes::new() })
+        Ok(Sequential { source: Arc::clone(&self.source), at: start, ahead: Bytes::new() })
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        self.0.read(start, length).map_err(|error| ParquetError::External(Box::new(io_error(error))))
+        if let Some(known) = self.known(start, length) {
+            return Ok(known);
+        }
+        self.source.read(start, length).map_err(|error| ParquetError::External(Box::new(io_error(error))))
     }
 }
 
@@ -267,7 +360,7 @@ pub(crate) struct Sequential {
 impl io::Read for Sequential {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if self.ahead.is_empty() {
-            let length = (self.source.header.file_bytes.saturating_sub(self.at)).min(16 << 10) as usize;
+            let length = (self.source.header().file_bytes.saturating_sub(self.at)).min(16 << 10) as usize;
             self.ahead = self.source.read(self.at, length).map_err(io_error)?;
             self.at += length as u64;
         }

@@ -37,7 +37,35 @@ impl Reader {
     pub(crate) fn open(block: &Block) -> Result<Self, Unreadable> {
         let source: Arc<Source> = block.source()?;
         let footer = block.footer(&source)?;
-        Ok(Self { source: Columns(source), footer })
+        Ok(Self { source: Columns { source, ahead: Arc::default() }, footer })
+    }
+
+    /// Reads the pages of all columns that have these rows, at once. A trace has a page of each column and the
+    /// dictionary before it, and to wait for one after the other would be most of what a lookup takes.
+    fn read_ahead(&mut self, rows: &Range<u32>) -> Result<(), Unreadable> {
+        let (index, group) = (self.footer.page_index_for_row_group(0), self.footer.row_group(0));
+        let mut places = Vec::new();
+        for column in 0..group.num_columns() {
+            let pages = index.page_locations(column).map(Vec::as_slice).unwrap_or_default();
+            let firsts = pages.iter().map(|page| page.first_row_index);
+            let ends = firsts.skip(1).chain([i64::MAX]);
+            let mut of = |from: i64, to: i64| {
+                if let (Ok(from), Ok(to)) = (u64::try_from(from), u64::try_from(to)) {
+                    places.push(from..to.max(from));
+                }
+            };
+            let dictionary = group.column(column).dictionary_page_offset().zip(pages.first());
+            if let Some((at, first)) = dictionary {
+                of(at, first.offset);
+            }
+            for (page, _) in pages.iter().zip(ends).filter(|(page, end)| {
+                page.first_row_index < i64::from(rows.end) && *end > i64::from(rows.start)
+            }) {
+                of(page.offset, page.offset.saturating_add(i64::from(page.compressed_page_size)));
+            }
+        }
+        self.source.ahead = self.source.source.read_all(&mut places)?.into();
+        Ok(())
     }
 
     /// The position of a column.
@@ -171,10 +199,11 @@ impl Reader {
 
     /// The spans in these rows, which are those of whole traces; `id` says of which one a row is.
     pub(crate) fn spans(
-        &self,
+        &mut self,
         rows: &Range<u32>,
         id: impl Fn(u32) -> Option<TraceId>,
     ) -> Result<Vec<Span>, Unreadable> {
+        self.read_ahead(rows)?;
         let starts = self.base_cells::<Int64Type>(Column::Timestamp, rows)?;
         let durations = self.base_cells::<Int64Type>(Column::Duration, rows)?;
         let ids = self.span_ids(Column::SpanId, rows)?;
@@ -356,7 +385,7 @@ impl SharedTexts {
 impl Block {
     /// The spans of the trace at this position.
     pub(crate) fn spans_at(&self, id: TraceId, trace: u32) -> Result<Vec<Span>, Unreadable> {
-        let rows = self.table()?.spans_of(trace);
+        let rows = self.rows_of(trace)?;
         Reader::open(self)?.spans(&rows, |_| Some(id))
     }
 
@@ -366,7 +395,7 @@ impl Block {
         from: Wall,
         visit: &mut dyn FnMut(Span) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, Unreadable> {
-        let (table, ids, reader) = (self.table()?, self.ids()?, Reader::open(self)?);
+        let (table, ids, mut reader) = (self.table()?, self.ids()?, Reader::open(self)?);
         let mut first = 0;
         while let Some(trace) = table.rows.get(first) {
             let end = table.rows.partition_point(|row| row.first < trace.first + SCANNED_ROWS).max(first + 1);

@@ -81,8 +81,15 @@ impl Table {
         self.rows.iter().for_each(|row| put_var(&mut into, row.start.0 - earliest));
         self.rows.iter().for_each(|row| put_var(&mut into, row.duration_ns));
         self.rows.iter().for_each(|row| put_var(&mut into, u64::from(row.shape)));
-        let mut ends = self.rows.iter().skip(1).map(|row| row.first).chain([self.spans]);
-        self.rows.iter().for_each(|row| put_var(&mut into, u64::from(ends.next().unwrap_or(0) - row.first)));
+        into.extend(self.encode_counts());
+        into
+    }
+
+    /// How many spans each trace has.
+    pub(crate) fn encode_counts(&self) -> Vec<u8> {
+        let mut into = Vec::with_capacity(self.rows.len());
+        let ends = self.rows.iter().skip(1).map(|row| row.first).chain([self.spans]);
+        self.rows.iter().zip(ends).for_each(|(row, end)| put_var(&mut into, u64::from(end - row.first)));
         into
     }
 

@@ -28,7 +28,7 @@ use traces::{
 use super::{
     filter::Filter,
     json,
-    layout::{self, DATA_AT, Header},
+    layout::{self, DATA_AT, Header, SECTIONS},
     schema::{self, Column, PAGE_ROWS},
     table::{Row, Shape, Table, encode_names},
 };
@@ -80,6 +80,7 @@ pub(crate) fn build(
         ids.iter().flat_map(|id| id.to_bytes()).collect(),
         compress(&lists.table.encode())?,
         split_section(&ids, earlier),
+        lists.table.encode_counts(),
     ];
     lists.write(header, sections)
 }
@@ -357,12 +358,12 @@ impl<'a> Lists<'a> {
         debug_assert!(of.head(span).is_some());
     }
 
-    fn write(self, mut header: Header, sections: [Vec<u8>; 6]) -> Result<Vec<u8>, ParquetError> {
+    fn write(self, mut header: Header, sections: [Vec<u8>; SECTIONS]) -> Result<Vec<u8>, ParquetError> {
         let schema = schema::schema(&self.keys)?;
         let properties = Arc::new(schema::properties(&self.keys)?);
         let mut writer = SerializedFileWriter::new(Vec::new(), schema, properties)?;
         writer.write_all(&vec![0; DATA_AT - 4])?;
-        let mut places: [std::ops::Range<usize>; 6] = Default::default();
+        let mut places: [std::ops::Range<usize>; SECTIONS] = Default::default();
         for (place, section) in places.iter_mut().zip(&sections) {
             *place = writer.bytes_written()..writer.bytes_written() + section.len();
             writer.write_all(section)?;
