@@ -138,6 +138,7 @@ pub struct Spans {
     store: Arc<Store>,
     memory_bytes: u64,
     max_batch_bytes: u64,
+    compressors: record::Compressors,
     /// Blocks that could not be read when the store was opened.
     damaged_blocks: u64,
 }
@@ -189,7 +190,7 @@ impl Spans {
             let (bytes, limit) = (bytes.len() as u64, self.max_batch_bytes);
             return Accept::refused(AcceptError::TooLarge { bytes, limit });
         }
-        let record = record::pack(origin.as_ref(), received_at, &ledger, &bytes);
+        let record = record::pack(&self.compressors, origin.as_ref(), received_at, &ledger, &bytes);
         drop(bytes);
         let batch = record::Batch { origin: origin.clone(), ledger, chunk: Arc::new(chunk) };
         let waiting = (record.len() + batch.chunk.bytes()) as u64;

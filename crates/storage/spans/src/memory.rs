@@ -4,11 +4,9 @@
 //! ask: when it began and ended, how many of its spans failed, and which operations of which services it
 //! went through, as numbers of a table.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
+use hashbrown::HashMap;
 use identity::{TraceId, Wall};
 use monitoring::Ledger;
 use traces::Span;

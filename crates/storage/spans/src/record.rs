@@ -9,7 +9,10 @@
 
 #[cfg(test)]
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::{
+    fmt, io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use identity::{SpanId, TraceId, Wall};
 use monitoring::{Ledger, Origin};
@@ -22,6 +25,7 @@ use traces::{
     Attributes, Dropped, Event, Kind, Link, Resource, Scope, Span, Status, StatusCode, Value,
     borrowed::{SpanRef, SpanSink, borrow},
 };
+use zstd::bulk::Compressor;
 
 use crate::chunk::{Chunk, Writer};
 
@@ -304,16 +308,52 @@ pub(crate) struct Batch {
 const MAX_CHUNK_BYTES: u64 = 1 << 30;
 
 /// The bytes of a batch's record.
-pub(crate) fn pack(origin: Option<&Origin>, received_at: Wall, ledger: &Ledger, chunk: &[u8]) -> Vec<u8> {
+pub(crate) fn pack(
+    compressors: &Compressors,
+    origin: Option<&Origin>,
+    received_at: Wall,
+    ledger: &Ledger,
+    chunk: &[u8],
+) -> Vec<u8> {
     PackedRecord {
         origin: origin.map(OriginRecord::from),
         received_at: received_at.0,
         ledger: Some(ledger.into()),
         chunk_bytes: chunk.len() as u64,
         // It fails only for want of memory, and then what is written is not understood by anyone.
-        chunk: zstd::bulk::compress(chunk, 1).unwrap_or_default(),
+        chunk: compressors.compress(chunk).unwrap_or_default(),
     }
     .encode_to_vec()
+}
+
+/// What compressing needs, some 600 KiB: to make it anew for each batch costs a tenth of the compression.
+#[derive(Default)]
+pub(crate) struct Compressors(Mutex<Vec<Compressor<'static>>>);
+
+/// So many are kept: as many batches are packed at a time on a small machine.
+const KEPT_COMPRESSORS: usize = 4;
+
+impl Compressors {
+    fn lock(&self) -> MutexGuard<'_, Vec<Compressor<'static>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn compress(&self, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let kept = self.lock().pop();
+        let mut compressor = kept.map_or_else(|| Compressor::new(1), Ok)?;
+        let compressed = compressor.compress(bytes);
+        let mut kept = self.lock();
+        if kept.len() < KEPT_COMPRESSORS {
+            kept.push(compressor);
+        }
+        compressed
+    }
+}
+
+impl fmt::Debug for Compressors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Compressors").field(&self.lock().len()).finish()
+    }
 }
 
 /// Reads what [`pack`] wrote.

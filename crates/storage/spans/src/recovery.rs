@@ -73,7 +73,11 @@ pub(crate) fn open(
     let intake = Intake::start(folder, Arc::clone(&journal), found.sources, queue_bytes, applier)?;
     // What is over a budget goes now and not with the next batch.
     intake.queue(Job::Advance(Wall::default()));
-    Ok((Spans { intake, journal, store, memory_bytes, max_batch_bytes, damaged_blocks }, recovery))
+    let compressors = record::Compressors::default();
+    Ok((
+        Spans { intake, journal, store, memory_bytes, max_batch_bytes, compressors, damaged_blocks },
+        recovery,
+    ))
 }
 
 /// Opens all blocks.

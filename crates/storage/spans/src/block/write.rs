@@ -4,13 +4,10 @@
 //! column; then the columns are written one after the other. Texts stay where they are, in the chunks: a list
 //! holds their places, and columns refer to the same memory.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    io::Write,
-    sync::Arc,
-};
+use std::{io::Write, sync::Arc};
 
 use bytes::Bytes;
+use hashbrown::HashMap;
 use identity::{TraceId, Wall};
 use parquet::{
     data_type::{
@@ -44,7 +41,7 @@ const MAX_KEY_COLUMNS: usize = 48;
 const KEY_COLUMN_SHARE: u64 = 1_000;
 
 /// A trace with parts in earlier blocks: the block's number and the trace's position there.
-pub(crate) type Earlier = HashMap<TraceId, Vec<(u64, u32)>>;
+pub(crate) type Earlier = std::collections::HashMap<TraceId, Vec<(u64, u32)>>;
 
 /// A text in a chunk.
 type TextAt = u64;
@@ -175,6 +172,7 @@ impl<'a> Lists<'a> {
             (0..chunk.texts() as u32).map(column).collect()
         };
         let key_at = memory.chunks().iter().map(of).collect();
+        drop(column);
         let spans = memory.spans();
         Self {
             memory,
@@ -228,7 +226,7 @@ impl<'a> Lists<'a> {
         let parents: Vec<Option<u32>> = spans.iter().map(|(_, _, head)| parent_of(head)).collect();
         shape.is_odd |= has_circle(&parents);
         let mut root: Option<(bool, usize)> = None;
-        let mut places: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
+        let mut places: Vec<(u32, u32, u32)> = Vec::with_capacity(spans.len());
         for (at, (chunk, span, head)) in spans.iter().enumerate() {
             let row = self.ids.len() as u32;
             let parent = parents[at].map(|parent| at as i32 - parent as i32);
@@ -238,18 +236,16 @@ impl<'a> Lists<'a> {
                 root = root.filter(|(known, _)| *known || !is_real).or(Some((is_real, at)));
             }
             let place = self.place(*chunk, head);
-            let counts = places.entry(place).or_default();
-            counts.0 += 1;
-            counts.1 += u32::from(head.is_error());
+            places.push((place, 1, u32::from(head.is_error())));
             if let Some(called) = self.called(*chunk, head) {
-                places.entry(called).or_default();
+                places.push((called, 0, 0));
             }
             self.ids.push(id);
             self.add_head(row, *chunk, head, parent);
             self.add_rest(row, *chunk, *span, head);
         }
         shape.root = root.map_or(0, |(_, at)| self.place(spans[at].0, &spans[at].2));
-        shape.places = places.into_iter().map(|(place, (spans, errors))| (place, spans, errors)).collect();
+        shape.places = summed(places);
         self.last_end = self.last_end.max(entry.end);
         let next = self.table.shapes.len() as u32;
         let number = *self.shape_at.entry(shape).or_insert_with_key(|shape| {
@@ -548,6 +544,20 @@ fn frequent_keys(memory: &Memory) -> Vec<(String, KeyType)> {
     keys.sort_unstable_by(|one, other| other.0.cmp(&one.0).then(one.1.cmp(other.1)));
     keys.truncate(MAX_KEY_COLUMNS);
     keys.into_iter().map(|(_, key, kind)| (key.to_owned(), kind)).collect()
+}
+
+/// Every place once, in ascending order, with the sums of its numbers.
+fn summed(mut places: Vec<(u32, u32, u32)>) -> Vec<(u32, u32, u32)> {
+    places.sort_unstable();
+    places.dedup_by(|next, sum| {
+        let is_same = next.0 == sum.0;
+        if is_same {
+            (sum.1, sum.2) = (sum.1 + next.1, sum.2 + next.2);
+        }
+        is_same
+    });
+    places.shrink_to_fit();
+    places
 }
 
 /// Whether parents form a circle somewhere: walks up from each span, but over none twice.

@@ -21,7 +21,19 @@ impl<'a> Cursor<'a> {
         self.bytes(8)?.try_into().ok().map(u64::from_le_bytes)
     }
 
+    /// An unsigned LEB128 integer: most take a byte.
+    #[inline]
     pub(crate) fn var(&mut self) -> Option<u64> {
+        match self.0.split_first() {
+            Some((byte, rest)) if byte & 0x80 == 0 => {
+                self.0 = rest;
+                Some(u64::from(*byte))
+            }
+            _ => self.long_var(),
+        }
+    }
+
+    fn long_var(&mut self) -> Option<u64> {
         let mut value = 0_u64;
         for (at, byte) in self.0.iter().enumerate().take(10) {
             let bits = u64::from(byte & 0x7f);
@@ -49,6 +61,7 @@ impl<'a> Cursor<'a> {
 }
 
 /// Adds an unsigned LEB128 integer.
+#[inline]
 pub(crate) fn put_var(into: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         into.push(value as u8 | 0x80);

@@ -48,11 +48,7 @@ fn a_trace_is_found_whether_ids_are_spread_evenly_or_not() {
     check(
         &[1, u128::MAX].into_iter().chain((0..3_000).map(|at| (1 << 100) + at * at)).collect::<Vec<u128>>(),
     );
-    check(
-        &(1..=3_000_u128)
-            .map(|at| at.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
-            .collect::<Vec<_>>(),
-    );
+    check(&(1..=3_000).map(spread).collect::<Vec<u128>>());
 }
 
 proptest! {

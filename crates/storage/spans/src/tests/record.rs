@@ -89,7 +89,7 @@ proptest! {
         ledger.drop_for("queue_full", 2);
         let of_earlier_versions = record::decode(&record::encode(origin.as_ref(), Wall(7), &ledger, &spans));
         let (chunk, bytes) = written(&spans);
-        let packed = record::unpack(&record::pack(origin.as_ref(), Wall(7), &ledger, &bytes)).unwrap();
+        let packed = record::unpack(&record::pack(&Default::default(), origin.as_ref(), Wall(7), &ledger, &bytes)).unwrap();
         prop_assert_eq!(&*packed.chunk, &chunk);
         for batch in [of_earlier_versions.unwrap(), packed] {
             prop_assert_eq!((batch.origin, batch.chunk.received_at, batch.ledger), (origin.clone(), Wall(7), ledger.clone()));
