@@ -36,6 +36,16 @@ pub(crate) fn this() -> u32 {
     std::process::id()
 }
 
+/// What this process has read so far, from files and pipes: how often, and how many bytes.
+pub(crate) fn own_reads() -> Result<(u64, u64), Failure> {
+    let io = fs::read_to_string("/proc/self/io")?;
+    let of = |name: &str| {
+        let line = io.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        line.and_then(|count| count.parse().ok()).ok_or("no count of reads")
+    };
+    Ok((of("syscr")?, of("rchar")?))
+}
+
 /// The memory of a process that is in use now: its resident pages.
 pub(crate) fn resident_bytes(pid: u32) -> Result<u64, Failure> {
     let statm = fs::read_to_string(format!("/proc/{pid}/statm"))?;
