@@ -34,53 +34,102 @@ impl Drop for Shop {
     }
 }
 
-/// A trace in which the storefront and the catalog were both called.
-fn trace_of_both(control: SocketAddr) -> Option<Json> {
-    let traces = get(control, "/bellwether/v1/traces?namespace=default&limit=20");
+/// A trace in which all of these were called.
+fn trace_of(control: SocketAddr, services: &[&str]) -> Option<Json> {
+    let traces = get(control, "/bellwether/v1/traces?namespace=default&limit=100");
     for summary in traces["traces"].as_array()? {
         let trace = get(control, &format!("/bellwether/v1/traces/{}", summary["trace_id"].as_str()?));
         let spans = trace["spans"].as_array()?;
         let called =
-            |service: &str| spans.iter().any(|span| span["attributes"]["bellwether.service"] == service);
-        if called("storefront") && called("catalog") {
+            |service: &&str| spans.iter().any(|span| span["attributes"]["bellwether.service"] == *service);
+        if services.iter().all(called) {
             return Some(trace.clone());
         }
     }
     None
 }
 
+/// Instances that are up, by service.
+fn up(control: SocketAddr) -> Vec<(String, u64)> {
+    let services = get(control, "/bellwether/v1/namespaces/default/services");
+    let row = |of: &Json| Some((of["service"].as_str()?.to_owned(), of["instances"]["up"].as_u64()?));
+    services["services"].as_array().unwrap().iter().filter_map(row).collect()
+}
+
+/// How many instances each service of the shop has.
+const SHOP: [(&str, u64); 6] = [
+    ("cart", 2),
+    ("checkout", 2),
+    ("inventory", 3),
+    ("payments", 2),
+    ("recommendations", 2),
+    ("storefront", 2),
+];
+
 #[test]
 fn the_shop_is_open_traced_and_gone_after_sigterm() {
     let mut demo = Process::start(&[&["demo"], &FREE[..]].concat());
     let (control, gateway, shop) = (demo.address("listen"), demo.address("gateway"), Shop::of(&demo));
-    assert_eq!(shop.0.len(), 3);
+    assert_eq!(up(control), SHOP.map(|(service, count)| (service.to_owned(), count)));
     assert_eq!(demo.banner["console"], format!("http://{control}/"));
-    let bought = request(gateway, "GET / HTTP/1.1\r\nHost: storefront", "").unwrap();
-    assert_eq!(bought.status, 200);
-    assert!(bought.body.contains("Brass bell") && bought.body.contains("storefront-1"), "{}", bought.body);
+    let shown = request(gateway, "GET / HTTP/1.1\r\nHost: storefront\r\nx-user-id: ada", "").unwrap();
+    assert_eq!(shown.status, 200);
+    assert_eq!(shown.json()["recommendations"].as_array().unwrap().len(), 2, "{}", shown.body);
+    let bought = request(gateway, "POST /orders HTTP/1.1\r\nHost: storefront\r\nx-user-id: ada", "").unwrap();
+    assert_eq!((bought.status, &bought.json()["order"]), (201, &"paid".into()), "{}", bought.body);
 
-    let trace = until("a trace of both calls is found", || trace_of_both(control));
-    assert_eq!(trace["incomplete"], false, "{trace}");
+    let ways = [
+        &["storefront", "inventory", "recommendations"][..],
+        &["storefront", "checkout", "cart", "inventory", "payments"],
+    ];
+    for way in ways {
+        let trace = until("one trace leads through all services of a visit", || trace_of(control, way));
+        assert_eq!(trace["incomplete"], false, "{trace}");
+    }
     until("the customers' calls are measured", || {
         let red = get(control, "/bellwether/v1/red?window=5m");
         let calls = |service: &str| {
             red["services"].as_array()?.iter().find(|row| row["service"] == service)?["red"]["calls"].as_u64()
         };
-        (calls("storefront")? >= 3 && calls("catalog")? >= 3).then_some(())
+        (calls("storefront")? >= 3 && calls("inventory")? >= 3).then_some(())
     });
-    let services = get(control, "/bellwether/v1/namespaces/default/services");
-    let up = |name: &str| {
-        services["services"].as_array().unwrap().iter().find(|of| of["service"] == name).unwrap()["instances"]
-            ["up"]
-            .clone()
-    };
-    assert_eq!((up("storefront"), up("catalog")), (1.into(), 2.into()));
 
     let data = demo.banner["data"].as_str().unwrap().to_owned();
     demo.signal(Signal::TERM);
     assert_eq!(demo.ended(), (Some(0), String::new()));
     shop.until_gone();
     assert!(!std::path::Path::new(&data).exists(), "nothing is left behind");
+}
+
+#[test]
+fn an_order_that_cannot_be_paid_is_queued_and_paid_later() {
+    let demo = Process::start(&[&["demo", "--no-load"], &FREE[..]].concat());
+    let (control, gateway) = (demo.address("listen"), demo.address("gateway"));
+    let _shop = Shop::of(&demo);
+    let breaker = |action: &str| {
+        let path = "/bellwether/v1/namespaces/default/services/payments/breaker";
+        let lasts = if action == "reset" { Json::Null } else { "1m".into() };
+        let body = serde_json::json!({ "action": action, "for": lasts, "reason": "a test" });
+        let head = format!("POST {path} HTTP/1.1\r\ncontent-type: application/json");
+        let answer = request(control, &head, &body.to_string()).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    };
+    let order = || request(gateway, "POST /orders HTTP/1.1\r\nHost: storefront", "").unwrap();
+    breaker("force_open");
+    let queued = until("payments are refused", || Some(order()).filter(|order| order.status == 202));
+    assert_eq!(queued.json()["order"], "queued", "{}", queued.body);
+    assert_eq!(queued.json()["why"], "payments answered 503 Service Unavailable", "{}", queued.body);
+    breaker("reset");
+    let services = demo.banner["services"].as_array().unwrap();
+    let checkouts = services.iter().filter(|of| of["service"] == "checkout");
+    let checkouts: Vec<SocketAddr> =
+        checkouts.map(|of| of["address"].as_str().unwrap().parse().unwrap()).collect();
+    until("what waited is paid", || {
+        let orders: Vec<Json> = checkouts.iter().map(|at| get(*at, "/orders")).collect();
+        let sum = |count: &str| orders.iter().filter_map(|of| of[count].as_u64()).sum::<u64>();
+        (sum("paid_late") >= 1 && sum("waiting") == 0).then_some(())
+    });
+    assert_eq!(demo.terminate().0, Some(0));
 }
 
 #[test]

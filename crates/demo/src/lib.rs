@@ -6,14 +6,19 @@
 //! links nothing of Bellwether.
 //!
 //! **Absent on purpose:** no knowledge of the control plane's insides, only of its HTTP API; nothing
-//! here fails by itself.
+//! here fails by itself, and nothing claims a success that it did not have.
 
 mod call;
+mod kind;
 mod load;
 mod membership;
+mod orders;
+pub mod policies;
 mod service;
 mod shop;
+mod trade;
 
-pub use load::Load;
-pub use service::{Kind, Order, serve};
+pub use kind::Kind;
+pub use load::{Load, Sales};
+pub use service::{Order, serve};
 pub use shop::{Instance, Shop};

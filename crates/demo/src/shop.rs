@@ -9,11 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::service::Kind;
-
-/// The instances of the shop.
-const INSTANCES: [(Kind, &str); 3] =
-    [(Kind::Catalog, "catalog-1"), (Kind::Catalog, "catalog-2"), (Kind::Storefront, "storefront-1")];
+use crate::kind::Kind;
 
 /// How long a process may take to register, and to end.
 const BEGINNING: Duration = Duration::from_secs(15);
@@ -61,9 +57,12 @@ impl Shop {
         gateway: SocketAddr,
     ) -> io::Result<Self> {
         let mut starting = Vec::new();
-        for (kind, id) in INSTANCES {
+        let instances = Kind::ALL.into_iter().flat_map(|kind| {
+            (1..=kind.instances()).map(move |number| (kind, format!("{}-{number}", kind.as_str())))
+        });
+        for (kind, id) in instances {
             let child = Command::new(program)
-                .args(["demo-service", kind.as_str(), id])
+                .args(["demo-service", kind.as_str(), &id])
                 .args(["--control", &control.to_string(), "--gateway", &gateway.to_string()])
                 .args(flags)
                 .stdin(Stdio::piped())
@@ -74,7 +73,7 @@ impl Shop {
         }
         let mut processes = Vec::new();
         for (id, child) in starting {
-            processes.push(Process::registered(id, child).await?);
+            processes.push(Process::registered(&id, child).await?);
         }
         Ok(Self { processes })
     }

@@ -90,6 +90,7 @@ impl Demo {
             let channel = Local(server.channel());
             let gateway = parts::gateway(&settings, data_plane, parts::id_within()?, channel, None)?;
             gateway.ready().await;
+            demo::policies::apply(server.local_addr()).await.map_err(not_started)?;
             let shop =
                 open_shop(server.local_addr(), gateway.local_addr(), &self.flags_for_services(&sources))
                     .await;
@@ -136,9 +137,11 @@ impl Demo {
             data: Some(&parts::absolute(&settings.data)),
             more: [("services".to_owned(), json!(services))].into_iter().collect(),
             hints: vec![
-                "A shop of two services is open: the storefront asks the catalog, through the gateway."
+                "A shop of six services is open, and has customers. Its services are processes of their own,\nfind each other in the registry and call each other through the gateway."
                     .to_owned(),
-                format!("Buy something:\n  curl -H 'Host: storefront' http://{gateway}/"),
+                format!(
+                    "Look at it, and buy something:\n  curl -H 'Host: storefront' http://{gateway}/\n  curl -H 'Host: storefront' -X POST http://{gateway}/orders"
+                ),
                 "Ctrl-C stops everything.".to_owned(),
             ],
             ..Banner::default()
@@ -158,8 +161,9 @@ impl Demo {
             }
         }
         if let Some(load) = load {
-            let calls = load.finish().await;
-            tracing::info!(calls, "the customers have left");
+            let sales = load.finish().await;
+            let demo::Sales { shown, paid, queued, failed, turned_away } = sales;
+            tracing::info!(shown, paid, queued, failed, turned_away, "the customers have left");
         }
         shop.close().await;
         shown
@@ -185,12 +189,15 @@ async fn report_losses(shop: &mut demo::Shop) {
     std::future::pending().await
 }
 
+fn not_started(error: std::io::Error) -> Problem {
+    Problem::new(Code::ProcessNotStarted, error.to_string())
+}
+
 async fn open_shop(
     control: SocketAddr,
     gateway: SocketAddr,
     flags: &[String],
 ) -> Result<demo::Shop, Problem> {
-    let not_started = |error: std::io::Error| Problem::new(Code::ProcessNotStarted, error.to_string());
     let program: PathBuf = std::env::current_exe().map_err(not_started)?;
     demo::Shop::open(&program, flags, control, gateway).await.map_err(|error| {
         not_started(error)
