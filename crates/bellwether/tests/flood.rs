@@ -15,7 +15,7 @@ use std::{
 };
 
 use serde_json::{Value as Json, json};
-use support::{Greeter, Process, get, register, request};
+use support::{Greeter, Process, get, register, request, until};
 
 /// A request of OTLP: `count` traces of one span, whose ids begin with `batch`.
 fn spans(batch: u64, count: u64) -> String {
@@ -120,6 +120,82 @@ fn a_flood_of_ten_times_the_memory_leaves_the_ledger_exact_and_discovery_quick()
     // The senders and the server share the processors, so a look-up waits for its turn, but in no queue of spans.
     let worst = flooded.iter().max().unwrap();
     assert!(*worst < 20 * quiet + Duration::from_millis(250), "{quiet:?} before, {worst:?} in the flood");
+}
+
+/// A hundred traces of one span, the thirds of which fail and the fifths of which are slow, each one in ten.
+fn mixed(batch: u64) -> String {
+    let mut request: Json = serde_json::from_str(&spans(batch, 100)).unwrap();
+    let spans = request["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array_mut().unwrap();
+    for span in spans.iter_mut().skip(3).step_by(10) {
+        span["status"] = json!({ "code": 2 });
+    }
+    for span in spans.iter_mut().skip(5).step_by(10) {
+        span["endTimeUnixNano"] = json!("1700000003000000000");
+    }
+    request.to_string()
+}
+
+/// A figure that the process has of itself.
+fn figure(control: SocketAddr, name: &str) -> u64 {
+    let metrics = request(control, "GET /metrics HTTP/1.1", "").unwrap().body;
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    line.trim().parse::<f64>().unwrap() as u64
+}
+
+#[test]
+fn tail_sampling_keeps_all_that_failed_or_was_slow_and_the_rest_at_its_rate_also_across_kills() {
+    const RATE: u64 = 40;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let sampling = format!(
+        "errors_per_second=1000,slow=1s,slow_per_second=1000,rare_below=0,share=1,others_per_second={RATE},\
+         quiet=100ms,longest=1s,hold=1s"
+    );
+    let args = ["server", "--data", data.to_str().unwrap(), "--listen", "127.0.0.1:0"];
+    let start = || Process::start(&[&args[..], &["--tail-sampling", &sampling]].concat());
+    let found = |control: SocketAddr, batch: u64, at: u64| {
+        let path = format!("GET /bellwether/v1/traces/{:016x}{:016x} HTTP/1.1", batch + 1, at + 1);
+        request(control, &path, "").unwrap().status == 200
+    };
+
+    let server = start();
+    (0..5).for_each(|batch| assert_eq!(send(server.address("listen"), &mixed(batch)), Some(200)));
+    server.kill();
+    let begun = begun();
+    let server = start();
+    let control = server.address("listen");
+    (5..10).for_each(|batch| assert_eq!(send(control, &mixed(batch)), Some(200)));
+    assert_eq!(count(&account(control), "received"), 1_000);
+    let decided = |verdict: &str| {
+        figure(control, &format!("bellwether_tail_sampling_traces_total{{verdict=\"{verdict}\"}}"))
+    };
+    until("everything is decided about, and sealed", || {
+        let (waiting, account) =
+            (figure(control, "bellwether_tail_sampling_waiting_spans"), account(control));
+        (waiting == 0 && count(&account, "sampled_out") == decided("sampled_out")).then_some(())
+    });
+    let ledger = account(control);
+    assert_eq!((decided("error"), decided("slow")), (100, 100));
+    let (kept, most) = (decided("share"), RATE * (begun.elapsed().as_secs() + 2));
+    assert!((RATE..=most).contains(&kept), "{kept} are kept beside them, at most {most}");
+    assert_eq!(count(&ledger, "stored"), 200 + kept, "{ledger}");
+    assert_eq!(count(&ledger, "stored") + count(&ledger, "sampled_out"), 1_000, "{ledger}");
+
+    server.kill();
+    let server = start();
+    let control = server.address("listen");
+    assert_eq!(account(control), ledger);
+    for batch in 0..10 {
+        assert!((3..100).step_by(10).all(|at| found(control, batch, at)), "those that failed, {batch}");
+        assert!((5..100).step_by(10).all(|at| found(control, batch, at)), "those that were slow, {batch}");
+    }
+    let others = (0..10).map(|batch| (0..100).filter(|at| found(control, batch, *at)).count()).sum::<usize>();
+    assert_eq!(others as u64, 200 + kept);
+}
+
+#[expect(clippy::disallowed_methods, reason = "a rate is what is looked at")]
+fn begun() -> Instant {
+    Instant::now()
 }
 
 #[test]

@@ -52,6 +52,13 @@ impl Ledger {
         self.dropped.values().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
+    /// Moves what had been stored to what was left out, by a decision that came later; never more than was stored.
+    pub fn sample_out(&mut self, count: u64) {
+        let count = count.min(self.stored);
+        self.stored -= count;
+        self.sampled_out = self.sampled_out.saturating_add(count);
+    }
+
     /// Adds another ledger, such as a batch's to a store's or a proxy's to a server's.
     pub fn add(&mut self, other: &Ledger) {
         self.received = self.received.saturating_add(other.received);

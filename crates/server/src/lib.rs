@@ -45,4 +45,4 @@ mod zipkin;
 
 pub use budgets::{Budget, Budgets};
 pub use channel::{Channel, Subscription};
-pub use start::{Server, Settings, create_token_offline, data_folder};
+pub use start::{Server, Settings, TailSampling, create_token_offline, data_folder};

@@ -199,6 +199,7 @@ pub(crate) fn tend(state: &State, now: Wall) {
         state.pins.lock().iter().map(|(id, pinned)| (*id, pinned.clone())).collect();
     for (id, Pinned { pin, spans: known, .. }) in held {
         let done = if pin.until.is_some_and(|until| until <= now.0) {
+            state.spans.pin(id, false);
             state.pins.remove(id).map(drop)
         } else if now < Wall(pin.at) + LATE && state.spans.trace(id).is_some_and(|spans| spans.len() > known)
         {

@@ -21,7 +21,7 @@ use storage_spans::Spans;
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
-use traces::sampling::Ratio;
+use traces::sampling::{Ratio, TailPolicy};
 use wire::native::{
     api::TokenRequest,
     problem::{Code, Problem},
@@ -73,6 +73,8 @@ pub struct Settings {
     pub networks: Networks,
     /// The share of traces that is kept, by their ids; all others count as sampled out.
     pub share: Ratio,
+    /// Which of those stay once they are over; all where nothing is said.
+    pub tail: Option<TailSampling>,
     /// Memory and disk by pillar.
     pub budgets: Budgets,
     /// The listener's bounds.
@@ -94,10 +96,26 @@ impl Settings {
             hosts: Vec::new(),
             networks: Networks::default(),
             share: Ratio::ALL,
+            tail: None,
             budgets: Budgets::default(),
             limits: Limits::default(),
             drain: Duration::from_secs(10),
         }
+    }
+}
+
+/// Tail sampling.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TailSampling {
+    /// What is kept.
+    pub policy: TailPolicy,
+    /// How long everything can be read at most before what is not kept goes. Less makes smaller blocks.
+    pub hold: Duration,
+}
+
+impl Default for TailSampling {
+    fn default() -> Self {
+        Self { policy: TailPolicy::default(), hold: Duration::from_secs(3_600) }
     }
 }
 
@@ -131,8 +149,8 @@ impl Server {
         )?;
         let tls = settings.tls.map(Tls::load).transpose()?;
 
-        let (data, budgets) = (settings.data, settings.budgets);
-        let opened = tokio::task::spawn_blocking(move || Stores::open(&data, &budgets)).await;
+        let (data, budgets, tail) = (settings.data, settings.budgets, settings.tail);
+        let opened = tokio::task::spawn_blocking(move || Stores::open(&data, &budgets, tail)).await;
         let stores = opened.map_err(|error| Problem::new(Code::Internal, error.to_string()))??;
         let spans = stores.spans;
         let recalled = move || (Graph::recalled(&spans, clock::now().wall), spans);
@@ -142,6 +160,7 @@ impl Server {
         let pins = tokio::task::spawn_blocking(move || Pins::open(disk, &data)).await;
         let pins = pins.map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
         let pins = pins.map_err(|error| Problem::new(Code::DataFolderUnusable, error.to_string()))?;
+        pins.all().iter().for_each(|(id, _)| spans.pin(*id, true));
         let events = stores.events.clone();
         let restored = move || Forced::restored(&events, clock::now().wall);
         let forced = tokio::task::spawn_blocking(restored).await;
@@ -192,6 +211,7 @@ impl Server {
         tokio::spawn(chronicle::take_notice(state.clone(), noticed));
 
         tokio::spawn(retire(state.clone()));
+        tokio::spawn(decide(state.clone()));
         tokio::spawn(subscribers::tend(state.clone()));
         tokio::spawn(diary::keep(state.clone()));
         let prober =
@@ -268,11 +288,20 @@ impl Server {
 /// How often the stores are told the time, so that what is too old goes.
 const RETIRE_EVERY: Duration = Duration::from_secs(10);
 
+/// How often the store of spans is, which decides about traces when nothing has come for a while.
+const DECIDE_EVERY: Duration = Duration::from_secs(1);
+
+/// Lets time pass in the store of spans until the server stops.
+async fn decide(state: Arc<State>) {
+    while tokio::time::timeout(DECIDE_EVERY, state.stopping.cancelled()).await.is_err() {
+        state.spans.advance(clock::now().wall);
+    }
+}
+
 /// Lets time pass in the stores until the server stops.
 async fn retire(state: Arc<State>) {
     while tokio::time::timeout(RETIRE_EVERY, state.stopping.cancelled()).await.is_err() {
         let now = clock::now().wall;
-        state.spans.advance(now);
         state.events.advance(now);
         state.series.advance(now);
         let of = state.clone();
@@ -318,7 +347,7 @@ struct Stores {
 }
 
 impl Stores {
-    fn open(data: &Path, budgets: &Budgets) -> Result<Self, Problem> {
+    fn open(data: &Path, budgets: &Budgets, tail: Option<TailSampling>) -> Result<Self, Problem> {
         let folder = data_folder(data)?;
         let now = clock::now();
         let open = |error: &storage_journal::OpenError| problems::open(error);
@@ -333,14 +362,17 @@ impl Stores {
         };
         let events = Events::open(folder.disk(), &folder.store(Store::Events), settings);
         let events = events.map_err(|error| open(&error))?;
+        let usual = storage_spans::Settings::default();
         let settings = storage_spans::Settings {
+            block_age: tail.as_ref().map_or(usual.block_age, |tail| tail.hold.min(usual.block_age)),
+            tail: tail.map(|tail| tail.policy),
             memory_bytes: budgets.spans.memory_bytes,
             disk_bytes: budgets.spans.disk_bytes,
             max_age: budgets.spans_max_age,
             reserve_bytes: budgets.reserve_bytes,
             // Whatever a sender may send at once has to fit, with what the record adds to it.
             max_batch_bytes: 2 * senders::MAX_REQUEST_BYTES as u64,
-            ..storage_spans::Settings::default()
+            ..usual
         };
         let (spans, recovery) = Spans::open(folder.disk(), &folder.store(Store::Spans), settings)
             .map_err(|error| open(&error))?;

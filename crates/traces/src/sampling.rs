@@ -17,7 +17,7 @@ use std::{
 use identity::{Mono, TraceId};
 
 pub use head::Head;
-pub use tail::{Decided, Glimpse, MAX_PINNED, Tail, TailPolicy, Verdict};
+pub use tail::{Decided, Glimpse, MAX_PINNED, Tail, TailCounts, TailPolicy, Verdict};
 
 /// How many bits of a trace id are random by W3C Trace Context, level 2: the lowest 56.
 const RANDOM_BITS: u32 = 56;

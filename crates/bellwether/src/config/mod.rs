@@ -9,6 +9,7 @@
 mod flags;
 mod settings;
 mod sources;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod value;

@@ -10,6 +10,7 @@ use wire::native::problem::Problem;
 
 use super::{
     sources::{Environment, Sources},
+    tail::TailSampling,
     value::{FromSetting, Gateway, LogFormat, OtlpPorts, Secret, Size, Url},
 };
 
@@ -60,6 +61,11 @@ impl Setting {
     /// Whether it needs no value as a flag.
     pub(crate) fn is_switch(&self) -> bool {
         self.value == <bool as FromSetting>::VALUE
+    }
+
+    /// Whether it may be a table in the file.
+    pub(crate) fn is_table(&self) -> bool {
+        self.value == <TailSampling as FromSetting>::VALUE
     }
 
     /// Whether its value is kept from every output.
@@ -137,6 +143,8 @@ settings! {
     spans_max_age: Duration = |_| Some("3d".to_owned()), [Server];
     /// The share of traces that is kept, such as 0.1; which ones follows from their ids, and all are counted in the graph
     trace_share: Ratio = |_| Some("1".to_owned()), [Server];
+    /// Which traces are kept once they are over: off for all, on, or on with other values than the usual ones, such as slow=500ms,share=0.1; a table in the file
+    tail_sampling: TailSampling = |_| Some("off".to_owned()), [Server];
     /// How much memory the samples may take; the oldest go first
     samples_memory: Size = |_| Some("64MiB".to_owned()), [Server];
     /// How much disk the samples may take; the oldest go first

@@ -221,7 +221,11 @@ fn from_toml(text: &str, path: &Path) -> Result<Given, Problem> {
             return Err(unknown(detail, meant).at(origin(key.span()).to_string()));
         };
         let at = origin(value.span());
-        let Some(text) = plain(value.get_ref()) else {
+        let text = match value.get_ref() {
+            DeValue::Table(table) if setting.is_table() => pairs(table),
+            other => plain(other),
+        };
+        let Some(text) = text else {
             let detail = format!("{} cannot be a {}", setting.key, value.get_ref().type_str());
             return Err(Problem::new(Code::InvalidSetting, detail).at(at.to_string()));
         };
@@ -242,6 +246,20 @@ fn plain(value: &DeValue<'_>) -> Option<String> {
         }
         DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Table(_) => None,
     }
+}
+
+/// A table of plain values as the list of `key=value` that it would be in the environment.
+fn pairs(table: &DeTable<'_>) -> Option<String> {
+    let pair = |(key, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
+        let key: &std::borrow::Cow<'_, str> = key.get_ref();
+        let value = match value.get_ref() {
+            DeValue::Float(number) => number.as_str().to_owned(),
+            other => plain(other)?,
+        };
+        Some(format!("{key}={value}"))
+    };
+    let pairs: Option<Vec<String>> = table.iter().map(pair).collect();
+    pairs.map(|pairs| pairs.join(","))
 }
 
 fn unknown(detail: String, meant: Option<&str>) -> Problem {

@@ -108,6 +108,30 @@ fn allowed_networks_are_a_list_and_none_at_all_is_a_mistake() {
 }
 
 #[test]
+fn tail_sampling_is_off_on_or_a_table_whose_parts_are_checked() {
+    let of = |file: &str| read(file, &[], &[]).map(|(settings, _)| settings.tail_sampling.0);
+    assert_eq!(of("").unwrap(), None, "whatever is sent is kept");
+    let usual = of("tail_sampling = 'on'").unwrap().unwrap();
+    let table = "[tail_sampling]\nslow = '250ms'\nshare = 0.25\nothers_per_second = 7";
+    let told = of(table).unwrap().unwrap();
+    assert_eq!((told.policy.slow.as_millis(), told.policy.others_per_second), (250, 7));
+    assert_eq!((told.policy.errors_per_second, told.hold), (usual.policy.errors_per_second, usual.hold));
+    assert_eq!(Some(told), of("tail_sampling = 'slow=250ms, share=0.25,others_per_second=7'").unwrap());
+    let wrong = [
+        ("tail_sampling = 'slow'", "key=value"),
+        ("[tail_sampling]\nslow = 'soon'", "slow: "),
+        ("[tail_sampling]\nshares = 1", "no such key"),
+        ("[tail_sampling]\nhold = '1s'", "hold cannot be shorter"),
+        ("[tail_sampling]\nquiet = '1m'", "quiet cannot be longer"),
+        ("[tail_sampling]\nslow = ['1s', 2]", "cannot be a table"),
+        ("[spans_disk]\nslow = '1s'", "cannot be a table"),
+    ];
+    for (file, rule) in wrong {
+        assert!(refused(file, &[], &[]).detail().contains(rule), "{file}");
+    }
+}
+
+#[test]
 fn a_wrong_value_is_told_even_where_the_command_has_no_use_for_it() {
     let problem = refused("control = 'nowhere'", &[], &[]);
     assert!(problem.detail().contains("control"), "{problem}");

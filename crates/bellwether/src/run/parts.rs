@@ -34,6 +34,7 @@ pub(super) async fn server(settings: &Settings, listener: TcpListener) -> Result
         drain: settings.drain,
         telemetry,
         share: settings.trace_share,
+        tail: settings.tail_sampling.0.clone(),
         ..server::Settings::new(listener, settings.data.clone())
     })
     .await

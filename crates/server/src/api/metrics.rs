@@ -7,6 +7,7 @@ use monitoring::{
     exposition::{CONTENT_TYPE, DURATION_BOUNDS, Exposition, Type},
 };
 use storage_catalog::Scope;
+use traces::sampling::Verdict;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use wire::native::problem::Problem;
 
@@ -33,6 +34,7 @@ async fn metrics(Of(state): Shared, Extension(caller): Caller) -> Answer<impl In
     state.probes.expose(&mut text);
     ledger(&mut text, &state);
     senders(&mut text, &state);
+    tail(&mut text, &state);
     storage(&mut text, &state);
     listener(&mut text, &state);
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text.into_string()))
@@ -101,6 +103,31 @@ fn senders(text: &mut Exposition, state: &State) {
     }
     let help = "Texts and bytes in spans that were longer than is kept, and were cut.";
     text.family("bellwether_span_values_cut_total", help, Type::Counter).count(&[], state.senders.cut());
+}
+
+/// What became of traces when they were over.
+fn tail(text: &mut Exposition, state: &State) {
+    let counts = state.spans.tail();
+    let help = "Traces that tail sampling decided about, by the reason why they are kept, or sampled_out.";
+    let mut family = text.family("bellwether_tail_sampling_traces_total", help, Type::Counter);
+    for (verdict, count) in Verdict::ALL.iter().zip(counts.decided) {
+        family.count(&[("verdict", verdict.as_str())], count);
+    }
+    let others = [
+        (
+            "incomplete_traces",
+            "Traces that were decided about before their root had come.",
+            counts.incomplete,
+        ),
+        ("hurried_traces", "Traces that were decided about early, because too much waited.", counts.hurried),
+        ("late_spans", "Spans that followed the decision about their trace.", counts.late),
+        ("forgotten_traces", "Decisions that were forgotten to make room for others.", counts.forgotten),
+    ];
+    for (name, help, count) in others {
+        text.family(&format!("bellwether_tail_sampling_{name}_total"), help, Type::Counter).count(&[], count);
+    }
+    text.family("bellwether_tail_sampling_waiting_spans", "Spans of traces that are not over.", Type::Gauge)
+        .sample(&[], counts.waiting_spans as f64);
 }
 
 fn storage(text: &mut Exposition, state: &State) {

@@ -75,7 +75,9 @@ async fn pin(
         if !spans.iter().any(|span| may_see(&caller, span)) {
             return Err(Problem::new(Code::NoSuchTrace, format!("there is no trace {id}, or not any more")));
         }
-        of.pins.put(id, kept, &spans)
+        of.pins.put(id, kept, &spans)?;
+        of.spans.pin(id, true);
+        Ok(())
     })
     .await?;
     chronicle::record(&state, chronicle::trace("trace_pinned", id, &pin.actor, pin.reason.clone())).await;
@@ -97,6 +99,7 @@ async fn unpin(
     let (of, actor) = (state.clone(), caller.name.to_string());
     let was_pinned = beside(move || {
         visible(&of, &caller, id)?;
+        of.spans.pin(id, false);
         of.pins.remove(id)
     });
     if !was_pinned.await? {

@@ -12,7 +12,7 @@
 //! balances at every moment, across every crash. A damaged segment or block costs its own spans, loudly, and no
 //! others.
 //!
-//! **Absent on purpose:** no decisions about sampling (they were made before), no wire formats, no clock
+//! **Absent on purpose:** no wire formats, no clock
 //! (batches say when they were received, and [`Spans::advance`] what time it is), no async runtime.
 
 mod applier;
@@ -25,6 +25,7 @@ mod names;
 mod record;
 mod recovery;
 mod retention;
+mod sampling;
 mod seal;
 mod search;
 mod settings;
@@ -46,6 +47,7 @@ use traces::{
     Attributes, Span, Trace, Value,
     borrowed::{SpanRef, SpanSink, borrow},
     query::Expression,
+    sampling::TailCounts,
 };
 
 pub use chunk::Writer as SpanWriter;
@@ -198,7 +200,8 @@ impl Spans {
     }
 
     /// Seals what was taken in before this call, whatever its size, and waits for it. Nothing has to be sealed
-    /// to be safe or to be found; other tools see only what is.
+    /// to be safe or to be found; other tools see only what is. With tail sampling, traces that are not decided
+    /// about yet wait for the next block.
     ///
     /// # Errors
     /// The disk refuses it, and it stays as it was.
@@ -220,6 +223,17 @@ impl Spans {
     /// The files of all sealed blocks, the oldest first. Each is a Parquet file, until retention removes it.
     pub fn blocks(&self) -> Vec<PathBuf> {
         self.store.read().blocks.iter().map(|block| block.path().to_path_buf()).collect()
+    }
+
+    /// Has a trace kept whatever tail sampling makes of it; with `false`, lets it be judged as any other again.
+    /// What is in a block already stays there, and what was left out stays out.
+    pub fn pin(&self, id: TraceId, is_pinned: bool) {
+        self.intake.queue(Job::Pin(id, is_pinned));
+    }
+
+    /// What tail sampling has decided since the store was opened.
+    pub fn tail(&self) -> TailCounts {
+        self.store.read().tail
     }
 
     /// Lets time pass: what has become too old goes.
@@ -257,17 +271,15 @@ impl Spans {
     /// Gives every span that began at `from` or later to `visit`, until it breaks: those in memory, then those
     /// of the newest block, and so on back, in no particular order within each. Blocks the thread for the disk.
     pub fn scan(&self, from: Wall, visit: &mut dyn FnMut(Span) -> ControlFlow<()>) {
-        let (chunks, blocks) = {
+        let (in_memory, blocks) = {
             let durable = self.store.read();
-            let chunks: Vec<_> = durable.memories().flat_map(|part| part.memory.chunks()).cloned().collect();
-            (chunks, Arc::clone(&durable.blocks))
+            let in_memory: Vec<_> = durable.memories().flat_map(|part| part.memory.all()).collect();
+            (in_memory, Arc::clone(&durable.blocks))
         };
-        for chunk in &chunks {
-            let spans = (0..chunk.len() as u32).filter_map(|at| chunk.owned(at));
-            for span in spans.filter(|span| span.start >= from) {
-                if visit(span).is_break() {
-                    return;
-                }
+        let spans = in_memory.iter().filter_map(|(chunk, at)| chunk.owned(*at));
+        for span in spans.filter(|span| span.start >= from) {
+            if visit(span).is_break() {
+                return;
             }
         }
         for block in blocks.iter().rev().filter(|block| block.header.last_end >= from) {
@@ -343,7 +355,7 @@ pub(crate) fn spans_of(store: &Store, id: TraceId) -> Vec<Arc<Span>> {
         let durable = store.read();
         (durable.active.memory.spans_of(id), durable.frozen.clone(), Arc::clone(&durable.blocks))
     };
-    let frozen = frozen.map(|frozen| frozen.part.memory.spans_of(id)).unwrap_or_default();
+    let frozen = frozen.map(|frozen| frozen.spans_of(id)).unwrap_or_default();
     let mut spans = Vec::new();
     for block in blocks.iter() {
         let found = block.look(|block| block.trace(id));

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use hashbrown::HashMap;
 use identity::{TraceId, Wall};
 use monitoring::Ledger;
-use traces::Span;
+use traces::{Span, sampling::Verdict};
 
 use crate::{
     chunk::{Chunk, RawValue},
@@ -30,6 +30,8 @@ pub(crate) struct Entry {
     pub(crate) errors: u32,
     /// Positions in the table of places, each once.
     pub(crate) places: Vec<u32>,
+    /// What tail sampling has decided about the trace.
+    pub(crate) verdict: Option<Verdict>,
 }
 
 /// Spans by trace.
@@ -77,7 +79,7 @@ impl Memory {
                 self.bytes += TRACE_BYTES;
                 is_new(head.trace_id);
                 let (spans, places) = (Vec::with_capacity(4), Vec::with_capacity(4));
-                Entry { spans, start: Wall(u64::MAX), end: Wall(0), errors: 0, places }
+                Entry { spans, start: Wall(u64::MAX), end: Wall(0), errors: 0, places, verdict: None }
             });
             entry.spans.push((number, span));
             entry.start = entry.start.min(head.start);
@@ -95,6 +97,59 @@ impl Memory {
             }
         }
         self.chunks.push(chunk);
+    }
+
+    /// Takes the spans of a trace out again, and everything that was counted of them but the ledger.
+    pub(crate) fn take(&mut self, id: TraceId) -> Option<Entry> {
+        let entry = self.traces.remove(&id)?;
+        self.spans -= entry.spans.len();
+        for (chunk, span) in &entry.spans {
+            let chunk = Arc::clone(&self.chunks[*chunk as usize]);
+            let Some(head) = chunk.head(*span) else { continue };
+            let chunk = &chunk;
+            let mut places = ChunkPlaces::default();
+            let own = places.own(self, chunk, head.resource, head.name);
+            let called = head.called.and_then(|called| places.called(self, chunk, called, own, head.name));
+            for place in [Some(own), called].into_iter().flatten() {
+                let (spans, errors) = &mut self.names.counts[place as usize];
+                *spans -= 1;
+                *errors -= u64::from(head.is_error());
+            }
+            head.attributes(chunk, |key, value, _| {
+                let counts = chunk.text(key).and_then(|key| self.names.keys.get_mut(key));
+                if let Some(counts) = counts {
+                    counts[KeyType::of(&value) as usize] -= 1;
+                }
+            });
+        }
+        Some(entry)
+    }
+
+    /// Takes traces out into a memory of their own, which shares the chunks.
+    pub(crate) fn split_off(&mut self, ids: &[TraceId]) -> Self {
+        let taken = ids.iter().filter_map(|id| Some((*id, self.take(*id)?)));
+        let traces: HashMap<TraceId, Entry> = taken.collect();
+        let names = Names {
+            places: self.names.places.clone(),
+            counts: vec![(0, 0); self.names.places.len()],
+            ..Names::default()
+        };
+        Self {
+            chunks: self.chunks.clone(),
+            spans: traces.values().map(|entry| entry.spans.len()).sum(),
+            traces,
+            names,
+            place_at: self.place_at.clone(),
+            received: self.received,
+            ..Self::default()
+        }
+    }
+
+    /// Takes note of what was decided about a trace, where it is here.
+    pub(crate) fn decide(&mut self, id: TraceId, verdict: Verdict) {
+        if let Some(entry) = self.traces.get_mut(&id) {
+            entry.verdict = Some(verdict);
+        }
     }
 
     fn place(&mut self, place: Place) -> u32 {
@@ -138,6 +193,12 @@ impl Memory {
         let places = self.traces.get(&id).map_or(&[][..], |entry| &entry.spans);
         let place = |(chunk, span): &(u32, u32)| Some((Arc::clone(self.chunks.get(*chunk as usize)?), *span));
         places.iter().filter_map(place).collect()
+    }
+
+    /// All spans, each as its chunk and its position there.
+    pub(crate) fn all(&self) -> Vec<(Arc<Chunk>, u32)> {
+        let places = self.traces.values().flat_map(|entry| &entry.spans);
+        places.map(|(chunk, span)| (Arc::clone(&self.chunks[*chunk as usize]), *span)).collect()
     }
 
     pub(crate) fn spans(&self) -> usize {

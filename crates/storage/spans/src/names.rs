@@ -116,7 +116,9 @@ const MAX_KEYS: usize = 20_000;
 impl Directory {
     /// Adds the names of a part.
     pub(crate) fn add(&mut self, names: &Names) {
-        for (place, (spans, _)) in names.places.iter().zip(&names.counts) {
+        // What was taken out again is counted as nothing.
+        let counted = names.places.iter().zip(&names.counts).filter(|(_, (spans, _))| *spans > 0);
+        for (place, (spans, _)) in counted {
             let key = place.service();
             let operations = self.services.get_mut(&key);
             if let Some(count) = operations.and_then(|known| known.get_mut(&place.operation)) {
@@ -126,7 +128,7 @@ impl Directory {
                 self.services.entry(key).or_default().insert(Arc::clone(&place.operation), *spans);
             }
         }
-        for (key, counts) in &names.keys {
+        for (key, counts) in names.keys.iter().filter(|(_, counts)| **counts != KeyCounts::default()) {
             if let Some(sums) = self.keys.get_mut(key) {
                 sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
             } else if self.keys.len() < MAX_KEYS {

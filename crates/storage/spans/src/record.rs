@@ -3,9 +3,9 @@
 //! Records are Protocol Buffers messages, so that a field can be added without a new format. What the
 //! spans of a batch share stands once: their resources, their scopes and, as `strings`, their names and
 //! the names of their attributes; they are referred to by position. Times are nanoseconds since 1970 in
-//! UTC. Three kinds of record: [`PACKED`], a batch as a compressed chunk; [`BATCH`], which earlier versions
-//! wrote for the same and which is still read; and [`REMOVED`], which keeps what has to be known of blocks
-//! that are gone. A block has a [`BlockRecord`].
+//! UTC. Four kinds of record: [`PACKED`], a batch as a compressed chunk; [`BATCH`], which earlier versions
+//! wrote for the same and which is still read; [`CARRIED`], spans that a block leaves to the next one; and
+//! [`REMOVED`], which keeps what has to be known of blocks that are gone. A block has a [`BlockRecord`].
 
 #[cfg(test)]
 use std::collections::HashMap;
@@ -34,6 +34,9 @@ pub(crate) const REMOVED: u8 = 2;
 
 /// The kind of a record that holds a [`PackedRecord`].
 pub(crate) const PACKED: u8 = 3;
+
+/// The kind of a record that holds a [`CarriedRecord`].
+pub(crate) const CARRIED: u8 = 4;
 
 /// A batch of spans with its own counters.
 #[derive(Clone, PartialEq, Message)]
@@ -96,6 +99,21 @@ pub(crate) struct BlockRecord {
     /// Blocks up to this number were gone when this one was begun.
     #[prost(uint64, tag = "4")]
     pub(crate) removed: u64,
+    /// Which [`CarriedRecord`]s hold: those that were written for the block of this number. None where it is zero.
+    #[prost(uint64, tag = "5")]
+    pub(crate) carried: u64,
+}
+
+/// Spans of traces that were not decided about when a block was begun, and that the next one is to have. They
+/// were in batches before; so it holds only where that block is there, which has everything else up to it.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct CarriedRecord {
+    /// The number of the block that left them.
+    #[prost(uint64, tag = "1")]
+    pub(crate) block: u64,
+    /// The spans, as a [`PackedRecord`] without an origin; its counters are no longer in those of the block.
+    #[prost(bytes = "vec", tag = "2")]
+    pub(crate) batch: Vec<u8>,
 }
 
 /// What has to be known of blocks that are gone.
@@ -354,6 +372,18 @@ impl fmt::Debug for Compressors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Compressors").field(&self.lock().len()).finish()
     }
+}
+
+/// The bytes of a record of spans that a block leaves to the next one.
+pub(crate) fn carry(block: u64, received_at: Wall, ledger: &Ledger, chunk: &[u8]) -> Vec<u8> {
+    CarriedRecord { block, batch: pack(&Compressors::default(), None, received_at, ledger, chunk) }
+        .encode_to_vec()
+}
+
+/// Reads what [`carry`] wrote.
+pub(crate) fn carried(bytes: &[u8]) -> Result<(u64, Batch), NotUnderstood> {
+    let record = CarriedRecord::decode(bytes).map_err(|error| not_understood(&error.to_string()))?;
+    Ok((record.block, unpack(&record.batch)?))
 }
 
 /// Reads what [`pack`] wrote.

@@ -20,6 +20,7 @@ use crate::{
     cache::Cache,
     record::{self, RemovedRecord},
     retention::Retention,
+    sampling::Left,
     seal::{Sealer, Sealing},
     store::{Durable, Store},
 };
@@ -32,6 +33,10 @@ struct Found {
     sealed: u64,
     /// The segment of the last batch.
     segment: u64,
+    /// The first segment of which a record counted.
+    first: Option<u64>,
+    /// Which carried spans hold, as the newest block says it; nothing where none does.
+    carried: Option<u64>,
     damaged: Vec<Damage>,
 }
 
@@ -105,6 +110,7 @@ fn read_blocks(disk: &Arc<dyn Disk>, folder: &Path, cache: &Arc<Cache>) -> std::
             Ok(block) => add(&mut durable, &mut found, block),
             Err(block::Unreadable::Io(error)) => return Err(error),
             Err(block::Unreadable::Damaged(why)) => {
+                found.carried = None;
                 tracing::error!(block = %folder.join(block::file_name(number)).display(), why, "a block of spans is damaged");
                 let file = folder.join(block::file_name(number));
                 found.damaged.push(Damage { file, offset: 0, why: format!("found {why}") });
@@ -118,6 +124,7 @@ fn add(durable: &mut Durable, found: &mut Found, block: Block) {
     let record = &block.record;
     durable.removed = durable.removed.max(record.removed);
     durable.sealed = record.total.clone().unwrap_or_default().into();
+    found.carried = Some(record.carried);
     for origin in &record.sources {
         found.sources.take_in(&Origin::from(origin.clone()));
     }
@@ -142,7 +149,18 @@ fn replay(
     if segment < found.sealed {
         return Ok(());
     }
+    let first = *found.first.get_or_insert(segment);
     match kind {
+        record::CARRIED => {
+            let (block, batch) = record::carried(payload).map_err(|error| error.to_string())?;
+            // Where there never was a block of this number, they have been read as they came. Where it is gone,
+            // or cannot be read, what came before it is not there.
+            if found.carried.map_or(first >= block, |of| of == block) {
+                seal_what_is_over(store, sealer, settings, found, segment);
+                found.segment = segment;
+                store.add(&batch);
+            }
+        }
         record::BATCH | record::PACKED => {
             let batch =
                 if kind == record::PACKED { record::unpack(payload) } else { record::decode(payload) };
@@ -179,7 +197,12 @@ fn seal_what_is_over(store: &Store, sealer: &Sealer, settings: &Settings, found:
             return;
         }
         let sources: Vec<Origin> = found.sources.iter().collect();
-        freeze(&mut durable, segment, &sources)
+        freeze(
+            &mut durable,
+            segment,
+            &sources,
+            Left { number: found.carried.unwrap_or(0), ..Left::default() },
+        )
     };
     match sealer.seal(&frozen) {
         Ok(()) => found.sealed = segment,

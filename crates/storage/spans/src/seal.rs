@@ -38,7 +38,7 @@ impl Sealer {
     /// # Errors
     /// The disk refuses it: everything stays as it is.
     pub(crate) fn seal(&self, frozen: &Frozen) -> Result<(), String> {
-        let Frozen { part, number, record } = frozen;
+        let Frozen { part, leaving, number, record } = frozen;
         let bytes =
             block::build(&part.memory, *number, record, &part.earlier).map_err(|error| error.to_string())?;
         block::save(&*self.disk, &self.folder, *number, &bytes).map_err(|error| error.to_string())?;
@@ -58,6 +58,7 @@ impl Sealer {
             }
         }
         durable.sealed.add(&part.memory.ledger);
+        durable.sealed.sample_out(leaving.memory.spans() as u64);
         durable.add_block(block, &split);
         durable.frozen = None;
         Ok(())

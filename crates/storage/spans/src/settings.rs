@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use storage_journal::{History, OnDamage};
+use traces::sampling::TailPolicy;
 
 /// How much a span store may take, and for how long it keeps spans. What goes first is the oldest block.
 #[derive(Debug, Clone)]
@@ -27,6 +28,9 @@ pub struct Settings {
     pub queue_bytes: u64,
     /// How long a batch may wait for others to share a sync with.
     pub flush_interval: Duration,
+    /// Which traces are kept for longer than in memory; all where nothing is said. What is not kept can be read
+    /// until the block is sealed that it would have been in, and counts as stored until then.
+    pub tail: Option<TailPolicy>,
 }
 
 impl Default for Settings {
@@ -41,6 +45,7 @@ impl Default for Settings {
             max_batch_bytes: 8 << 20,
             queue_bytes: 32 << 20,
             flush_interval: Duration::ZERO,
+            tail: None,
         }
     }
 }

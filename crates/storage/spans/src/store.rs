@@ -12,10 +12,12 @@ use std::{
 
 use identity::TraceId;
 use monitoring::Ledger;
+use traces::sampling::TailCounts;
 
 use crate::{
     block::{Block, Earlier},
     cache::Cache,
+    chunk::Chunk,
     memory::Memory,
     names::Directory,
     record::Batch,
@@ -36,10 +38,21 @@ pub(crate) struct Part {
 #[derive(Debug, Clone)]
 pub(crate) struct Frozen {
     pub(crate) part: Arc<Part>,
+    /// What the block is not given, and what can be read until it is there.
+    pub(crate) leaving: Arc<Part>,
     /// The number that the block will have.
     pub(crate) number: u64,
     /// Its record.
     pub(crate) record: Arc<[u8]>,
+}
+
+impl Frozen {
+    /// The spans of a trace, each as its chunk and its position there.
+    pub(crate) fn spans_of(&self, id: TraceId) -> Vec<(Arc<Chunk>, u32)> {
+        let mut spans = self.part.memory.spans_of(id);
+        spans.extend(self.leaving.memory.spans_of(id));
+        spans
+    }
 }
 
 /// All blocks that can be read, in the order of their numbers.
@@ -59,6 +72,8 @@ pub(crate) struct Durable {
     pub(crate) sealed: Ledger,
     /// All blocks up to this number are gone.
     pub(crate) removed: u64,
+    /// What tail sampling has counted.
+    pub(crate) tail: TailCounts,
 }
 
 impl Durable {
@@ -73,7 +88,8 @@ impl Durable {
 
     /// Spans in memory, and in blocks.
     pub(crate) fn memories(&self) -> impl Iterator<Item = &Part> {
-        [&self.active].into_iter().chain(self.frozen.as_ref().map(|frozen| &*frozen.part))
+        let frozen = self.frozen.iter().flat_map(|frozen| [&*frozen.part, &*frozen.leaving]);
+        [&self.active].into_iter().chain(frozen)
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {

@@ -6,6 +6,7 @@ mod faults;
 mod ledger;
 mod lookup;
 mod record;
+mod sampling;
 mod search;
 
 use std::{path::Path, sync::Arc, time::Duration};

@@ -87,7 +87,7 @@ pub struct Glimpse {
 }
 
 /// Why a trace was kept, or that it was not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Verdict {
     /// Somebody wants it to stay.
     Pinned,
@@ -104,6 +104,10 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// All verdicts, in the order in which reasons are looked at.
+    pub const ALL: [Verdict; 6] =
+        [Self::Pinned, Self::Error, Self::Slow, Self::Rare, Self::Share, Self::SampledOut];
+
     /// Whether the trace is kept.
     pub const fn keeps(self) -> bool {
         !matches!(self, Self::SampledOut)
@@ -135,6 +139,25 @@ pub struct Decided {
     pub complete: bool,
 }
 
+/// What a [`Tail`] has counted since it began, and what waits in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TailCounts {
+    /// Traces by what became of them, in the order of [`Verdict::ALL`].
+    pub decided: [u64; Verdict::ALL.len()],
+    /// Those of them whose root had not come.
+    pub incomplete: u64,
+    /// Those of them that were decided early, because too much waited.
+    pub hurried: u64,
+    /// Spans that came after the decision about their trace, and followed it.
+    pub late: u64,
+    /// Decisions that were forgotten to make room; what comes later of such a trace is decided anew.
+    pub forgotten: u64,
+    /// Traces that wait.
+    pub waiting: u64,
+    /// Their spans.
+    pub waiting_spans: u64,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Pending {
     first: Mono,
@@ -159,7 +182,7 @@ pub struct Tail {
     seen: HashMap<u64, u32>,
     seen_since: Mono,
     limits: [RateLimit; 4],
-    hurried: u64,
+    counts: TailCounts,
 }
 
 /// Traces that can be pinned. Pins are a person's work; more of them are a mistake.
@@ -182,7 +205,7 @@ impl Tail {
             seen: HashMap::new(),
             seen_since: Mono::default(),
             limits,
-            hurried: 0,
+            counts: TailCounts::default(),
         }
     }
 
@@ -200,19 +223,14 @@ impl Tail {
         self.pinned.remove(&trace_id);
     }
 
-    /// How many traces wait.
-    pub fn waiting(&self) -> usize {
-        self.pending.len()
+    /// Whether somebody wants the trace to stay.
+    pub fn is_pinned(&self, trace_id: TraceId) -> bool {
+        self.pinned.contains_key(&trace_id)
     }
 
-    /// How many spans wait.
-    pub fn waiting_spans(&self) -> u64 {
-        self.pending.values().map(|pending| pending.spans).sum()
-    }
-
-    /// How many traces were decided early, because too many waited.
-    pub fn hurried(&self) -> u64 {
-        self.hurried
+    /// What has been counted so far, and what waits.
+    pub fn counts(&self) -> TailCounts {
+        TailCounts { waiting: self.pending.len() as u64, ..self.counts }
     }
 
     /// Takes in a span. What is decided by that is told: about a span that came late, or about the oldest trace
@@ -222,6 +240,7 @@ impl Tail {
         let trace_id = span.trace_id;
         if let Some(verdict) = self.decided.get(&trace_id).copied() {
             let verdict = if self.pinned.contains_key(&trace_id) { Verdict::Pinned } else { verdict };
+            self.counts.late += 1;
             return Some(Decided { trace_id, verdict, spans: 1, complete: true });
         }
         let crowded =
@@ -241,6 +260,7 @@ impl Tail {
         });
         pending.last = now;
         pending.spans += 1;
+        self.counts.waiting_spans += 1;
         pending.has_root |= span.is_root;
         pending.is_error |= span.is_error;
         pending.longest_ns = pending.longest_ns.max(span.duration_ns);
@@ -273,10 +293,22 @@ impl Tail {
         self.due.front().map(|(at, _)| *at)
     }
 
+    /// Decides the oldest ones early until at most so many spans wait.
+    pub fn hurry(&mut self, spans: u64, now: Mono) -> Vec<Decided> {
+        let mut decided = Vec::new();
+        while self.counts.waiting_spans > spans {
+            match self.decide_oldest(now) {
+                Some(one) => decided.push(one),
+                None => break,
+            }
+        }
+        decided
+    }
+
     fn decide_oldest(&mut self, now: Mono) -> Option<Decided> {
         while let Some((_, trace_id)) = self.due.pop_front() {
             if let Some(decided) = self.decide(trace_id, now) {
-                self.hurried += 1;
+                self.counts.hurried += 1;
                 return Some(decided);
             }
         }
@@ -286,6 +318,10 @@ impl Tail {
     fn decide(&mut self, trace_id: TraceId, now: Mono) -> Option<Decided> {
         let pending = self.pending.remove(&trace_id)?;
         let verdict = self.judge(trace_id, &pending, now);
+        self.counts.waiting_spans = self.counts.waiting_spans.saturating_sub(pending.spans);
+        self.counts.incomplete += u64::from(!pending.has_root);
+        let at = Verdict::ALL.iter().position(|known| *known == verdict);
+        self.counts.decided[at.unwrap_or(0)] += 1;
         self.remember(trace_id, verdict);
         Some(Decided { trace_id, verdict, spans: pending.spans, complete: pending.has_root })
     }
@@ -314,6 +350,7 @@ impl Tail {
         while self.decided_order.len() >= self.policy.remembered {
             if let Some(oldest) = self.decided_order.pop_front() {
                 self.decided.remove(&oldest);
+                self.counts.forgotten += 1;
             }
         }
         self.decided_order.push_back(trace_id);

@@ -108,7 +108,10 @@ fn where_too_many_wait_the_oldest_is_decided_early_and_counted() {
     tail.observe(&glimpse(1), at(0));
     tail.observe(&glimpse(2), at(0));
     assert_eq!(tail.observe(&glimpse(3), at(0)).unwrap().trace_id, trace(1));
-    assert_eq!((tail.waiting(), tail.hurried()), (2, 1));
+    let counts = tail.counts();
+    assert_eq!((counts.waiting, counts.waiting_spans, counts.hurried), (2, 2, 1));
+    assert_eq!(tail.hurry(1, at(0)).len(), 1);
+    assert_eq!((tail.counts().waiting_spans, tail.counts().hurried), (1, 2));
 }
 
 #[test]
@@ -149,11 +152,11 @@ proptest! {
             let span = Glimpse { trace_id: trace(id), is_root, is_error, duration_ns: 1, operation };
             tail.observe(&span, at(now)).into_iter().for_each(&mut tell);
             received += 1;
-            prop_assert!(tail.waiting() <= waiting);
+            prop_assert!(tail.counts().waiting <= waiting as u64);
         }
-        let waiting = tail.waiting_spans();
+        let waiting = tail.counts().waiting_spans;
         prop_assert_eq!(told.values().sum::<u64>() + waiting, received);
         let rest: u64 = tail.advance(at(now + 60)).into_iter().map(|decided| decided.spans).sum();
-        prop_assert_eq!((rest, tail.waiting()), (waiting, 0));
+        prop_assert_eq!((rest, tail.counts().waiting, tail.counts().waiting_spans), (waiting, 0, 0));
     }
 }

@@ -140,7 +140,7 @@ impl Snapshot {
                 At::Memory(id) => {
                     let active = store.read().active.memory.spans_of(*id);
                     spans.extend(owned(&active));
-                    let frozen = self.frozen.as_ref().map(|frozen| frozen.part.memory.spans_of(*id));
+                    let frozen = self.frozen.as_ref().map(|frozen| frozen.spans_of(*id));
                     spans.extend(owned(&frozen.unwrap_or_default()));
                 }
                 At::Block(block, at) => {
