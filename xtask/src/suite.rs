@@ -32,6 +32,7 @@ fn find_tools(context: &mut Context) -> Verdict {
         tools::GRPC_TOOLS,
         tools::DUCKDB,
         tools::PROMETHEUS,
+        tools::NODE_EXPORTER,
         tools::NODE,
         tools::NPM,
         tools::PYTHON_SENDERS,

@@ -89,10 +89,14 @@ pub(crate) const DUCKDB: Tool = Tool {
     source: Source::PyPi("duckdb", "2.0.0"),
 };
 
-/// Packages of Python's that send spans in a test.
+/// Packages of Python's that send spans and expose metrics in tests.
 pub(crate) const PYTHON_SENDERS: Tool = Tool {
     name: "python-senders",
-    probe: &["python3", "-c", "import py_zipkin, opentelemetry.sdk.version as sdk; print(sdk.__version__)"],
+    probe: &[
+        "python3",
+        "-c",
+        "import py_zipkin, prometheus_client, opentelemetry.sdk.version as sdk; print(sdk.__version__)",
+    ],
     oldest: (1, 45),
     source: Source::Requirements(concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -100,10 +104,14 @@ pub(crate) const PYTHON_SENDERS: Tool = Tool {
     )),
 };
 
-/// Packages of Node's that send spans in a test.
+/// Packages of Node's that send spans and expose metrics in tests.
 pub(crate) const NODE_SENDERS: Tool = Tool {
     name: "node-senders",
-    probe: &["node", "-p", "require('zipkin'), require('@opentelemetry/resources/package.json').version"],
+    probe: &[
+        "node",
+        "-p",
+        "require('zipkin'), require('prom-client'), require('@opentelemetry/resources/package.json').version",
+    ],
     oldest: (2, 12),
     source: Source::Npm(concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/server/tests/senders")),
 };
@@ -114,6 +122,14 @@ pub(crate) const PROMETHEUS: Tool = Tool {
     probe: &["prometheus", "--version"],
     oldest: (2, 28),
     source: Source::Debian("prometheus"),
+};
+
+/// Exposes the metrics of a machine, which a test scrapes.
+pub(crate) const NODE_EXPORTER: Tool = Tool {
+    name: "prometheus-node-exporter",
+    probe: &["prometheus-node-exporter", "--version"],
+    oldest: (1, 3),
+    source: Source::Debian("prometheus-node-exporter"),
 };
 
 /// A download may hang where there is no network.

@@ -21,10 +21,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{clock, roll::Roll, watchers::Woken};
 
 mod ask;
-mod dial;
+pub(crate) mod dial;
 mod figures;
 mod grpc;
-mod http;
+pub(crate) mod http;
 #[cfg(test)]
 mod tests;
 

@@ -35,6 +35,7 @@ use crate::{
     chronicle, clock,
     diary::{self, Diary},
     discovery,
+    families::Families,
     forced::Forced,
     graph::Graph,
     jaeger,
@@ -45,6 +46,7 @@ use crate::{
     policies::Policies,
     prober, problems, random, remote_write,
     roll::Roll,
+    scraper::{self, ScrapeSettings, Targets},
     senders::{self, Senders},
     state::State,
     subscribers::{self, Subscribers},
@@ -71,6 +73,8 @@ pub struct Settings {
     pub hosts: Vec<String>,
     /// The networks in which instances may be; nothing else is registered by address, nor dialled.
     pub networks: Networks,
+    /// Whom to ask for metrics.
+    pub scrape: ScrapeSettings,
     /// The share of traces that is kept, by their ids; all others count as sampled out.
     pub share: Ratio,
     /// Which of those stay once they are over; all where nothing is said.
@@ -95,6 +99,7 @@ impl Settings {
             insecure: false,
             hosts: Vec::new(),
             networks: Networks::default(),
+            scrape: ScrapeSettings::default(),
             share: Ratio::ALL,
             tail: None,
             budgets: Budgets::default(),
@@ -129,6 +134,7 @@ pub struct Server {
     writer: JoinHandle<()>,
     chronicler: JoinHandle<()>,
     prober: JoinHandle<()>,
+    scraper: JoinHandle<()>,
     /// Held until everything is written.
     _folder: DataFolder,
 }
@@ -187,6 +193,8 @@ impl Server {
             graph,
             samples: stores.samples,
             series: stores.series,
+            families: Families::default(),
+            targets: Targets::default(),
             live: Live::default(),
             senders: Senders::default(),
             forced,
@@ -214,6 +222,13 @@ impl Server {
         tokio::spawn(decide(state.clone()));
         tokio::spawn(subscribers::tend(state.clone()));
         tokio::spawn(diary::keep(state.clone()));
+        let scraper = scraper::run(
+            state.clone(),
+            settings.scrape,
+            settings.networks.clone(),
+            settings.budgets.max_foreign_series(),
+        );
+        let scraper = tokio::spawn(scraper);
         let prober =
             prober::run(state.roll.clone(), settings.networks, state.probes.clone(), state.stopping.clone());
         let prober = tokio::spawn(prober);
@@ -232,7 +247,7 @@ impl Server {
         }
         let started = format!("version {} on {address}", env!("CARGO_PKG_VERSION"));
         chronicle::record(&state, chronicle::server("started", started)).await;
-        Ok(Self { address, state, tls, serving, writer, chronicler, prober, _folder: stores.folder })
+        Ok(Self { address, state, tls, serving, writer, chronicler, prober, scraper, _folder: stores.folder })
     }
 
     /// The address that is served.
@@ -277,7 +292,7 @@ impl Server {
             tracing::error!(%error, "what proxies acknowledged last was not written down");
         }
         self.state.roll.close();
-        for task in [self.prober, self.writer, self.chronicler] {
+        for task in [self.scraper, self.prober, self.writer, self.chronicler] {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a task ended early");
             }

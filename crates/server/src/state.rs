@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 use traces::sampling::Ratio;
 
 use crate::{
-    access::Access, diary::Diary, forced::Forced, graph::Graph, listener::ListenerStats, live::Live,
-    pins::Pins, policies::Policies, prober, roll::Roll, senders::Senders, subscribers::Subscribers,
-    taps::Taps,
+    access::Access, diary::Diary, families::Families, forced::Forced, graph::Graph, listener::ListenerStats,
+    live::Live, pins::Pins, policies::Policies, prober, roll::Roll, scraper::Targets, senders::Senders,
+    subscribers::Subscribers, taps::Taps,
 };
 
 /// The stores, the registry and what is live.
@@ -39,6 +39,10 @@ pub(crate) struct State {
     pub(crate) samples: Samples,
     /// What others measure.
     pub(crate) series: SeriesStore,
+    /// What is known of metrics beside their samples.
+    pub(crate) families: Families,
+    /// Whom the scraper asks.
+    pub(crate) targets: Targets,
     /// What the proxies said last.
     pub(crate) live: Live,
     /// Who may send calls to whom.

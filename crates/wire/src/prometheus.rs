@@ -9,7 +9,8 @@ mod failure;
 mod parameters;
 
 pub use answers::{
-    MetricMetadata, TsdbStatus, build_info, label_sets, metadata, query, success, texts, tsdb_status,
+    MetricMetadata, ScrapeTarget, TsdbStatus, build_info, label_sets, metadata, query, success, targets,
+    texts, tsdb_status,
 };
 pub use failure::{Failure, FailureKind};
 pub use parameters::{MAX_PARAMETERS, Parameters};

@@ -145,6 +145,12 @@ settings! {
     trace_share: Ratio = |_| Some("1".to_owned()), [Server];
     /// Which traces are kept once they are over: off for all, on, or on with other values than the usual ones, such as slow=500ms,share=0.1; a table in the file
     tail_sampling: TailSampling = |_| Some("off".to_owned()), [Server];
+    /// Which instances are asked for metrics: all, but those whose metadata says prometheus.io/scrape: "false"; annotated for those whose metadata names prometheus.io/scrape, port or path; or off
+    scrape: server::Instances = |_| Some("all".to_owned()), [Server];
+    /// The time from one scrape of an instance to the next
+    scrape_interval: Duration = |_| Some("15s".to_owned()), [Server];
+    /// Further targets to scrape, in the form of Prometheus' own configuration: its global and scrape_configs, a YAML file
+    scrape_config: Option<PathBuf> = |_| None, [Server];
     /// How much memory the samples may take; the oldest go first
     samples_memory: Size = |_| Some("64MiB".to_owned()), [Server];
     /// How much disk the samples may take; the oldest go first

@@ -241,6 +241,20 @@ impl FromSetting for OtlpPorts {
     }
 }
 
+/// Which instances are asked for metrics.
+impl FromSetting for server::Instances {
+    const VALUE: &'static str = "all|annotated|off";
+
+    fn from_setting(text: &str) -> Result<Self, String> {
+        match text {
+            "all" => Ok(Self::All),
+            "annotated" => Ok(Self::Annotated),
+            "off" => Ok(Self::Off),
+            _ => Err("all, annotated or off is needed".to_owned()),
+        }
+    }
+}
+
 /// The address of a control plane: scheme, host and port, nothing behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Url {

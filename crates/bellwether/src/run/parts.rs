@@ -8,10 +8,13 @@ use std::{
 use identity::ProxyId;
 use proxy::{Directory, Keep, Proxy, Sink};
 use server::{
-    Budget, Budgets, Server,
+    Budget, Budgets, ScrapeSettings, Server,
     listener::{self, TlsFiles},
 };
-use wire::native::problem::{Code, Problem};
+use wire::{
+    native::problem::{Code, Problem},
+    scrape_config,
+};
 
 use super::signals::Signals;
 use crate::{
@@ -33,6 +36,7 @@ pub(super) async fn server(settings: &Settings, listener: TcpListener) -> Result
         budgets: budgets(settings),
         drain: settings.drain,
         telemetry,
+        scrape: scrape(settings)?,
         share: settings.trace_share,
         tail: settings.tail_sampling.0.clone(),
         ..server::Settings::new(listener, settings.data.clone())
@@ -66,6 +70,24 @@ fn otlp_ports(settings: &Settings) -> Result<Vec<TcpListener>, Problem> {
         }
     }
     Ok(sockets)
+}
+
+/// Whom to ask for metrics.
+fn scrape(settings: &Settings) -> Result<ScrapeSettings, Problem> {
+    let invalid = |why: String| Problem::new(Code::InvalidSetting, why);
+    if settings.scrape_interval < scrape_config::MIN_INTERVAL {
+        return Err(invalid("scrape_interval is shorter than 100ms".to_owned()));
+    }
+    let jobs = settings.scrape_config.as_deref().map(|path| {
+        let named = |why: String| invalid(format!("scrape_config, {}: {why}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|error| named(error.to_string()))?;
+        scrape_config::read(&text).map_err(|mistake| named(mistake.to_string()))
+    });
+    Ok(ScrapeSettings {
+        instances: settings.scrape,
+        interval: settings.scrape_interval,
+        jobs: jobs.transpose()?.unwrap_or_default(),
+    })
 }
 
 fn budgets(settings: &Settings) -> Budgets {

@@ -71,7 +71,7 @@ fn of_service(registry: &Registry, namespace: &Namespace, service: &ServiceName)
 }
 
 /// An instance as a target; none where it does not want to be one.
-fn group(target: &Target, instance: &Instance) -> Option<api::TargetGroup> {
+pub(crate) fn group(target: &Target, instance: &Instance) -> Option<api::TargetGroup> {
     let registration = &instance.registration;
     let annotation = |name: &str| registration.metadata.get(&format!("prometheus.io/{name}"));
     if annotation("scrape").is_some_and(|scrape| scrape.eq_ignore_ascii_case("false")) {

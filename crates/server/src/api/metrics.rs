@@ -32,6 +32,7 @@ async fn metrics(Of(state): Shared, Extension(caller): Caller) -> Answer<impl In
     registry(&mut text, &state);
     data_plane::expose(&mut text, &state);
     state.probes.expose(&mut text);
+    state.targets.expose(&mut text);
     ledger(&mut text, &state);
     senders(&mut text, &state);
     tail(&mut text, &state);

@@ -53,6 +53,7 @@ mod traces;
 mod watch;
 
 pub(crate) use export::EXPORTS_AT_ONCE;
+pub(crate) use http_sd::group as scrape_target;
 pub(crate) use prometheus::QUERIES_AT_ONCE;
 pub(crate) use shortcut::Shortcut;
 pub(crate) use tokens::read as token_spec;

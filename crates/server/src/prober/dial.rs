@@ -17,17 +17,17 @@ use registry::{Host, Networks};
 use tokio::{net::TcpStream, sync::watch};
 
 /// Names that are being looked up. Each takes a thread of the runtime's 512.
-pub(super) const LOOKUPS: usize = 64;
+pub(crate) const LOOKUPS: usize = 64;
 
 /// Turns names into addresses.
-pub(super) trait Resolve: Send + Sync + 'static {
+pub(crate) trait Resolve: Send + Sync + 'static {
     /// The addresses of a name, in the order in which they are to be tried.
     fn resolve(&self, name: Box<str>) -> Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
 }
 
 /// The system's resolver.
 #[derive(Debug)]
-pub(super) struct System;
+pub(crate) struct System;
 
 impl Resolve for System {
     fn resolve(&self, name: Box<str>) -> Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>> {
@@ -40,7 +40,7 @@ impl Resolve for System {
 
 /// Why there is no connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum NoWay {
+pub(crate) enum NoWay {
     /// For a reason that lies with the target.
     Failed(String),
     /// Too many names are being looked up.
@@ -50,7 +50,7 @@ pub(super) enum NoWay {
 type Resolved = Result<Arc<[IpAddr]>, Arc<str>>;
 
 /// Opens connections.
-pub(super) struct Dialer {
+pub(crate) struct Dialer {
     resolver: Arc<dyn Resolve>,
     networks: Networks,
     running: Running,
@@ -59,12 +59,12 @@ pub(super) struct Dialer {
 type Running = Arc<Mutex<HashMap<Box<str>, watch::Receiver<Option<Resolved>>>>>;
 
 impl Dialer {
-    pub(super) fn new(resolver: impl Resolve, networks: Networks) -> Self {
+    pub(crate) fn new(resolver: impl Resolve, networks: Networks) -> Self {
         Self { resolver: Arc::new(resolver), networks, running: Running::default() }
     }
 
     /// Opens a connection to the first address that may be dialled and answers.
-    pub(super) async fn open(&self, host: &Host, port: u16) -> Result<TcpStream, NoWay> {
+    pub(crate) async fn open(&self, host: &Host, port: u16) -> Result<TcpStream, NoWay> {
         match host {
             Host::Ip(ip) => self.connect(&[*ip], port).await,
             Host::Name(name) => self.connect(&self.resolve(name).await?, port).await,

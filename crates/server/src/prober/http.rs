@@ -59,7 +59,7 @@ fn judge(status: StatusCode) -> Result<(), String> {
 }
 
 /// Drives a connection for as long as somebody talks over it. Both end together, also when time is up.
-async fn beside<T>(talk: impl Future<Output = T>, connection: impl Future) -> T {
+pub(crate) async fn beside<T>(talk: impl Future<Output = T>, connection: impl Future) -> T {
     match select(pin!(talk), pin!(connection)).await {
         Either::Left((answer, _)) => answer,
         // What came before its end is still to be taken in.

@@ -21,6 +21,8 @@ mod policies;
 mod promql;
 mod registration;
 mod remote_write;
+mod scraping;
+mod scraping_of_others;
 mod senders_of_others;
 mod shortcut;
 mod spans;

@@ -1,5 +1,6 @@
-use std::fmt::Write;
+use std::{borrow::Cow, fmt::Write, time::Duration};
 
+use identity::{Wall, duration};
 use monitoring::{
     promql::{Answer, Point, format_float},
     series::Labels,
@@ -7,15 +8,84 @@ use monitoring::{
 use serde_json::json;
 
 /// What is known of a metric.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetricMetadata {
     /// Its name.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// `counter`, `gauge`, `histogram`…
     pub kind: &'static str,
     /// What it says.
-    pub help: &'static str,
+    pub help: Cow<'static, str>,
+    /// In what it measures, where that is known.
+    pub unit: Cow<'static, str>,
 }
+
+/// Who is scraped, and how that went.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScrapeTarget {
+    /// What is known of it before relabelling.
+    pub discovered: Labels,
+    /// What its series get.
+    pub labels: Labels,
+    /// Its job.
+    pub pool: String,
+    /// Where it is asked.
+    pub url: String,
+    /// From one scrape to the next.
+    pub interval: Duration,
+    /// How long one may take.
+    pub timeout: Duration,
+    /// When it was asked last.
+    pub last_scrape: Option<Wall>,
+    /// How long that took.
+    pub last_duration: Duration,
+    /// Why there were no samples; empty where there were.
+    pub last_error: String,
+    /// `up`, `down` or `unknown`.
+    pub health: &'static str,
+}
+
+impl Default for ScrapeTarget {
+    fn default() -> Self {
+        Self {
+            discovered: Labels::default(),
+            labels: Labels::default(),
+            pool: String::new(),
+            url: String::new(),
+            interval: Duration::ZERO,
+            timeout: Duration::ZERO,
+            last_scrape: None,
+            last_duration: Duration::ZERO,
+            last_error: String::new(),
+            health: "unknown",
+        }
+    }
+}
+
+/// The answer to a question for targets.
+pub fn targets(active: &[ScrapeTarget], dropped: &[ScrapeTarget]) -> String {
+    let labels = |of: &Labels| -> serde_json::Map<_, _> {
+        of.as_slice().iter().map(|label| (label.name.to_string(), json!(&*label.value))).collect()
+    };
+    let shown = |of: &ScrapeTarget| {
+        let last = of.last_scrape.map_or_else(|| NEVER.to_owned(), |at| at.to_string());
+        json!({
+            "discoveredLabels": labels(&of.discovered), "labels": labels(&of.labels), "scrapePool": of.pool,
+            "scrapeUrl": of.url, "globalUrl": of.url, "lastError": of.last_error, "lastScrape": last,
+            "lastScrapeDuration": of.last_duration.as_secs_f64(), "health": of.health,
+            "scrapeInterval": duration::format(of.interval), "scrapeTimeout": duration::format(of.timeout),
+        })
+    };
+    let dropped = dropped.iter().map(|of| json!({"discoveredLabels": labels(&of.discovered)}));
+    let data = json!({
+        "activeTargets": active.iter().map(shown).collect::<Vec<_>>(),
+        "droppedTargets": dropped.collect::<Vec<_>>(),
+    });
+    success(&data.to_string())
+}
+
+/// When something was that never was.
+const NEVER: &str = "0001-01-01T00:00:00Z";
 
 /// How much a store holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -95,8 +165,9 @@ pub fn texts<'a>(all: impl IntoIterator<Item = &'a str>) -> String {
 
 /// The answer to a question for metadata.
 pub fn metadata<'a>(metrics: impl IntoIterator<Item = &'a MetricMetadata>) -> String {
-    let one =
-        |of: &MetricMetadata| (of.name.to_owned(), json!([{"type": of.kind, "help": of.help, "unit": ""}]));
+    let one = |of: &MetricMetadata| {
+        (of.name.to_string(), json!([{"type": of.kind, "help": of.help, "unit": of.unit}]))
+    };
     let all: serde_json::Map<_, _> = metrics.into_iter().map(one).collect();
     success(&serde_json::Value::from(all).to_string())
 }

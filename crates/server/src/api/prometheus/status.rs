@@ -11,15 +11,31 @@ use storage_catalog::Scope;
 use wire::prometheus::{self, Failure, FailureKind, MetricMetadata, TsdbStatus, success, tsdb_status};
 
 use super::{Answered, Document, Given, query::now, run::asked};
-use crate::api::{Caller, Shared};
+use crate::{
+    api::{Caller, Shared},
+    state::State,
+};
 
 /// How many entries each ranking has where nobody says.
 const RANKED: usize = 10;
 /// How many it may have.
 const MAX_RANKED: usize = 10_000;
 
-fn metrics() -> impl Iterator<Item = MetricMetadata> {
-    storage_samples::FAMILIES.into_iter().map(|(name, kind, help)| MetricMetadata { name, kind, help })
+/// Our own, which nobody else describes, and those of others.
+fn metrics(state: &State, wanted: Option<&str>) -> Vec<MetricMetadata> {
+    let own = storage_samples::FAMILIES.into_iter().filter(|(name, ..)| wanted.is_none_or(|of| of == *name));
+    let own: Vec<_> = own
+        .map(|(name, kind, help)| MetricMetadata {
+            name: name.into(),
+            kind,
+            help: help.into(),
+            unit: "".into(),
+        })
+        .collect();
+    let is_own = |of: &MetricMetadata| own.iter().any(|own| own.name == of.name);
+    let mut others = state.families.known(wanted);
+    others.retain(|of| !is_own(of));
+    own.into_iter().chain(others).collect()
 }
 
 fn limit(given: &wire::prometheus::Parameters) -> Result<Option<usize>, Failure> {
@@ -28,12 +44,11 @@ fn limit(given: &wire::prometheus::Parameters) -> Result<Option<usize>, Failure>
 }
 
 /// What is known of metrics.
-pub(super) async fn metadata(Extension(caller): Caller, Given(given): Given) -> Answered {
+pub(super) async fn metadata(Of(state): Shared, Extension(caller): Caller, Given(given): Given) -> Answered {
     caller.require(Scope::Read, None)?;
-    let wanted = given.first("metric");
     let limit = limit(&given)?.unwrap_or(usize::MAX);
-    let found: Vec<_> =
-        metrics().filter(|metric| wanted.is_none_or(|name| metric.name == name)).take(limit).collect();
+    let mut found = metrics(&state, given.first("metric"));
+    found.truncate(limit);
     Ok(Document(prometheus::metadata(&found)))
 }
 
@@ -101,8 +116,18 @@ pub(super) async fn alerts(Extension(caller): Caller) -> Answered {
     Ok(Document(success(r#"{"alerts":[]}"#)))
 }
 
-/// What is scraped, which is nothing: proxies report what they count.
-pub(super) async fn targets(Extension(caller): Caller) -> Answered {
+/// What is scraped, and what was discovered and is not.
+pub(super) async fn targets(Of(state): Shared, Extension(caller): Caller, Given(given): Given) -> Answered {
     caller.require(Scope::Read, None)?;
-    Ok(Document(success(r#"{"activeTargets":[],"droppedTargets":[]}"#)))
+    let (mut active, mut dropped) = state.targets.all();
+    match given.first("state").unwrap_or("any") {
+        "active" => dropped.clear(),
+        "dropped" => active.clear(),
+        _ => {}
+    }
+    if let Some(pool) = given.first("scrapePool") {
+        active.retain(|target| target.pool == pool);
+        dropped.retain(|target| target.pool == pool);
+    }
+    Ok(Document(prometheus::targets(&active, &dropped)))
 }
