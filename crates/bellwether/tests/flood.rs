@@ -6,7 +6,8 @@
 mod support;
 
 use std::{
-    net::SocketAddr,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -140,6 +141,65 @@ fn figure(control: SocketAddr, name: &str) -> u64 {
     let metrics = request(control, "GET /metrics HTTP/1.1", "").unwrap().body;
     let line = metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap();
     line.trim().parse::<f64>().unwrap() as u64
+}
+
+/// What stands for a gigabyte of spaces: a thousand members of gzip, each a megabyte.
+fn gzip_bomb() -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(&vec![b' '; 1 << 20]).unwrap();
+    encoder.finish().unwrap().repeat(1_024)
+}
+
+/// What stands for 32 GB of spaces in a megabyte: a frame of zstd of blocks that are one byte, 128 KiB times.
+fn zstd_bomb() -> Vec<u8> {
+    const BLOCK: u32 = 128 << 10;
+    let head = (BLOCK << 3 | 1 << 1).to_le_bytes();
+    let block = [head[0], head[1], head[2], b' '];
+    // The magic number, no size and no checksum, a window of 2 MiB.
+    [&[0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58], block.repeat(1 << 18).as_slice()].concat()
+}
+
+/// The status of the answer to a compressed request.
+fn post(to: SocketAddr, coding: &str, body: &[u8]) -> u16 {
+    let mut stream = TcpStream::connect(to).unwrap();
+    let head = format!(
+        "POST /v1/traces HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+         content-encoding: {coding}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let status = String::from_utf8_lossy(&answer);
+    status.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap()
+}
+
+#[test]
+fn a_megabyte_that_stands_for_a_gigabyte_and_more_costs_the_process_a_few() {
+    /// What one request may be inflated to, in both of its sizes while it grows, for each of two at a time; and as
+    /// much again, which the allocator keeps for the threads that did it before.
+    const MOST: u64 = 96 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let server = Process::start(&["server", "--data", data.to_str().unwrap(), "--listen", "127.0.0.1:0"]);
+    let control = server.address("listen");
+    assert_eq!(send(control, &spans(0, 10)), Some(200));
+    let before = memory(&server, "VmHWM:");
+    for (coding, bomb) in [("gzip", gzip_bomb()), ("zstd", zstd_bomb())] {
+        assert!((1 << 20..2 << 20).contains(&bomb.len()), "{coding}: {} bytes", bomb.len());
+        for _ in 0..2 {
+            std::thread::scope(|scope| {
+                let send = || assert_eq!(post(control, coding, &bomb), 413, "{coding}");
+                (0..2).for_each(|_| drop(scope.spawn(send)));
+            });
+        }
+        let grown = memory(&server, "VmHWM:") - before;
+        println!("{coding}: the process grew by {} KiB", grown >> 10);
+        assert!(grown < MOST, "{coding}: the process grew by {grown} bytes");
+    }
+    assert_eq!(count(&account(control), "received"), 10, "what is refused as a whole is not received");
+    assert_eq!(figure(control, "bellwether_span_requests_refused_total{reason=\"too_large\"}"), 8);
 }
 
 #[test]
