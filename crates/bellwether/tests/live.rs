@@ -147,6 +147,42 @@ fn top_shows_every_service_and_edge_once_for_scripts_and_obeys_keys_on_a_termina
 }
 
 #[test]
+fn status_says_which_version_fails_since_when_and_what_to_type() {
+    let fleet = Fleet::start();
+    let status = || stdout(&run(&["status", "--server", &fleet.url()]));
+    assert!(status().ends_with("all is well\n"), "{}", status());
+    // Of its own accord the gateway would soon send next to nothing to what fails.
+    let file = fleet._folder.path().join("turns.yaml");
+    std::fs::write(
+        &file,
+        "apiVersion: bellwether.dev/v1\nkind: ServicePolicy\nmetadata: { name: hello }\nspec:\n  service: hello\n  \
+         load_balancing: { algorithm: round_robin }\n  outlier_detection: null\n  circuit_breaker: null\n",
+    )
+    .unwrap();
+    let applied = run(&["policy", "apply", "-f", text(&file), "--server", &fleet.url()]);
+    assert!(applied.status.success(), "{applied:?}");
+    let bad = Greeter::answering("500 Internal Server Error");
+    let path = "/bellwether/v1/namespaces/default/services/hello/instances/hello-2";
+    let body = serde_json::json!({ "address": "127.0.0.1", "port": bad.address.port(), "version": "1.5.0" });
+    let head = format!("PUT {path} HTTP/1.1\r\ncontent-type: application/json");
+    let registered = request(fleet.control(), &head, &body.to_string()).unwrap().json();
+    until_routed(fleet.control(), registered["revision"].as_u64().unwrap());
+    // The policy came before the registration, down the same stream.
+    let failed = (0..20).filter(|_| fleet.call("/") == 500).count();
+    assert_eq!(failed, 10, "they take turns");
+    let said = until("the failures are told", || Some(status()).filter(|said| !said.contains("all is well")));
+    assert!(said.contains("hello fails, since 20"), "{said}");
+    let why = "instance hello-2, of version 1.5.0, fails 100.0 % of its calls, the others 0.0 %";
+    assert!(said.contains(why), "{said}");
+    assert!(said.contains("\n    bellwether instance drain hello hello-2\n"), "{said}");
+    let overview = get(fleet.control(), "/bellwether/v1/overview");
+    let findings = overview["findings"].as_array().unwrap();
+    assert_eq!(findings.len(), 1, "{overview}");
+    let (kind, version) = (&findings[0]["kind"], &findings[0]["version"]);
+    assert_eq!((kind, version, &findings[0]["next"]), (&"errors".into(), &"1.5.0".into(), &"drain".into()));
+}
+
+#[test]
 fn a_breaker_that_an_operator_opens_is_seen_at_once_and_in_the_metrics() {
     let fleet = Fleet::start();
     let url = fleet.url();

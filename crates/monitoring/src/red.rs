@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use identity::{Namespace, Wall};
+use identity::{InstanceId, Namespace, Wall};
 
 use crate::{ExponentialHistogram, Outcome, Quantile, Reporter, Rollup, SLOT, SeriesKey, Total};
 
@@ -32,6 +32,8 @@ pub enum By {
     Service,
     /// The calling and the called service.
     Edge,
+    /// The called service and its instance.
+    Instance,
 }
 
 /// How the calls to one service, or along one edge, went.
@@ -43,6 +45,8 @@ pub struct RedRow {
     pub caller: Option<Box<str>>,
     /// The called service, or [`OVERFLOW`].
     pub service: Box<str>,
+    /// The instance that was called, where instances were asked for; none of calls that reached no one.
+    pub instance: Option<Box<str>>,
     /// The time that is covered: the window up to now, to whole slots at its beginning.
     pub covered: Duration,
     /// All calls, however they ended.
@@ -86,11 +90,12 @@ impl RedRow {
         self.durations.quantile(q)
     }
 
-    fn empty((namespace, service, caller): Place<'_>, covered: Duration) -> Self {
+    fn empty(Place { namespace, service, caller, instance }: Place<'_>, covered: Duration) -> Self {
         Self {
             namespace: namespace.into(),
             caller: caller.map(Into::into),
             service: service.into(),
+            instance: instance.map(Into::into),
             covered,
             calls: 0,
             errors: 0,
@@ -140,22 +145,63 @@ impl Rollup {
         rows.into_values().collect()
     }
 
+    /// Since when more than the share `above` of the calls to a service has failed, as
+    /// [`error_ratio`](RedRow::error_ratio) counts them: the beginning of the last stretch of slots in which
+    /// it did. Slots without a call that counts do not end a stretch.
+    pub fn failing_since(
+        &self,
+        namespace: &Namespace,
+        service: &str,
+        reporter: Reporter,
+        above: f64,
+    ) -> Option<Wall> {
+        let mut slots: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+        let mut slot = Total::default();
+        for (key, series) in self.iter() {
+            let SeriesKey::Calls(of) = key else { continue };
+            let outcome = key.outcome();
+            let wanted = of.namespace == *namespace && of.service.as_str() == service;
+            if !wanted || of.reporter != reporter || outcome == Outcome::Cancelled {
+                continue;
+            }
+            series.visit_from(self.oldest(), &mut slot, |number, total| {
+                let (calls, failed) = slots.entry(number).or_default();
+                *calls += total.calls();
+                *failed += if outcome == Outcome::Ok { 0 } else { total.calls() };
+            });
+        }
+        let fails = |(_, (calls, failed)): &(&u64, &(u64, u64))| *failed as f64 > above * *calls as f64;
+        let stretch = slots.iter().rev().skip_while(|slot| !fails(slot)).take_while(fails);
+        stretch.last().map(|(number, _)| Wall(number * Self::slot_nanos()))
+    }
+
     fn slots_of(window: Duration) -> u64 {
         let slots = window.as_nanos().div_ceil(SLOT.as_nanos());
         u64::try_from(slots).unwrap_or(u64::MAX).clamp(1, crate::SLOTS)
     }
 }
 
-/// Namespace, service and, if edges were asked for, caller of a row.
-type Place<'a> = (&'a str, &'a str, Option<&'a str>);
+/// What a row is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place<'a> {
+    namespace: &'a str,
+    service: &'a str,
+    caller: Option<&'a str>,
+    instance: Option<&'a str>,
+}
 
 /// The row that a series belongs to, or `None` if it was not asked for.
 fn place<'a>(key: &'a SeriesKey, query: &RedQuery) -> Option<Place<'a>> {
-    let (namespace, service, caller) = match key {
-        SeriesKey::Calls(key) => (key.namespace.as_str(), key.service.as_str(), key.caller.as_str()),
-        SeriesKey::Overflow { .. } => (OVERFLOW, OVERFLOW, OVERFLOW),
+    let (namespace, service, caller, instance) = match key {
+        SeriesKey::Calls(key) => {
+            let instance = key.instance.as_ref().map(InstanceId::as_str);
+            (key.namespace.as_str(), key.service.as_str(), key.caller.as_str(), instance)
+        }
+        SeriesKey::Overflow { .. } => (OVERFLOW, OVERFLOW, OVERFLOW, None),
     };
     let wanted = query.namespace.as_ref().is_none_or(|wanted| wanted.as_str() == namespace);
     let caller = (query.by == By::Edge).then_some(caller);
-    (wanted && key.reporter() == query.reporter).then_some((namespace, service, caller))
+    let instance = instance.filter(|_| query.by == By::Instance);
+    let place = Place { namespace, service, caller, instance };
+    (wanted && key.reporter() == query.reporter).then_some(place)
 }

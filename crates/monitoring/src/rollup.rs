@@ -323,7 +323,7 @@ impl Rollup {
         self.series.iter()
     }
 
-    fn oldest(&self) -> u64 {
+    pub(crate) fn oldest(&self) -> u64 {
         (self.newest + 1).saturating_sub(SLOTS)
     }
 

@@ -18,6 +18,7 @@ mod consumers;
 mod diary;
 mod discovery;
 mod families;
+mod findings;
 mod forced;
 mod graph;
 mod hindsight;

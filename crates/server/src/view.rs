@@ -10,6 +10,8 @@ use storage_events::{Batch, Event, EventRef};
 use traces::{Attributes, Summary, Trace, Value};
 use wire::native::api;
 
+use crate::findings::fails;
+
 mod comparison;
 mod critical_path;
 mod graph;
@@ -219,6 +221,7 @@ pub(crate) fn red(row: &RedRow) -> api::Red {
         refused: row.refused,
         rate_per_second: row.rate(),
         error_ratio: row.error_ratio(),
+        failing: fails(row.calls, row.error_ratio()),
         mean_ns: row.mean_ns().unwrap_or(0),
         p50_ns: row.quantile(0.50).map(quantile),
         p90_ns: row.quantile(0.90).map(quantile),
@@ -235,6 +238,7 @@ pub(crate) fn no_calls() -> api::Red {
         refused: 0,
         rate_per_second: 0.0,
         error_ratio: 0.0,
+        failing: false,
         mean_ns: 0,
         p50_ns: None,
         p90_ns: None,

@@ -1,7 +1,10 @@
 //! `status`: is it there, and is all well?
 
 use clap::Args;
-use wire::native::{api, problem::Problem};
+use wire::native::{
+    api::{self, FindingKind, NextStep},
+    problem::Problem,
+};
 
 use super::{Page, Reading, figures, ledger};
 use crate::{
@@ -77,20 +80,37 @@ fn complaints(overview: &api::Overview) -> Vec<String> {
     let mut wrong: Vec<String> = failing
         .map(|failing| strip(&format!("{} cannot be written: {}", failing.store, failing.why)))
         .collect();
-    for service in overview.services.iter().filter(|service| service.instances.up == 0) {
-        wrong.push(strip(&format!("{} has no instance that takes calls", service.service)));
-    }
-    for edge in &overview.edges {
-        if let Some(breaker) = edge.breaker.as_ref().filter(|breaker| breaker.state != "closed") {
-            let line =
-                format!("{} → {}: breaker {}: {}", edge.caller, edge.service, breaker.state, breaker.reason);
-            wrong.push(strip(&line));
-        }
-    }
+    wrong.extend(overview.findings.iter().map(found));
     for (name, account) in [("spans", &overview.ledger.spans), ("samples", &overview.ledger.samples)] {
         if !ledger::balances(account) {
             wrong.push(format!("the ledger of {name} does not balance"));
         }
     }
     wrong
+}
+
+/// A finding in one sentence, with what to type under it.
+fn found(finding: &api::Finding) -> String {
+    let service = &finding.service;
+    let caller = finding.caller.as_deref().unwrap_or_default();
+    let what = match finding.kind {
+        FindingKind::BreakerOpen => format!("{caller} → {service}: the breaker refuses calls"),
+        FindingKind::BreakerProbing => format!("{caller} → {service}: the breaker lets a few calls through"),
+        FindingKind::NoInstanceUp => format!("{service} has no instance that takes calls"),
+        FindingKind::InstancesDown => format!("{service} has instances that are down"),
+        FindingKind::Errors => format!("{service} fails"),
+    };
+    let since =
+        finding.since.as_deref().map(|at| format!(", since {}", figures::time(at))).unwrap_or_default();
+    let next = match finding.next {
+        NextStep::Drain => "take it out of the calls",
+        NextStep::LookAtTraces => "look at the calls that failed",
+        NextStep::LookAtInstances => "look why it is down",
+        NextStep::EndForce => "end it when it is no longer wanted",
+        NextStep::Wait => "wait, and watch",
+    };
+    let commands: String =
+        finding.commands.iter().map(|command| format!("\n    {}", strip(command))).collect();
+    let cause = finding.cause.as_deref().map(|cause| format!("; {cause}")).unwrap_or_default();
+    format!("{}\n  {next}:{commands}", strip(&format!("{what}{since}: {}{cause}", finding.why)))
 }

@@ -222,6 +222,7 @@ mod tests {
             refused: errors / 2,
             rate_per_second: calls as f64 / 60.0,
             error_ratio: errors as f64 / calls as f64,
+            failing: errors > 0,
             mean_ns: 1,
             p50_ns: Some(p99),
             p90_ns: None,

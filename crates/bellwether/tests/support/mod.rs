@@ -243,6 +243,11 @@ pub(crate) struct Greeter {
 
 impl Greeter {
     pub(crate) fn start() -> Self {
+        Self::answering("200 OK")
+    }
+
+    /// One that answers with this status.
+    pub(crate) fn answering(status: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (traceparents, stop) = (Arc::<Mutex<Vec<String>>>::default(), Arc::new(AtomicBool::new(false)));
@@ -253,7 +258,7 @@ impl Greeter {
                     return;
                 }
                 let seen = seen.clone();
-                std::thread::spawn(move || greet(&stream, &seen));
+                std::thread::spawn(move || greet(&stream, &seen, status));
             }
         });
         Self { address, traceparents, stop }
@@ -268,7 +273,7 @@ impl Drop for Greeter {
 }
 
 /// Answers the requests of a connection, one after the other.
-fn greet(stream: &TcpStream, seen: &Mutex<Vec<String>>) {
+fn greet(stream: &TcpStream, seen: &Mutex<Vec<String>>, status: &str) {
     let mut lines = BufReader::new(stream).lines();
     while let Some(Ok(_request)) = lines.next() {
         for line in lines.by_ref().map_while(Result::ok).take_while(|line| !line.is_empty()) {
@@ -277,7 +282,8 @@ fn greet(stream: &TcpStream, seen: &Mutex<Vec<String>>) {
             }
         }
         let mut stream = stream;
-        if stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello").is_err() {
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 5\r\n\r\nhello");
+        if stream.write_all(answer.as_bytes()).is_err() {
             return;
         }
     }

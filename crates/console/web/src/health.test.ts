@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Edge, InstanceCounts, Red, ServiceRow } from './api/types';
-import { circuitOf, findings, healthOf } from './health';
+import { circuitOf, healthOf } from './health';
 
 const red = (calls: number, errors = 0): Red => ({
   calls,
@@ -8,6 +8,7 @@ const red = (calls: number, errors = 0): Red => ({
   refused: 0,
   rate_per_second: calls / 300,
   error_ratio: calls === 0 ? 0 : errors / calls,
+  failing: errors > 0,
   mean_ns: null,
   p50_ns: null,
   p90_ns: null,
@@ -25,37 +26,6 @@ const edge = (caller: string, service: string, state: string | null): Edge => ({
   red: red(10),
   breaker: state === null ? null : { state, since: null, reason: null },
 });
-const kinds = (services: ServiceRow[], edges: Edge[] = []) =>
-  findings({ services, edges }).map(({ kind, service }) => `${kind} ${service}`);
-
-describe('what is wrong now', () => {
-  test('nothing, when every service has an instance up and calls succeed', () => {
-    expect(kinds([row('a', { up: 2 }, red(100, 5))], [edge('gateway', 'a', 'closed')])).toEqual([]);
-    expect(kinds([])).toEqual([]);
-  });
-
-  test('an open breaker and a service with nothing up come before error ratios', () => {
-    const services = [row('a', { up: 1 }, red(100, 20)), row('b', { down: 2 }), row('c', { up: 1 })];
-    expect(kinds(services, [edge('a', 'c', 'open')])).toEqual(['breaker_open c', 'no_instance_up b', 'errors a']);
-  });
-
-  test('of two services with errors the worse comes first', () => {
-    expect(kinds([row('a', { up: 1 }, red(100, 20)), row('b', { up: 1 }, red(100, 50))])).toEqual(['errors b', 'errors a']);
-  });
-
-  test('one failure of two calls is no statistic', () => {
-    expect(kinds([row('a', { up: 1 }, red(2, 1))])).toEqual([]);
-  });
-
-  test('an instance down beside others that are up is told, maintenance is not', () => {
-    expect(kinds([row('a', { up: 1, down: 1 }), row('b', { maintenance: 2 })])).toEqual(['instances_down a']);
-  });
-
-  test('a half-open breaker is not all well yet', () => {
-    expect(kinds([row('a', { up: 1 })], [edge('gateway', 'a', 'half_open')])).toEqual(['breaker_probing a']);
-  });
-});
-
 describe('health', () => {
   test('of a service that is called but not registered is unknown', () => {
     expect(healthOf(undefined, [])).toBe('unknown');

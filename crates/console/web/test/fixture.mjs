@@ -44,6 +44,7 @@ function red(perSecond, errorRatio, p50, seconds, refused = 0) {
     refused,
     rate_per_second: calls / seconds,
     error_ratio: calls === 0 ? 0 : errors / calls,
+    failing: calls >= 5 && errors / calls > 0.05,
     mean_ns: Math.round(p50 * 1.2),
     p50_ns: quantile(p50),
     p90_ns: quantile(Math.round(p50 * 2.4)),
@@ -57,6 +58,20 @@ const up = (total, other = {}) => {
   counts.up = total - counts.down - counts.starting - counts.draining - counts.maintenance;
   return counts;
 };
+
+/** Those of the control plane's findings that the scenes have, in its order. */
+function findings(services, edges) {
+  const found = (kind, service, rest) => ({ kind, service, caller: null, since: null, why: '', version: null, instances: [], error_ratio: null, others_error_ratio: null, next: 'look_at_traces', commands: [`bellwether trace search 'service=${service} AND error=true'`], ...rest });
+  const of = (state) => edges.filter(({ breaker }) => breaker?.state === state);
+  const told = ({ caller, breaker: { since, reason } }) => ({ caller, since, why: reason ?? '' });
+  const part = (service) => ({ version: '1.5.0', instances: [`${service}-2`], error_ratio: 0.98, others_error_ratio: 0.002 });
+  return [
+    ...of('open').map((edge) => found('breaker_open', edge.service, { ...told(edge), ...part(edge.service), next: 'drain', commands: [`bellwether instance drain ${edge.service} ${edge.service}-2`] })),
+    ...Object.entries(services).filter(([, { up: n, down }]) => n === 0 && down > 0).map(([service]) => found('no_instance_up', service, { why: 'its lease has expired', instances: [`${service}-1`], next: 'look_at_instances', commands: [`bellwether why instance ${service} ${service}-1`] })),
+    ...edges.filter(({ red: { failing } }) => failing).map(({ service, red: { error_ratio } }) => found('errors', service, { error_ratio })),
+    ...of('half_open').map((edge) => found('breaker_probing', edge.service, { ...told(edge), next: 'wait', commands: [`bellwether breaker show ${edge.service} --watch`] })),
+  ];
+}
 
 /** A scene: services with their instance counts, edges [caller, service, calls/s, error ratio, p50 in ms, breaker]. */
 function scene(namespace) {
@@ -182,6 +197,7 @@ function overview(namespace, window) {
       return { service, instances: services[service], red: red(calls / seconds, calls === 0 ? 0 : errors / calls, p50, seconds) };
     }),
     edges: drawn,
+    findings: findings(services, drawn),
     traces,
     events,
     ledger: {

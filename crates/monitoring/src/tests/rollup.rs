@@ -36,6 +36,47 @@ fn rollup() -> Rollup {
 }
 
 #[test]
+fn a_row_of_each_instance_counts_its_calls_and_those_that_reached_nobody() {
+    let mut rollup = rollup();
+    let mut add = |instance: Option<&str>, outcome, calls: usize| {
+        let instance = instance.map(|id| InstanceId::new(id).unwrap());
+        let key = CallKey { instance, ..key("gateway", "shop", outcome) };
+        rollup.add(key, &histogram(&vec![0.1; calls]), seconds(3), seconds(4));
+    };
+    add(Some("one"), Outcome::Ok, 3);
+    add(Some("two"), Outcome::Error, 2);
+    add(None, Outcome::Refused, 4);
+    let rows: Vec<_> = red(&rollup, 60, By::Instance, seconds(5))
+        .into_iter()
+        .map(|row| (row.instance.map(String::from), row.calls, row.errors, row.refused))
+        .collect();
+    let of = |id: &str| Some(id.to_owned());
+    assert_eq!(rows, [(None, 4, 0, 4), (of("one"), 3, 0, 0), (of("two"), 2, 2, 0)]);
+}
+
+#[test]
+fn failing_since_is_the_beginning_of_the_last_stretch_of_failures() {
+    let mut rollup = rollup();
+    let mut add = |at, outcome, calls: usize| {
+        rollup.add(key("gateway", "shop", outcome), &histogram(&vec![0.1; calls]), seconds(at), seconds(at));
+    };
+    for at in [5, 15, 25, 65, 75] {
+        add(at, Outcome::Ok, 10);
+    }
+    add(5, Outcome::Error, 10);
+    add(25, Outcome::Cancelled, 90);
+    // Nobody called between 30 and 60; the second failure is too few of its slot's calls to be one.
+    add(45, Outcome::Timeout, 1);
+    add(65, Outcome::Refused, 10);
+    add(75, Outcome::Error, 1);
+    let since = |service, above| rollup.failing_since(&Default::default(), service, Reporter::Source, above);
+    assert_eq!(since("shop", 0.2), Some(seconds(40)), "the slot of the first failure after the good ones");
+    assert_eq!(since("shop", 0.05), Some(seconds(40)), "which goes on while enough of them fail");
+    assert_eq!(since("shop", 0.99), Some(seconds(40)), "and ends with a slot of which enough succeeded");
+    assert_eq!(since("cart", 0.2), None);
+}
+
+#[test]
 fn a_row_counts_calls_by_how_they_ended() {
     let mut rollup = rollup();
     let mut add = |outcome, durations: &[f64]| {

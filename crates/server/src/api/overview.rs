@@ -26,7 +26,7 @@ use super::{
     red::{rows, window},
     stream,
 };
-use crate::{access::Principal, chronicle, clock, diary, state::State, view};
+use crate::{access::Principal, chronicle, clock, diary, findings::findings, state::State, view};
 
 /// Traces and events on the page.
 const RECENT: usize = 20;
@@ -148,13 +148,16 @@ async fn overview(
     let store = Arc::clone(state);
     let traces = beside(move || Ok(store.spans.search(&recent).traces)).await?;
     let (revision, services) = services(state, namespace, window);
+    let edges = edges(state, namespace, window);
+    let by_instance = || rows(state, Some(namespace), window, By::Instance);
     Ok(api::Overview {
         at: clock::now().wall.to_string(),
         namespace: namespace.to_string(),
         window_ns: window.as_nanos() as u64,
         revision,
+        findings: findings(state, namespace, &services, &edges, by_instance),
         services,
-        edges: edges(state, namespace, window),
+        edges,
         traces: traces.iter().map(view::summary).collect(),
         events,
         ledger: ledger::ledgers(state),

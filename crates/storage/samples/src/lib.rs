@@ -22,9 +22,9 @@ mod store;
 
 use std::{path::Path, sync::Arc};
 
-use identity::Wall;
+use identity::{Namespace, Wall};
 use monitoring::{
-    CallKey, ExponentialHistogram, Ledger, Origin, RedQuery, RedRow, SeriesKey, Sources, Total,
+    CallKey, ExponentialHistogram, Ledger, Origin, RedQuery, RedRow, Reporter, SeriesKey, Sources, Total,
 };
 use storage_disk::Disk;
 use storage_intake::Intake;
@@ -151,6 +151,11 @@ impl Samples {
     /// How the calls of a window up to `now` went.
     pub fn red(&self, query: &RedQuery, now: Wall) -> Vec<RedRow> {
         self.store.read().rollup.red(query, now)
+    }
+
+    /// Since when more than the share `above` of the calls to a service has failed, as their callers saw it.
+    pub fn failing_since(&self, namespace: &Namespace, service: &str, above: f64) -> Option<Wall> {
+        self.store.read().rollup.failing_since(namespace, service, Reporter::Source, above)
     }
 
     /// All calls since ever by what they are counted under, in that order. A copy: some 2 KB a series.

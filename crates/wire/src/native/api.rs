@@ -38,7 +38,8 @@ pub use events::{Event, Events};
 pub use graph::{Graph, GraphEdge, GraphLosses, GraphNode};
 pub use history::{Fact, History, Lease, Recorded, Seen, Why};
 pub use operation::{
-    BreakerState, FailingStore, Ledger, Ledgers, Overview, OverviewEdge, OverviewService, Server,
+    BreakerState, FailingStore, Finding, FindingKind, Ledger, Ledgers, NextStep, Overview, OverviewEdge,
+    OverviewService, Server,
 };
 pub use policies::{
     EffectivePolicy, Policies, Policy, PolicyHistory, PolicyOrigin, PolicyRevision, RollbackBody,

@@ -14,6 +14,8 @@ export interface Red {
   refused: number;
   rate_per_second: number;
   error_ratio: number;
+  /** Whether that is so many of so many calls that it means something. */
+  failing: boolean;
   mean_ns: number | null;
   p50_ns: Quantile | null;
   p90_ns: Quantile | null;
@@ -84,6 +86,26 @@ export interface Ledger {
   expired: number;
 }
 
+export type FindingKind = 'breaker_open' | 'no_instance_up' | 'errors' | 'breaker_probing' | 'instances_down';
+export type NextStep = 'drain' | 'look_at_traces' | 'look_at_instances' | 'end_force' | 'wait';
+
+/** Something that is wrong now. */
+export interface Finding {
+  kind: FindingKind;
+  service: string;
+  caller: string | null;
+  since: string | null;
+  why: string;
+  /** Of all instances that it is about. */
+  version: string | null;
+  instances: string[];
+  error_ratio: number | null;
+  /** Of the rest of the service, where a part of it stands out. */
+  others_error_ratio: number | null;
+  next: NextStep;
+  commands: string[];
+}
+
 export interface Overview {
   at: string;
   namespace: string;
@@ -91,6 +113,8 @@ export interface Overview {
   revision: number;
   services: ServiceRow[];
   edges: Edge[];
+  /** The worst first. */
+  findings: Finding[];
   traces: TraceSummary[];
   events: GovernanceEvent[];
   ledger: { spans: Ledger; samples: Ledger };

@@ -16,6 +16,9 @@ pub struct Red {
     pub rate_per_second: f64,
     /// Errors per call, 0 to 1.
     pub error_ratio: f64,
+    /// Whether that is more than one call in twenty, of five or more.
+    #[serde(default)]
+    pub failing: bool,
     /// The exact mean duration, Σ sum / Σ count.
     pub mean_ns: u64,
     /// Half of the calls were no slower.

@@ -48,6 +48,9 @@ pub struct Overview {
     pub services: Vec<OverviewService>,
     /// Who calls whom.
     pub edges: Vec<OverviewEdge>,
+    /// What is wrong now, the worst first; nothing where all is well.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
     /// The newest traces.
     pub traces: Vec<TraceSummary>,
     /// The newest events.
@@ -91,6 +94,68 @@ pub struct BreakerState {
     pub since: String,
     /// Why.
     pub reason: String,
+}
+
+/// Something that is wrong now: since when, why, where, and what to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Finding {
+    /// What it is.
+    pub kind: FindingKind,
+    /// The service that it is about.
+    pub service: String,
+    /// Who calls it, where it is about the calls along one edge.
+    pub caller: Option<String>,
+    /// Since when; unknown where the last hour does not tell.
+    pub since: Option<String>,
+    /// Why, as a sentence or as the breaker says it.
+    pub why: String,
+    /// Which part of the service stands out, as a sentence; none where failures are all over it.
+    pub cause: Option<String>,
+    /// The version of all instances that it is about, where they have one and the same.
+    pub version: Option<String>,
+    /// The instances that it is about, the first of them; none where it is about the whole service.
+    pub instances: Vec<String>,
+    /// The share of calls that fail in the part that it is about.
+    pub error_ratio: Option<f64>,
+    /// The share of calls that fail in the other parts of the service.
+    pub others_error_ratio: Option<f64>,
+    /// What to do now.
+    pub next: NextStep,
+    /// Commands that do it.
+    pub commands: Vec<String>,
+}
+
+/// What can be wrong, the worst first: refused calls hurt someone now, a service with nothing up may have
+/// nobody who calls it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingKind {
+    /// A breaker refuses calls.
+    BreakerOpen,
+    /// No instance of a service takes calls, and some are down.
+    NoInstanceUp,
+    /// More than one call in twenty fails, of five or more.
+    Errors,
+    /// A breaker lets a few calls through.
+    BreakerProbing,
+    /// Some instances of a service are down.
+    InstancesDown,
+}
+
+/// What to do about something that is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NextStep {
+    /// Take the instances out of the calls; the others are well.
+    Drain,
+    /// Look at the calls that failed.
+    LookAtTraces,
+    /// Look why instances are down.
+    LookAtInstances,
+    /// End what an operator forces.
+    EndForce,
+    /// Nothing: it is being tried whether it is well again.
+    Wait,
 }
 
 /// The server that answers.
