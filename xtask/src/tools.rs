@@ -110,7 +110,7 @@ pub(crate) const NODE_SENDERS: Tool = Tool {
     probe: &[
         "node",
         "-p",
-        "require('zipkin'), require('prom-client'), require('@opentelemetry/resources/package.json').version",
+        "require('zipkin'), require('prom-client'), require('@opentelemetry/sdk-metrics'), require('@opentelemetry/resources/package.json').version",
     ],
     oldest: (2, 12),
     source: Source::Npm(concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/server/tests/senders")),

@@ -27,6 +27,21 @@ struct Known {
 impl Families {
     /// Takes in what is said of a metric. Beyond the most, what is new is left out: it is shown and nothing else.
     pub(crate) fn say(&self, name: &str, said: &Metadata<'_>) {
+        match said {
+            Metadata::Kind(kind) => self.describe(name, Some(kind.as_str()), None, None),
+            Metadata::Help(help) => self.describe(name, None, Some(help), None),
+            Metadata::Unit(unit) => self.describe(name, None, None, Some(unit)),
+        }
+    }
+
+    /// The same, of what is given.
+    pub(crate) fn describe(
+        &self,
+        name: &str,
+        kind: Option<&'static str>,
+        help: Option<&str>,
+        unit: Option<&str>,
+    ) {
         let mut all = self.lock();
         if !all.contains_key(name) {
             if all.len() >= MAX_FAMILIES {
@@ -35,20 +50,13 @@ impl Families {
             all.insert(name.into(), Known { kind: "unknown", ..Known::default() });
         }
         let Some(known) = all.get_mut(name) else { return };
-        match said {
-            Metadata::Kind(kind) => known.kind = kind.as_str(),
-            Metadata::Help(help) => {
-                let end = help.char_indices().nth(MAX_HELP_CHARS).map_or(help.len(), |(at, _)| at);
-                let help = help.get(..end).unwrap_or_default();
-                if &*known.help != help {
-                    known.help = help.into();
-                }
-            }
-            Metadata::Unit(unit) => {
-                if &*known.unit != *unit {
-                    known.unit = (*unit).into();
-                }
-            }
+        known.kind = kind.unwrap_or(known.kind);
+        if let Some(help) = help {
+            let end = help.char_indices().nth(MAX_HELP_CHARS).map_or(help.len(), |(at, _)| at);
+            replace(&mut known.help, help.get(..end).unwrap_or_default());
+        }
+        if let Some(unit) = unit {
+            replace(&mut known.unit, unit);
         }
     }
 
@@ -67,5 +75,12 @@ impl Families {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Known>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Nothing is built for what is said again.
+fn replace(known: &mut Box<str>, said: &str) {
+    if **known != *said {
+        *known = said.into();
     }
 }

@@ -1,4 +1,4 @@
-//! OTLP: spans over HTTP (`POST /v1/traces`) and over gRPC (`TraceService/Export`), on one port.
+//! OTLP: spans and metrics over HTTP (`POST /v1/traces`, `/v1/metrics`) and over gRPC, on one port.
 //!
 //! A unary call of gRPC is a framed message and a trailer, so it is answered here by hand: a generated
 //! service would decode every request into owned messages, which costs more than storing them.
@@ -6,6 +6,8 @@
 //! Back-pressure in the protocol's own words: 429 or 503 with `Retry-After` over HTTP, and
 //! `RESOURCE_EXHAUSTED` or `UNAVAILABLE` with a `RetryInfo` over gRPC, which are what makes a sender keep a
 //! batch and send it again. What can never be taken in is answered with what makes it drop the batch.
+
+mod metrics;
 
 use std::sync::Arc;
 
@@ -28,26 +30,82 @@ use wire::{
 use crate::{
     access::Principal,
     inflate::{CODINGS, Coding},
-    senders::{self, HTTP_CODING, Rewrite},
+    senders::{self, HTTP_CODING, Held, Rewrite},
     state::State,
 };
 
-/// The method of gRPC.
-const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+/// What is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Signal {
+    Traces,
+    Metrics,
+}
+
+impl Signal {
+    /// The path over HTTP, and the method of gRPC.
+    const fn paths(self) -> [&'static str; 2] {
+        match self {
+            Self::Traces => ["/v1/traces", "/opentelemetry.proto.collector.trace.v1.TraceService/Export"],
+            Self::Metrics => {
+                ["/v1/metrics", "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"]
+            }
+        }
+    }
+
+    /// How its JSON is made Protocol Buffers.
+    fn rewrite(self, encoding: Encoding) -> Rewrite {
+        match (self, encoding) {
+            (_, Encoding::Protobuf) => Ok,
+            (Self::Traces, Encoding::Json) => {
+                |body| otlp::from_json(&body).map_err(|error| error.to_string())
+            }
+            (Self::Metrics, Encoding::Json) => {
+                |body| otlp::metrics_from_json(&body).map_err(|error| error.to_string())
+            }
+        }
+    }
+
+    /// Takes in a request, and gives the message that answers it.
+    async fn take_in(
+        self,
+        state: &Arc<State>,
+        caller: Principal,
+        held: Held,
+        encoding: Encoding,
+    ) -> Result<Vec<u8>, Problem> {
+        let rewrite = self.rewrite(encoding);
+        match self {
+            Self::Traces => {
+                let refused = senders::take_in(state, caller, held, rewrite).await?;
+                Ok(otlp::partial_success(encoding, &refused))
+            }
+            Self::Metrics => {
+                let (refused, why) = metrics::take_in(state, &caller, held, rewrite).await?;
+                Ok(otlp::points_rejected(encoding, refused, &why))
+            }
+        }
+    }
+}
 
 /// The routes.
 pub(crate) fn routes() -> Router<Arc<State>> {
-    Router::new().route("/v1/traces", post(over_http)).route(EXPORT, post(over_grpc))
+    [Signal::Traces, Signal::Metrics].into_iter().fold(Router::new(), |routes, signal| {
+        let [path, method] = signal.paths();
+        routes
+            .route(path, post(move |of, caller, request| over_http(signal, of, caller, request)))
+            .route(method, post(move |of, caller, request| over_grpc(signal, of, caller, request)))
+    })
 }
 
-/// `POST /v1/traces`.
+/// A request over HTTP.
 async fn over_http(
+    signal: Signal,
     Of(state): Of<Arc<State>>,
     Extension(caller): Extension<Principal>,
     request: Request,
 ) -> Response {
     let (encoding, answered) = match encoding(request.headers()) {
-        Ok(encoding) => (encoding, export(&state, caller, request, encoding).await),
+        Ok(encoding) => (encoding, export(signal, &state, caller, request, encoding).await),
         Err(problem) => (Encoding::Json, Err(problem)),
     };
     let mut response = match answered {
@@ -60,6 +118,7 @@ async fn over_http(
 }
 
 async fn export(
+    signal: Signal,
     state: &Arc<State>,
     caller: Principal,
     request: Request,
@@ -67,12 +126,7 @@ async fn export(
 ) -> Result<Vec<u8>, Problem> {
     let coding = Coding::named(request.headers(), HTTP_CODING)?;
     let held = senders::read(state, request, coding).await?;
-    let rewrite: Rewrite = match encoding {
-        Encoding::Protobuf => Ok,
-        Encoding::Json => |body| otlp::from_json(&body).map_err(|error| error.to_string()),
-    };
-    let refused = senders::take_in(state, caller, held, rewrite).await?;
-    Ok(otlp::partial_success(encoding, &refused))
+    signal.take_in(state, caller, held, encoding).await
 }
 
 fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
@@ -125,13 +179,14 @@ const GRPC_CODINGS: HeaderName = HeaderName::from_static("grpc-accept-encoding")
 /// Before each message: whether it is compressed, and its length in four bytes.
 const FRAME_BYTES: usize = 5;
 
-/// `TraceService/Export`.
+/// A call of `Export`.
 async fn over_grpc(
+    signal: Signal,
     Of(state): Of<Arc<State>>,
     Extension(caller): Extension<Principal>,
     request: Request,
 ) -> Response {
-    match call(&state, caller, request).await {
+    match call(signal, &state, caller, request).await {
         Ok(message) => answered(&message),
         Err(problem) => {
             let failure = failure(&problem);
@@ -144,7 +199,12 @@ async fn over_grpc(
     }
 }
 
-async fn call(state: &Arc<State>, caller: Principal, request: Request) -> Result<Vec<u8>, Problem> {
+async fn call(
+    signal: Signal,
+    state: &Arc<State>,
+    caller: Principal,
+    request: Request,
+) -> Result<Vec<u8>, Problem> {
     let coding = Coding::named(request.headers(), GRPC_CODING)?;
     let held = senders::read(state, request, Coding::Identity).await?;
     let broken = |detail: &str| Problem::new(Code::TelemetryMalformed, detail);
@@ -160,8 +220,7 @@ async fn call(state: &Arc<State>, caller: Principal, request: Request) -> Result
         1 => coding,
         _ => return Err(broken("the first byte of the message's frame is neither 0 nor 1")),
     };
-    let refused = senders::take_in(state, caller, held.with(coding, FRAME_BYTES), Ok).await?;
-    Ok(otlp::partial_success(Encoding::Protobuf, &refused))
+    signal.take_in(state, caller, held.with(coding, FRAME_BYTES), Encoding::Protobuf).await
 }
 
 /// A message, and that all went well.

@@ -16,7 +16,7 @@ mod figures;
 mod take;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -192,9 +192,10 @@ impl Scraper {
             }
             Some(Since::Resync) | None => {
                 let all: Vec<_> = registry.instances().filter_map(|(target, _)| wanted(target)).collect();
-                let is_there = |key: &Key| all.iter().any(|wanted| wanted.key == *key);
-                let gone: Vec<Key> =
-                    self.targets.keys().filter(|key| key.is_instance() && !is_there(key)).cloned().collect();
+                let there: BTreeSet<&Key> = all.iter().map(|wanted| &wanted.key).collect();
+                // Those that cannot be asked are shown as well.
+                let mut gone = tools.state.targets.keys();
+                gone.retain(|key| key.is_instance() && !there.contains(key));
                 gone.iter().for_each(|key| self.remove(key));
                 all.into_iter().for_each(|wanted| self.put(wanted));
             }

@@ -127,6 +127,31 @@ pub(crate) struct Held {
 }
 
 impl Held {
+    /// The room that it takes once it is inflated.
+    pub(crate) fn inflated(&self) -> usize {
+        match self.coding {
+            Coding::Identity => 0,
+            _ => (self.body.len() * USUAL_RATIO).min(MAX_REQUEST_BYTES),
+        }
+    }
+
+    /// The request, inflated and rewritten. It goes on taking its room.
+    pub(crate) fn whole(&mut self, rewrite: Rewrite) -> Result<Vec<u8>, Problem> {
+        let malformed = |detail: String| Problem::new(Code::TelemetryMalformed, detail);
+        let body = std::mem::take(&mut self.body);
+        let body = match self.coding {
+            Coding::Identity => body,
+            coding => match inflate::inflate(coding, &body, MAX_REQUEST_BYTES) {
+                Ok(body) => body,
+                Err(inflate::Refused::TooLarge) => return Err(too_large()),
+                Err(inflate::Refused::Broken(error)) => {
+                    return Err(malformed(format!("the body cannot be decompressed: {error}")));
+                }
+            },
+        };
+        rewrite(body).map_err(malformed)
+    }
+
     /// The body that is compressed in another way than its headers said, or without its first bytes.
     pub(crate) fn with(self, coding: Coding, from: usize) -> Self {
         let mut body = self.body;
@@ -195,11 +220,7 @@ async fn taken(
     if !caller.scopes.iter().any(|scope| *scope >= Scope::Write) {
         caller.require(Scope::Write, None)?;
     }
-    let inflated = match held.coding {
-        Coding::Identity => 0,
-        _ => (held.body.len() * USUAL_RATIO).min(MAX_REQUEST_BYTES),
-    };
-    let room = state.senders.room(inflated)?;
+    let room = state.senders.room(held.inflated())?;
     let core = state.senders.core().await?;
     let (of, held) = (state.clone(), (held, room));
     // Decoding megabytes takes milliseconds, in which the runtime's threads have other things to do.
@@ -213,22 +234,12 @@ async fn taken(
 fn store(
     state: &State,
     caller: &Principal,
-    held: Held,
+    mut held: Held,
     rewrite: Rewrite,
     core: OwnedSemaphorePermit,
 ) -> Result<Refused, Problem> {
     let malformed = |detail: String| Problem::new(Code::TelemetryMalformed, detail);
-    let body = match held.coding {
-        Coding::Identity => held.body,
-        coding => match inflate::inflate(coding, &held.body, MAX_REQUEST_BYTES) {
-            Ok(body) => body,
-            Err(inflate::Refused::TooLarge) => return Err(too_large()),
-            Err(inflate::Refused::Broken(error)) => {
-                return Err(malformed(format!("the body cannot be decompressed: {error}")));
-            }
-        },
-    };
-    let request = rewrite(body).map_err(malformed)?;
+    let request = held.whole(rewrite)?;
     let decoded = otlp::decode(&request, &Limits::default());
     let mut decoded = decoded.map_err(|error| malformed(error.to_string()))?;
     if !caller.namespaces.is_empty() {

@@ -22,9 +22,12 @@ use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
 use traces::sampling::{Ratio, TailPolicy};
-use wire::native::{
-    api::TokenRequest,
-    problem::{Code, Problem},
+use wire::{
+    native::{
+        api::TokenRequest,
+        problem::{Code, Problem},
+    },
+    otlp::metrics::Deltas,
 };
 
 use crate::{
@@ -193,6 +196,7 @@ impl Server {
             graph,
             samples: stores.samples,
             series: stores.series,
+            deltas: Deltas::default(),
             families: Families::default(),
             targets: Targets::default(),
             live: Live::default(),

@@ -11,6 +11,7 @@ use storage_spans::Spans;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use traces::sampling::Ratio;
+use wire::otlp::metrics::Deltas;
 
 use crate::{
     access::Access, diary::Diary, families::Families, forced::Forced, graph::Graph, listener::ListenerStats,
@@ -39,6 +40,8 @@ pub(crate) struct State {
     pub(crate) samples: Samples,
     /// What others measure.
     pub(crate) series: SeriesStore,
+    /// What senders count anew each time, added up.
+    pub(crate) deltas: Deltas,
     /// What is known of metrics beside their samples.
     pub(crate) families: Families,
     /// Whom the scraper asks.

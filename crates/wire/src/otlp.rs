@@ -21,6 +21,7 @@ mod answer;
 mod batch;
 mod export;
 mod json;
+pub mod metrics;
 mod names;
 mod nested;
 mod schema;
@@ -28,10 +29,10 @@ mod walk;
 
 use std::collections::BTreeMap;
 
-pub use answer::{Encoding, Failure, partial_success};
+pub use answer::{Encoding, Failure, partial_success, points_rejected};
 pub use batch::{Attribute, Batch, Event, Link, Part, Resource, Scope, Span, Value};
 pub use export::to_json;
-pub use json::from_json;
+pub use json::{from_json, metrics_from_json};
 pub use walk::decode;
 
 #[cfg(test)]
@@ -174,5 +175,5 @@ impl Decoded<'_> {
 
 /// Bytes that are no request at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}; send an ExportTraceServiceRequest")]
+#[error("{0}; send an export request of OTLP")]
 pub struct Malformed(String);

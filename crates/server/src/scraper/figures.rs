@@ -60,6 +60,11 @@ impl Targets {
         known.of.insert(wanted.key.clone(), Shown { target, is_active });
     }
 
+    /// All targets that are shown.
+    pub(super) fn keys(&self) -> Vec<Key> {
+        self.lock().of.keys().cloned().collect()
+    }
+
     pub(super) fn hide(&self, key: &Key) {
         self.lock().of.remove(key);
     }

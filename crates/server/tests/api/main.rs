@@ -14,6 +14,7 @@ mod exports;
 mod history;
 mod http_sd;
 mod jaeger;
+mod metrics_of_others;
 mod operators;
 mod owners;
 mod pins;

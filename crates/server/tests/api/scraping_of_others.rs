@@ -18,12 +18,18 @@ use crate::{
     scraping::{becomes, query, targets, value},
 };
 
-fn tools(name: &str) -> PathBuf {
+pub(crate) fn tools(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("tools").join(name)
 }
 
-fn script(name: &str) -> PathBuf {
+pub(crate) fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/senders").join(name)
+}
+
+pub(crate) fn python() -> Command {
+    let mut command = Command::new("python3");
+    command.env("PYTHONPATH", tools("python-senders"));
+    command
 }
 
 /// A process that exposes metrics until it is dropped.
@@ -67,8 +73,8 @@ impl Exporter {
     }
 
     async fn python() -> Result<Self, String> {
-        let mut command = Command::new("python3");
-        command.env("PYTHONPATH", tools("python-senders")).arg(script("expose.py"));
+        let mut command = python();
+        command.arg(script("expose.py"));
         Self::start(command, "prometheus_client is not installed; cargo xtask test installs it").await
     }
 

@@ -28,7 +28,15 @@ impl Encoding {
 
 /// An `ExportTraceServiceResponse` to a request that was taken in but for what was refused.
 pub fn partial_success(encoding: Encoding, refused: &Refused) -> Vec<u8> {
-    let (total, message) = (refused.total(), sentence(refused));
+    rejected(encoding, "rejectedSpans", refused.total(), &sentence(refused))
+}
+
+/// An `ExportMetricsServiceResponse` to a request that was taken in but for so many points, and why.
+pub fn points_rejected(encoding: Encoding, total: u64, message: &str) -> Vec<u8> {
+    rejected(encoding, "rejectedDataPoints", total, message)
+}
+
+fn rejected(encoding: Encoding, name: &str, total: u64, message: &str) -> Vec<u8> {
     match encoding {
         Encoding::Protobuf => {
             let mut writer = Writer::default();
@@ -43,7 +51,7 @@ pub fn partial_success(encoding: Encoding, refused: &Refused) -> Vec<u8> {
         Encoding::Json if total == 0 => b"{}".to_vec(),
         // Numbers of 64 bits are texts.
         Encoding::Json => {
-            let partial = json!({ "rejectedSpans": total.to_string(), "errorMessage": message });
+            let partial = json!({ name: total.to_string(), "errorMessage": message });
             json!({ "partialSuccess": partial }).to_string().into_bytes()
         }
     }

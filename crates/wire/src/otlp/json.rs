@@ -16,7 +16,7 @@ use crate::protobuf::Writer;
 
 use super::{
     Malformed,
-    schema::{Field, Holds, Message, REQUEST},
+    schema::{Field, Holds, METRICS, Message, REQUEST},
 };
 
 /// Rewrites a request in JSON as Protocol Buffers.
@@ -24,9 +24,21 @@ use super::{
 /// # Errors
 /// It is not JSON, or something in it has the wrong type.
 pub fn from_json(request: &[u8]) -> Result<Vec<u8>, Malformed> {
+    rewritten(&REQUEST, request)
+}
+
+/// The same for a request with metrics.
+///
+/// # Errors
+/// It is not JSON, or something in it has the wrong type.
+pub fn metrics_from_json(request: &[u8]) -> Result<Vec<u8>, Malformed> {
+    rewritten(&METRICS, request)
+}
+
+fn rewritten(message: &'static Message, request: &[u8]) -> Result<Vec<u8>, Malformed> {
     let mut writer = Writer::default();
     let mut json = serde_json::Deserializer::from_slice(request);
-    let read = Content(&REQUEST, &mut writer).deserialize(&mut json).and_then(|()| json.end());
+    let read = Content(message, &mut writer).deserialize(&mut json).and_then(|()| json.end());
     // The message says the line and the column.
     read.map_err(|error| Malformed(error.to_string()))?;
     Ok(writer.into_bytes())
@@ -99,9 +111,9 @@ fn is_snake_case_of(snake: &str, camel: &str) -> bool {
 }
 
 /// The value of a field.
-struct Value<'w>(&'static Field, &'w mut Writer);
+struct Value<'f, 'w>(&'f Field, &'w mut Writer);
 
-impl<'de> DeserializeSeed<'de> for Value<'_> {
+impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -109,13 +121,19 @@ impl<'de> DeserializeSeed<'de> for Value<'_> {
     }
 }
 
-impl Value<'_> {
+impl Value<'_, '_> {
     fn integer<E: serde::de::Error>(self, number: i128, shown: Unexpected<'_>) -> Result<(), E> {
         let Field(_, field, holds) = *self.0;
         let signed = i64::try_from(number);
         let (wide, narrow) = (u64::try_from(number), u32::try_from(number));
         match (holds, signed, wide, narrow) {
             (Holds::Int64, Ok(number), ..) => self.1.varint(field, number.cast_unsigned()),
+            (Holds::Uint64, _, Ok(number), _) => self.1.varint(field, number),
+            (Holds::SFixed64, Ok(number), ..) => self.1.fixed64(field, number.cast_unsigned()),
+            (Holds::Sint32, Ok(number), ..) if i32::try_from(number).is_ok() => {
+                // Zigzag: small numbers of either sign are short.
+                self.1.varint(field, ((number << 1) ^ (number >> 63)).cast_unsigned());
+            }
             (Holds::Fixed64, _, Ok(number), _) => self.1.fixed64(field, number),
             (Holds::Fixed32, .., Ok(number)) => self.1.fixed32(field, number),
             (Holds::Uint32 | Holds::Choice(_), .., Ok(number)) => self.1.varint(field, number.into()),
@@ -126,7 +144,7 @@ impl Value<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Value<'_> {
+impl<'de> Visitor<'de> for Value<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -140,9 +158,13 @@ impl<'de> Visitor<'de> for Value<'_> {
             Holds::Choice(_) => "the number or the name of a choice",
             Holds::Bool => "true or false",
             Holds::Double => "a number",
-            Holds::Int64 => "a whole number of 64 bits, or its digits as a text",
+            Holds::Each(_) => "an array of numbers",
+            Holds::Int64 | Holds::SFixed64 => "a whole number of 64 bits, or its digits as a text",
+            Holds::Sint32 => "a whole number of 32 bits",
             Holds::Uint32 | Holds::Fixed32 => "a whole number from 0 that has 32 bits",
-            Holds::Fixed64 => "a whole number from 0 that has 64 bits, or its digits as a text",
+            Holds::Fixed64 | Holds::Uint64 => {
+                "a whole number from 0 that has 64 bits, or its digits as a text"
+            }
         };
         write!(f, "{what} in {name}")
     }
@@ -202,11 +224,19 @@ impl<'de> Visitor<'de> for Value<'_> {
                 Ok(number) => self.1.fixed64(field, number.to_bits()),
                 Err(_) => return Err(E::invalid_value(shown, &self)),
             },
-            Holds::Int64 | Holds::Uint32 | Holds::Fixed32 | Holds::Fixed64 => match text.parse::<i128>() {
+            Holds::Int64
+            | Holds::Uint32
+            | Holds::Fixed32
+            | Holds::Fixed64
+            | Holds::Sint32
+            | Holds::SFixed64
+            | Holds::Uint64 => match text.parse::<i128>() {
                 Ok(number) => return self.integer(number, shown),
                 Err(_) => return Err(E::invalid_value(shown, &self)),
             },
-            Holds::One(_) | Holds::Many(_) | Holds::Bool => return Err(E::invalid_type(shown, &self)),
+            Holds::One(_) | Holds::Many(_) | Holds::Each(_) | Holds::Bool => {
+                return Err(E::invalid_type(shown, &self));
+            }
         }
         Ok(())
     }
@@ -220,12 +250,28 @@ impl<'de> Visitor<'de> for Value<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<(), A::Error> {
-        let Field(_, field, holds) = *self.0;
+        let Field(name, field, holds) = *self.0;
+        if let Holds::Each(number) = holds {
+            // Each by itself, which readers take as they take them packed.
+            while sequence.next_element_seed(Number(Field(name, field, *number), self.1))?.is_some() {}
+            return Ok(());
+        }
         let Holds::Many(message) = holds else {
             return Err(A::Error::invalid_type(Unexpected::Seq, &self));
         };
         while sequence.next_element_seed(Element(field, message, self.1))?.is_some() {}
         Ok(())
+    }
+}
+
+/// An element of a field that holds numbers.
+struct Number<'w>(Field, &'w mut Writer);
+
+impl<'de> DeserializeSeed<'de> for Number<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(Value(&self.0, self.1))
     }
 }
 

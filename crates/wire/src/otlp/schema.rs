@@ -17,6 +17,8 @@ pub(super) enum Holds {
     One(&'static Message),
     /// Messages.
     Many(&'static Message),
+    /// Numbers.
+    Each(&'static Holds),
     Text,
     /// Hexadecimal digits.
     Id,
@@ -27,12 +29,108 @@ pub(super) enum Holds {
     Bool,
     Double,
     Int64,
+    Sint32,
+    SFixed64,
+    Uint64,
     Uint32,
     Fixed32,
     Fixed64,
 }
 
 use Holds::*;
+
+pub(super) static METRICS: Message = Message(&[Field("resourceMetrics", 1, Many(&RESOURCE_METRICS))]);
+
+static RESOURCE_METRICS: Message =
+    Message(&[Field("resource", 1, One(&RESOURCE)), Field("scopeMetrics", 2, Many(&SCOPE_METRICS))]);
+
+static SCOPE_METRICS: Message =
+    Message(&[Field("scope", 1, One(&SCOPE)), Field("metrics", 2, Many(&METRIC))]);
+
+static METRIC: Message = Message(&[
+    Field("name", 1, Text),
+    Field("description", 2, Text),
+    Field("unit", 3, Text),
+    Field("gauge", 5, One(&GAUGE)),
+    Field("sum", 7, One(&SUM)),
+    Field("histogram", 9, One(&HISTOGRAM)),
+    Field("exponentialHistogram", 10, One(&EXPONENTIAL)),
+    Field("summary", 11, One(&SUMMARY)),
+]);
+
+static GAUGE: Message = Message(&[Field("dataPoints", 1, Many(&NUMBER_POINT))]);
+
+static SUM: Message = Message(&[
+    Field("dataPoints", 1, Many(&NUMBER_POINT)),
+    Field("aggregationTemporality", 2, Choice(TEMPORALITIES)),
+    Field("isMonotonic", 3, Bool),
+]);
+
+static TEMPORALITIES: &[&str] = &[
+    "AGGREGATION_TEMPORALITY_UNSPECIFIED",
+    "AGGREGATION_TEMPORALITY_DELTA",
+    "AGGREGATION_TEMPORALITY_CUMULATIVE",
+];
+
+static HISTOGRAM: Message = Message(&[
+    Field("dataPoints", 1, Many(&HISTOGRAM_POINT)),
+    Field("aggregationTemporality", 2, Choice(TEMPORALITIES)),
+]);
+
+static EXPONENTIAL: Message = Message(&[
+    Field("dataPoints", 1, Many(&EXPONENTIAL_POINT)),
+    Field("aggregationTemporality", 2, Choice(TEMPORALITIES)),
+]);
+
+static SUMMARY: Message = Message(&[Field("dataPoints", 1, Many(&SUMMARY_POINT))]);
+
+static NUMBER_POINT: Message = Message(&[
+    Field("startTimeUnixNano", 2, Fixed64),
+    Field("timeUnixNano", 3, Fixed64),
+    Field("asDouble", 4, Double),
+    Field("asInt", 6, SFixed64),
+    Field("attributes", 7, Many(&KEY_VALUE)),
+    Field("flags", 8, Uint32),
+]);
+
+static HISTOGRAM_POINT: Message = Message(&[
+    Field("startTimeUnixNano", 2, Fixed64),
+    Field("timeUnixNano", 3, Fixed64),
+    Field("count", 4, Fixed64),
+    Field("sum", 5, Double),
+    Field("bucketCounts", 6, Each(&Fixed64)),
+    Field("explicitBounds", 7, Each(&Double)),
+    Field("attributes", 9, Many(&KEY_VALUE)),
+    Field("flags", 10, Uint32),
+]);
+
+static EXPONENTIAL_POINT: Message = Message(&[
+    Field("attributes", 1, Many(&KEY_VALUE)),
+    Field("startTimeUnixNano", 2, Fixed64),
+    Field("timeUnixNano", 3, Fixed64),
+    Field("count", 4, Fixed64),
+    Field("sum", 5, Double),
+    Field("scale", 6, Sint32),
+    Field("zeroCount", 7, Fixed64),
+    Field("positive", 8, One(&BUCKETS)),
+    Field("negative", 9, One(&BUCKETS)),
+    Field("flags", 10, Uint32),
+    Field("zeroThreshold", 14, Double),
+]);
+
+static BUCKETS: Message = Message(&[Field("offset", 1, Sint32), Field("bucketCounts", 2, Each(&Uint64))]);
+
+static SUMMARY_POINT: Message = Message(&[
+    Field("startTimeUnixNano", 2, Fixed64),
+    Field("timeUnixNano", 3, Fixed64),
+    Field("count", 4, Fixed64),
+    Field("sum", 5, Double),
+    Field("quantileValues", 6, Many(&QUANTILE)),
+    Field("attributes", 7, Many(&KEY_VALUE)),
+    Field("flags", 8, Uint32),
+]);
+
+static QUANTILE: Message = Message(&[Field("quantile", 1, Double), Field("value", 2, Double)]);
 
 pub(super) static REQUEST: Message = Message(&[Field("resourceSpans", 1, Many(&RESOURCE_SPANS))]);
 
