@@ -51,7 +51,7 @@ fn registration(nth: usize) -> Result<Registration, Failure> {
     let mut registration = Registration::new(address, 8080);
     registration.zone = text(&body["zone"]);
     registration.version = text(&body["version"]);
-    registration.ttl = Some(std::time::Duration::from_secs(12 * 3600));
+    registration.ttl = Some(std::time::Duration::from_secs(12 * 3600).into());
     let metadata = body["metadata"].as_object().into_iter().flatten();
     registration.metadata =
         metadata.filter_map(|(key, value)| Some((Box::<str>::from(key.as_str()), text(value)?))).collect();

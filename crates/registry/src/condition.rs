@@ -20,7 +20,7 @@ use std::{
 
 use identity::{Invalid, Wall, duration};
 
-use crate::{Registration, Status, Verdict};
+use crate::{Period, Registration, Status, Verdict};
 
 /// Everything from which a status follows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -190,7 +190,7 @@ impl Condition {
 
     /// The status that follows, and why.
     pub(crate) fn status(&self, registration: &Registration) -> (Status, Cow<'static, str>) {
-        let text = |period: Option<Duration>| period.map(duration::format).unwrap_or_default();
+        let text = |period: Option<Period>| period.map(|of| duration::format(of.into())).unwrap_or_default();
         if let Some(pinned) = &self.pinned {
             return (pinned.status.into(), format!("{}: {}", pinned.note.by, pinned.note.reason).into());
         }

@@ -134,7 +134,6 @@ impl<'a> Draft<'a> {
                 condition: Condition::fresh(&registration).into(),
                 registration,
                 status: Status::Starting,
-                reason: Cow::default(),
                 since: now.wall,
                 lease,
                 registered_at: now.wall,
@@ -399,7 +398,7 @@ impl<'a> Draft<'a> {
         let Some(current) = self.current(&target).cloned() else { return NOTHING };
         let mut instance = Instance { condition: condition.into(), ..Instance::clone(&current) };
         instance.settle(now.wall);
-        let reason = reason.unwrap_or_else(|| instance.reason.clone());
+        let reason = reason.unwrap_or_else(|| instance.reason());
         self.put(now, target, Some(current), instance, Cause { action, actor, reason })
     }
 

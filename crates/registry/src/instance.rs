@@ -113,8 +113,6 @@ pub struct Instance {
     pub condition: Known,
     /// Whether calls should go there.
     pub status: Status,
-    /// Why it has that status.
-    pub reason: Cow<'static, str>,
     /// Since when it has that status.
     pub since: Wall,
     /// The lease of the process that registered it last.
@@ -149,12 +147,16 @@ impl Instance {
             && known(self) == known(other)
     }
 
-    /// Draws the consequences of a changed condition: status and reason, and since when.
+    /// Why it has its status. It follows from what is known, and is put into words where somebody asks.
+    pub fn reason(&self) -> Cow<'static, str> {
+        self.condition.status(&self.registration).1
+    }
+
+    /// Draws the consequences of a changed condition: its status, and since when.
     pub(crate) fn settle(&mut self, at: Wall) {
-        let (status, reason) = self.condition.status(&self.registration);
+        let (status, _) = self.condition.status(&self.registration);
         if status != self.status {
             (self.status, self.since) = (status, at);
         }
-        self.reason = reason;
     }
 }

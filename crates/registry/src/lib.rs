@@ -81,8 +81,8 @@ pub use probes::{FIRST_WITHIN, Found, Job, NEW_MAX, ProbeStats, Probes, QUICK_MA
 pub use protection::{Due, LAPSED_MIN, LATE_SHARE, Notice, PROTECTED_MAX, STALLED, Zone};
 pub use receipt::{Conclusion, Drained, SILENCE, Standing, Subscriber, SubscriberKind, UNCOUNTED, conclude};
 pub use registration::{
-    CHECKS_MAX, DEREGISTER_AFTER_TTLS, METADATA_KEY_MAX, METADATA_MAX, Metadata, Registration, TEXT_MAX,
-    TTL_MAX, TTL_MIN, WARM_UP_MAX, WEIGHT_DEFAULT, WEIGHT_MAX, check_reason,
+    CHECKS_MAX, DEREGISTER_AFTER_TTLS, METADATA_KEY_MAX, METADATA_MAX, Metadata, Period, Registration,
+    TEXT_MAX, TTL_MAX, TTL_MIN, WARM_UP_MAX, WEIGHT_DEFAULT, WEIGHT_MAX, check_reason,
 };
 pub use roll::{Heartbeat, Registry, ServiceView, Snapshot};
 

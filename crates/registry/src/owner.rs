@@ -9,6 +9,7 @@ use std::{
     fmt,
     str::FromStr,
     sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
 };
 
 use hash_ring::{Bound, Maglev, Ring};
@@ -245,7 +246,7 @@ impl<'a> Room<'a> {
 
 /// How far an instance has warmed up: 1 once it has.
 pub(crate) fn ramp(now: Now, from: identity::Mono, instance: &Instance) -> f64 {
-    let over = instance.registration.warm_up.unwrap_or_default().as_secs_f64();
+    let over = instance.registration.warm_up.map(Duration::from).unwrap_or_default().as_secs_f64();
     let gone = now.mono.since(from).as_secs_f64();
     if over > 0.0 { (gone / over).min(1.0) } else { 1.0 }
 }

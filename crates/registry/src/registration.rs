@@ -1,6 +1,6 @@
 //! What an owner says of its instance, and the bounds that hold for it in every dialect.
 
-use std::time::Duration;
+use std::{num::NonZeroU64, time::Duration};
 
 use identity::Invalid;
 
@@ -22,13 +22,13 @@ pub struct Registration {
     /// Anything else, for selection and for people.
     pub metadata: Metadata,
     /// How long the lease holds without a heartbeat; without one the instance stays until deleted.
-    pub ttl: Option<Duration>,
+    pub ttl: Option<Period>,
     /// How long after its lease lapsed an instance is forgotten.
-    pub deregister_after: Option<Duration>,
+    pub deregister_after: Option<Period>,
     /// What is asked to find out whether it is healthy. With a check, it begins as `starting`.
     pub checks: Box<[Check]>,
     /// How long it takes from its first call to its full share of them.
-    pub warm_up: Option<Duration>,
+    pub warm_up: Option<Period>,
 }
 
 /// A full share of calls.
@@ -98,14 +98,16 @@ impl Registration {
             )),
             _ => Ok(()),
         };
-        range("ttl", self.ttl, TTL_MAX)?;
-        range("deregister_after", self.deregister_after, TTL_MAX * DEREGISTER_AFTER_TTLS)?;
-        if self.deregister_after.is_some() && self.ttl.is_none() {
-            let given = self.deregister_after.map(identity::duration::format).unwrap_or_default();
+        let [ttl, deregister_after, warm_up] =
+            [self.ttl, self.deregister_after, self.warm_up].map(|period| period.map(Duration::from));
+        range("ttl", ttl, TTL_MAX)?;
+        range("deregister_after", deregister_after, TTL_MAX * DEREGISTER_AFTER_TTLS)?;
+        if deregister_after.is_some() && ttl.is_none() {
+            let given = deregister_after.map(identity::duration::format).unwrap_or_default();
             return Err(Invalid::new("deregister_after", &given, "only together with a ttl"));
         }
-        if self.warm_up.is_some_and(|warm_up| warm_up < TTL_MIN || warm_up > WARM_UP_MAX) {
-            let given = self.warm_up.map(identity::duration::format).unwrap_or_default();
+        if warm_up.is_some_and(|warm_up| warm_up < TTL_MIN || warm_up > WARM_UP_MAX) {
+            let given = warm_up.map(identity::duration::format).unwrap_or_default();
             return Err(Invalid::new("warm_up", &given, "from 1s to 1h"));
         }
         if self.checks.len() > CHECKS_MAX {
@@ -121,7 +123,8 @@ impl Registration {
 
     /// How long after a lapse the instance is forgotten.
     pub fn forget_after(&self) -> Option<Duration> {
-        self.deregister_after.or(self.ttl.map(|ttl| ttl * DEREGISTER_AFTER_TTLS))
+        let after_ttls = || Some(Duration::from(self.ttl?) * DEREGISTER_AFTER_TTLS);
+        self.deregister_after.map(Duration::from).or_else(after_ttls)
     }
 }
 
@@ -150,29 +153,47 @@ fn is_plain(text: &str) -> bool {
     text.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'))
 }
 
-/// Names and their texts, by name. They stand in one text, one behind the other: most instances have a
-/// handful, and an entry costs its letters and 8 bytes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Metadata {
-    letters: Box<str>,
-    /// Where the name of an entry ends, and where its text does.
-    ends: Box<[[u32; 2]]>,
+/// A period of a registration, to the nanosecond. An optional one takes 8 bytes, half of what a `Duration`
+/// takes, and each instance has three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Period(
+    /// Its nanoseconds and one more, so that nought is a period, too, until it is checked.
+    NonZeroU64,
+);
+
+impl From<Duration> for Period {
+    /// What is longer than 584 years, which every bound forbids, becomes as long.
+    fn from(period: Duration) -> Self {
+        let nanos = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
+        Self(NonZeroU64::MIN.saturating_add(nanos))
+    }
 }
+
+impl From<Period> for Duration {
+    fn from(period: Period) -> Self {
+        Duration::from_nanos(period.0.get() - 1)
+    }
+}
+
+/// Names and their texts, by name. They stand in one text, one behind the other, each entry behind the
+/// lengths of its two parts: most instances have a handful, and an entry costs its letters and two bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Metadata(Box<str>);
 
 impl Metadata {
     /// How many entries there are.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.iter().count()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.0.is_empty()
     }
 
-    /// How many bytes of names and texts there are.
+    /// How many bytes it takes.
     pub fn bytes(&self) -> usize {
-        self.letters.len()
+        self.0.len()
     }
 
     /// The text under a name.
@@ -193,39 +214,60 @@ impl Metadata {
     }
 
     /// Every name with its text, by name.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
-        let mut from = 0;
-        self.ends.iter().map(move |[name, text]| {
-            let begin = std::mem::replace(&mut from, *text);
-            (self.letters(begin, *name), self.letters(*name, *text))
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        let mut rest = &*self.0;
+        std::iter::from_fn(move || {
+            let (name, after) = read_length(rest)?;
+            let (text, after) = read_length(after)?;
+            let (name, after) = after.split_at_checked(name)?;
+            let (text, after) = after.split_at_checked(text)?;
+            rest = after;
+            Some((name, text))
         })
-    }
-
-    fn letters(&self, from: u32, to: u32) -> &str {
-        // The ends are where texts were put together.
-        self.letters.get(from as usize..to as usize).unwrap_or_default()
     }
 }
 
+/// A length among letters is ASCII, and so leaves the whole a text: six bits at a time, the lowest first,
+/// with the seventh where more follow.
+const MORE: u8 = 1 << 6;
+
+fn write_length(mut length: usize, to: &mut String) {
+    while length >= usize::from(MORE) {
+        to.push(char::from(length as u8 & (MORE - 1) | MORE));
+        length >>= 6;
+    }
+    to.push(char::from(length as u8));
+}
+
+/// The length with which a text begins, and what is behind it.
+fn read_length(text: &str) -> Option<(usize, &str)> {
+    let mut length = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        length |= usize::from(byte & (MORE - 1)) << (6 * at);
+        if byte & MORE == 0 {
+            return Some((length, text.get(at + 1..)?));
+        }
+    }
+    None
+}
+
 impl<N: AsRef<str>, T: AsRef<str>> FromIterator<(N, T)> for Metadata {
-    /// Of a name that is given more than once, the last text holds. What does not fit into 4 GiB, which
-    /// no registration may be near, is left out.
+    /// Of a name that is given more than once, the last text holds.
     fn from_iter<I: IntoIterator<Item = (N, T)>>(entries: I) -> Self {
         let mut entries: Vec<(N, T)> = entries.into_iter().collect();
         entries.reverse();
         entries.sort_by(|a, b| a.0.as_ref().cmp(b.0.as_ref()));
         entries.dedup_by(|later, first| later.0.as_ref() == first.0.as_ref());
-        let letters = entries.iter().map(|(name, text)| name.as_ref().len() + text.as_ref().len()).sum();
-        let (mut letters, mut ends) = (String::with_capacity(letters), Vec::with_capacity(entries.len()));
+        // A length takes two bytes at most where it is within its bound.
+        let bytes = entries.iter().map(|(name, text)| name.as_ref().len() + text.as_ref().len() + 4).sum();
+        let mut letters = String::with_capacity(bytes);
         for (name, text) in &entries {
             let (name, text) = (name.as_ref(), text.as_ref());
-            let end_of_name = letters.len() + name.len();
-            let both = (u32::try_from(end_of_name), u32::try_from(end_of_name + text.len()));
-            let (Ok(end_of_name), Ok(end_of_text)) = both else { break };
+            write_length(name.len(), &mut letters);
+            write_length(text.len(), &mut letters);
             letters.push_str(name);
             letters.push_str(text);
-            ends.push([end_of_name, end_of_text]);
         }
-        Self { letters: letters.into(), ends: ends.into() }
+        Self(letters.into())
     }
 }

@@ -35,7 +35,7 @@ fn target(service: &str, instance: &str) -> Target {
 }
 
 fn leased(port: u16) -> Registration {
-    Registration { ttl: Some(TTL), ..Registration::new(Host::parse("10.0.0.1").unwrap(), port) }
+    Registration { ttl: Some(TTL.into()), ..Registration::new(Host::parse("10.0.0.1").unwrap(), port) }
 }
 
 fn register(instance: &str, port: u16, lease: u64, held: Option<u64>) -> Command {

@@ -38,6 +38,13 @@ pub(crate) struct Timers {
     /// What a heartbeat is worth, in nanoseconds, and 0 where there is no lease; here, so that who looks at
     /// all leases looks nowhere else.
     ttl: u64,
+    /// Of most instances nothing else is asked.
+    rare: Option<Box<Rare>>,
+}
+
+/// What time asks of an instance besides its lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Rare {
     has_lapsed: bool,
     recover: Mono,
     forget: Mono,
@@ -47,20 +54,15 @@ pub(crate) struct Timers {
     release: Mono,
 }
 
+/// Nothing is asked.
+const NOTHING: Rare =
+    Rare { has_lapsed: false, recover: NEVER, forget: NEVER, warm_from: NEVER, warm: NEVER, release: NEVER };
+
 impl Timers {
     /// The timers of an instance that is new here, as it is now.
     pub(crate) fn new(now: Now, instance: &Instance) -> Self {
-        let never = || Self {
-            lease: AtomicU64::new(NEVER.0),
-            ttl: 0,
-            has_lapsed: false,
-            recover: NEVER,
-            forget: NEVER,
-            warm_from: NEVER,
-            warm: NEVER,
-            release: NEVER,
-        };
-        never().after(now, None, instance, true)
+        let never = Self { lease: AtomicU64::new(NEVER.0), ttl: 0, rare: None };
+        never.after(now, None, instance, true)
     }
 
     /// The timers after a change: what goes on keeps its deadline, what begins gets one.
@@ -75,28 +77,34 @@ impl Timers {
         let has_lapsed = condition.lapsed.is_some();
         let had_lapsed = before.is_some_and(|before| before.condition.lapsed.is_some());
         let forget = match registration.forget_after().filter(|_| has_lapsed) {
-            Some(_) if had_lapsed => self.forget,
+            Some(_) if had_lapsed => self.rare().forget,
             Some(after) => now.mono + after,
             None => NEVER,
         };
-        let recover = if has_lapsed && had_lapsed { self.recover } else { NEVER };
+        let recover = if has_lapsed && had_lapsed { self.rare().recover } else { NEVER };
         let warm_from = condition.is_warming().then(|| self.warm_from().unwrap_or(now.mono));
-        let warm = warm_from.zip(registration.warm_up).map_or(NEVER, |(from, over)| from + over);
+        let warm = warm_from.zip(registration.warm_up).map_or(NEVER, |(from, over)| from + over.into());
         let until = |of: &Instance| of.condition.pinned.as_ref().and_then(|pinned| pinned.until);
         let release = match until(instance) {
-            Some(at) if before.and_then(until) == Some(at) => self.release,
+            Some(at) if before.and_then(until) == Some(at) => self.rare().release,
             // The record has the wall clock; what is left of it is counted on the monotonic one.
             Some(at) => now.mono + at.since(now.wall),
             None => NEVER,
         };
-        let ttl = registration.ttl.map_or(0, |ttl| u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX));
+        let ttl = registration.ttl.map(Duration::from).unwrap_or_default();
+        let ttl = u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX);
         let warm_from = warm_from.unwrap_or(NEVER);
-        let lease = self.lease;
-        let timers = Self { lease, ttl, has_lapsed, recover, forget, warm_from, warm, release };
+        let rare = Rare { has_lapsed, recover, forget, warm_from, warm, release };
+        let rare = (rare != NOTHING).then(|| Box::new(rare));
+        let timers = Self { lease: self.lease, ttl, rare };
         if renews {
             timers.renew(now);
         }
         timers
+    }
+
+    fn rare(&self) -> &Rare {
+        self.rare.as_deref().unwrap_or(&NOTHING)
     }
 
     /// The lease begins anew.
@@ -115,7 +123,7 @@ impl Timers {
     pub(crate) fn recover_if_answered(&mut self, now: Now) -> bool {
         let is_answered = self.lease().is_some_and(|lease| lease > now.mono);
         if is_answered {
-            self.recover = now.mono;
+            self.rare.get_or_insert_with(|| Box::new(NOTHING)).recover = now.mono;
         }
         is_answered
     }
@@ -132,22 +140,23 @@ impl Timers {
 
     /// Whether the lease has been found lapsed.
     pub(crate) fn has_lapsed(&self) -> bool {
-        self.has_lapsed
+        self.rare().has_lapsed
     }
 
     /// When it began to take calls, while it warms up.
     pub(crate) fn warm_from(&self) -> Option<Mono> {
-        Some(self.warm_from).filter(|at| *at != NEVER)
+        Some(self.rare().warm_from).filter(|at| *at != NEVER)
     }
 
     /// What is due first, and when.
     pub(crate) fn next(&self) -> Option<(Mono, Timer)> {
-        let lease = if self.has_lapsed { NEVER.0 } else { self.lease.load(Relaxed) };
+        let rare = self.rare();
+        let lease = if rare.has_lapsed { NEVER.0 } else { self.lease.load(Relaxed) };
         let all = [
-            (self.release, Timer::Override),
-            (self.warm, Timer::WarmUp),
-            (self.recover, Timer::Recover),
-            (self.forget, Timer::Forget),
+            (rare.release, Timer::Override),
+            (rare.warm, Timer::WarmUp),
+            (rare.recover, Timer::Recover),
+            (rare.forget, Timer::Forget),
             (Mono(lease), Timer::Lease),
         ];
         all.into_iter().filter(|(at, _)| *at != NEVER).min_by_key(|(at, _)| *at)

@@ -1,7 +1,7 @@
 //! The control plane's end of the channel, for a proxy in this process and, through [`grpc`], for those
 //! in others.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use identity::{InstanceId, Namespace, Now, ServiceName};
 use registry::{Instance, Registry, Scope, Since, Status, Target};
@@ -174,6 +174,7 @@ fn service(registry: &Registry, namespace: &Namespace, name: &ServiceName, now: 
     let instances = view.as_ref().map(|view| view.instances.as_slice()).unwrap_or_default();
     let warm_up = |id: &InstanceId, instance: &Instance| {
         let over = instance.registration.warm_up.filter(|_| instance.status == Status::Starting)?;
+        let over = Duration::from(over);
         let (namespace, service, instance) = (namespace.clone(), name.clone(), id.clone());
         let ramp = registry.ramp(now, &Target { namespace, service, instance })?;
         Some(WarmUp { elapsed: over.mul_f64(ramp.clamp(0.0, 1.0)), over })

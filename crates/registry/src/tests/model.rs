@@ -104,8 +104,9 @@ fn held() -> impl Strategy<Value = Held> {
     prop_oneof![3 => Just(Held::None), 4 => Just(Held::Current), 1 => Just(Held::Stale)]
 }
 
-fn seconds(of: &'static [u64]) -> impl Strategy<Value = Option<Duration>> {
-    select(of).prop_map(|seconds| Some(Duration::from_secs(seconds)).filter(|d| !d.is_zero()))
+fn seconds(of: &'static [u64]) -> impl Strategy<Value = Option<Period>> {
+    select(of)
+        .prop_map(|seconds| Some(Duration::from_secs(seconds)).filter(|d| !d.is_zero()).map(Period::from))
 }
 
 fn registration() -> impl Strategy<Value = Registration> {

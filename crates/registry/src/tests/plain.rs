@@ -131,13 +131,13 @@ impl Plain {
             timers.push((Mono((now.mono.0 + until.0).saturating_sub(now.wall.0)), "release"));
         }
         if let Some((from, over)) = self.warms_since.zip(self.registration.warm_up) {
-            timers.push((from + over, "warm"));
+            timers.push((from + over.into(), "warm"));
         }
         timers.extend(self.answered.map(|at| (at, "recover")));
-        match (self.lapsed, self.registration.ttl) {
+        match (self.lapsed, self.registration.ttl.map(Duration::from)) {
             (None, Some(ttl)) => timers.push((self.renewed + ttl, "lapse")),
             (Some(lapsed), Some(ttl)) => {
-                let after = self.registration.deregister_after.unwrap_or(ttl * 10);
+                let after = self.registration.deregister_after.map_or(ttl * 10, Duration::from);
                 timers.push((lapsed.mono + after, "forget"));
             }
             (_, None) => {}

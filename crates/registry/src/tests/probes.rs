@@ -107,7 +107,7 @@ fn an_instance_starts_is_up_after_its_first_pass_and_down_after_so_many_failures
     let (passed, failed) = (Some(Action::CheckPassed), Some(Action::CheckFailed));
     assert_eq!(told, [None, passed, None, None, None, None, None, failed, None]);
     let instance = prober.registry.instance(&target("cart", "a")).unwrap();
-    assert_eq!(&*instance.reason, "check tcp fails: refused");
+    assert_eq!(&*instance.reason(), "check tcp fails: refused");
 }
 
 #[test]

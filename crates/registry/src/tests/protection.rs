@@ -300,7 +300,7 @@ proptest! {
             let (zone, ttl) = (at % ZONES, [6, 12, 18][at / ZONES % 3]);
             let registration = Registration {
                 zone: Some(zone.to_string().into()),
-                ttl: Some(Duration::from_secs(ttl)),
+                ttl: Some(Duration::from_secs(ttl).into()),
                 ..leased(80)
             };
             registry.apply(second(0), Command::register(name(at), registration, LeaseId(1), "test")).unwrap();

@@ -41,8 +41,8 @@ fn what_breaks_a_rule_changes_nothing_and_names_the_field() {
         ("version", |r, _| r.version = Some("1\u{7}".into())),
         ("weight", |r, _| r.weight = WEIGHT_MAX + 1),
         ("metadata value", |r, long| r.metadata = [("k", long)].into_iter().collect()),
-        ("ttl", |r, _| r.ttl = Some(Duration::from_millis(1))),
-        ("deregister_after", |r, _| (r.ttl, r.deregister_after) = (None, Some(TTL))),
+        ("ttl", |r, _| r.ttl = Some(Duration::from_millis(1).into())),
+        ("deregister_after", |r, _| (r.ttl, r.deregister_after) = (None, Some(TTL.into()))),
     ];
     let mut registry = Registry::default();
     for (field, break_it) in cases {
@@ -63,7 +63,7 @@ fn a_warm_up_goes_on_through_a_change_and_begins_anew_after_an_interruption() {
     let second = |second| start().after(Duration::from_secs(second));
     let mut registry = Registry::default();
     let register = |port| {
-        let warm_up = Some(Duration::from_secs(10));
+        let warm_up = Some(Duration::from_secs(10).into());
         let registration = Box::new(Registration { ttl: None, warm_up, ..leased(port) });
         ask("a", Ask::Register { registration, lease: LeaseId(1), held: None })
     };
@@ -86,7 +86,7 @@ fn facts_tell_what_decides_and_what_would_without_it() {
     let mut registry = Registry::default();
     let registration = Registration {
         checks: [Check::new(Probe::Tcp)].into(),
-        warm_up: Some(Duration::from_secs(10)),
+        warm_up: Some(Duration::from_secs(10).into()),
         ..leased(80)
     };
     registry.apply(start(), Command::register(target("cart", "a"), registration, LeaseId(1), "t")).unwrap();
@@ -110,6 +110,36 @@ fn facts_tell_what_decides_and_what_would_without_it() {
         starting[1],
     ];
     assert_eq!(facts(&registry), all);
+}
+
+#[test]
+fn metadata_keeps_texts_of_every_length() {
+    for length in [0, 1, 63, 64, 65, 4_095, 4_096, 4_097, 300_000] {
+        let entries = [("a".repeat(length), "ü".repeat(length)), ("b".to_owned(), String::new())];
+        let metadata: Metadata = entries.iter().cloned().collect();
+        let said: Vec<(String, String)> =
+            metadata.iter().map(|(n, t)| (n.to_owned(), t.to_owned())).collect();
+        assert_eq!(said, entries, "{length}");
+    }
+}
+
+#[test]
+fn periods_are_kept_to_the_nanosecond_and_nought_is_one() {
+    for nanos in [0, 1, 999_999_999, 1_000_000_000, u64::MAX - 1] {
+        let period = Duration::from_nanos(nanos);
+        assert_eq!(Duration::from(Period::from(period)), period);
+    }
+    assert!(Duration::from(Period::from(Duration::MAX)) > TTL_MAX * 1_000);
+    let nought = Registration { ttl: Some(Duration::ZERO.into()), ..leased(80) };
+    assert_eq!(nought.check().unwrap_err().what(), "ttl");
+}
+
+#[test]
+fn an_instance_fits_into_192_bytes_with_its_counts_and_its_slot_into_112() {
+    let counts = 2 * size_of::<usize>();
+    assert!(size_of::<Instance>() + counts <= 192, "{}", size_of::<Instance>());
+    assert!(size_of::<crate::roll::Slot>() <= 112, "{}", size_of::<crate::roll::Slot>());
+    assert_eq!(size_of::<Option<Period>>(), 8);
 }
 
 proptest! {

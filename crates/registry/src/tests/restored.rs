@@ -30,7 +30,10 @@ fn what_is_missing_comes_back_as_it_was_at_a_revision_after_the_backups() {
     history.extend(outcome.change);
     assert_eq!((registry.revision(), history[0].revision), (41, 41));
     let back = registry.instance(&target("cart", "a")).unwrap();
-    assert_eq!((back.status, &back.reason, back.since), (instance.status, &instance.reason, instance.since));
+    assert_eq!(
+        (back.status, back.reason(), back.since),
+        (instance.status, instance.reason(), instance.since)
+    );
     assert_eq!(back.condition.pinned, instance.condition.pinned);
     let drain = |of: &Instance| of.condition.drain.clone().unwrap();
     assert_eq!(

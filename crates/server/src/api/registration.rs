@@ -3,6 +3,8 @@
 //! The bounds are the registry's own; what is added here is the place of a mistake, which only this
 //! dialect has. `place` is where a body stands in its request: nowhere, or `/instances/17`.
 
+use std::time::Duration;
+
 use identity::{Invalid, duration};
 use registry::{Check, Host, Probe, Registration, WEIGHT_DEFAULT};
 use wire::native::{
@@ -27,10 +29,11 @@ pub(super) fn read(body: api::RegistrationBody<'_>, place: &str) -> Result<Regis
         version: body.version.map(Into::into),
         weight: body.weight.unwrap_or(WEIGHT_DEFAULT),
         metadata: body.metadata.into_iter().collect(),
-        ttl: period(body.ttl.as_deref(), place, "ttl")?,
-        deregister_after: period(body.deregister_after.as_deref(), place, "deregister_after")?,
+        ttl: period(body.ttl.as_deref(), place, "ttl")?.map(Into::into),
+        deregister_after: period(body.deregister_after.as_deref(), place, "deregister_after")?
+            .map(Into::into),
         checks: checks.collect::<Result<_, _>>()?,
-        warm_up: period(body.warm_up.as_deref(), place, "warm_up")?,
+        warm_up: period(body.warm_up.as_deref(), place, "warm_up")?.map(Into::into),
         ..Registration::new(host, body.port)
     };
     match registration.check() {
@@ -81,7 +84,7 @@ fn check(body: api::CheckBody, place: &str) -> Result<Check, Problem> {
     Ok(check)
 }
 
-fn period(text: Option<&str>, place: &str, field: &str) -> Result<Option<std::time::Duration>, Problem> {
+fn period(text: Option<&str>, place: &str, field: &str) -> Result<Option<Duration>, Problem> {
     let period = text.map(duration::parse).transpose();
     period.map_err(|error| invalid(&format!("{place}/{field}"), error))
 }

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use identity::{InstanceId, Namespace, PolicyName, ProxyId, ServiceName, Wall};
 use registry::{
-    Actor, Check, Condition, Drain, Host, Instance, LeaseId, Note, Override, PolicyAction, PolicyChange,
-    PolicyDocument, PolicyRevision, Probe, Registration, Status, Target, Verdict,
+    Actor, Check, Condition, Drain, Host, Instance, LeaseId, Note, Override, Period, PolicyAction,
+    PolicyChange, PolicyDocument, PolicyRevision, Probe, Registration, Status, Target, Verdict,
 };
 use serde::{Deserialize, Serialize};
 use storage_catalog::{KnownProxy, Scope, Token};
@@ -154,6 +154,14 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
+fn period(nanos: u64) -> Period {
+    Duration::from_nanos(nanos).into()
+}
+
+fn period_nanos(period: Period) -> u64 {
+    nanos(period.into())
+}
+
 fn text(error: impl ToString) -> String {
     error.to_string()
 }
@@ -171,12 +179,12 @@ impl From<(&Target, &Instance)> for InstanceLine {
             version: registration.version.as_deref().map(str::to_owned),
             weight: registration.weight,
             metadata: registration.metadata.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
-            ttl_ns: registration.ttl.map(nanos),
-            deregister_after_ns: registration.deregister_after.map(nanos),
+            ttl_ns: registration.ttl.map(period_nanos),
+            deregister_after_ns: registration.deregister_after.map(period_nanos),
             checks: registration.checks.iter().zip(&condition.verdicts).map(CheckLine::from).collect(),
-            warm_up_ns: registration.warm_up.map(nanos),
+            warm_up_ns: registration.warm_up.map(period_nanos),
             status: instance.status.to_string(),
-            reason: instance.reason.to_string(),
+            reason: instance.reason().into_owned(),
             since: instance.since,
             lease_id: instance.lease.to_string(),
             registered_at: instance.registered_at,
@@ -202,10 +210,10 @@ impl InstanceLine {
             version: self.version.map(Into::into),
             weight: self.weight,
             metadata: self.metadata.into_iter().collect(),
-            ttl: self.ttl_ns.map(Duration::from_nanos),
-            deregister_after: self.deregister_after_ns.map(Duration::from_nanos),
+            ttl: self.ttl_ns.map(period),
+            deregister_after: self.deregister_after_ns.map(period),
             checks: checks.into(),
-            warm_up: self.warm_up_ns.map(Duration::from_nanos),
+            warm_up: self.warm_up_ns.map(period),
         };
         let drain = self.drain.map(|note| Box::new(Drain { note: note.into(), revision: self.revision }));
         let condition = Condition {
@@ -219,7 +227,6 @@ impl InstanceLine {
             registration,
             condition: condition.into(),
             status: self.status.parse::<Status>().map_err(text)?,
-            reason: self.reason.into(),
             since: self.since,
             lease: self.lease_id.parse::<LeaseId>().map_err(text)?,
             registered_at: self.registered_at,

@@ -18,15 +18,15 @@ fn backup() -> Backup {
         version: Some("1.2".into()),
         weight: 50,
         metadata: [("k", "v\\")].into_iter().collect(),
-        ttl: Some(Duration::from_secs(15)),
-        deregister_after: Some(Duration::from_secs(60)),
+        ttl: Some(Duration::from_secs(15).into()),
+        deregister_after: Some(Duration::from_secs(60).into()),
         checks: [
             Check { port: Some(9), ..Check::new(Probe::Http { path: "/healthz".into() }) },
             Check::new(Probe::Tcp),
             Check::new(Probe::Grpc { service: "cart.v1".into() }),
         ]
         .into(),
-        warm_up: Some(Duration::from_secs(30)),
+        warm_up: Some(Duration::from_secs(30).into()),
         ..Registration::new(Host::parse("cart.internal").unwrap(), 80)
     };
     let rich = Instance {
@@ -44,7 +44,6 @@ fn backup() -> Backup {
         }
         .into(),
         status: Status::Maintenance,
-        reason: "o: why".into(),
         since: Wall(6),
         lease: LeaseId(0xabc),
         registered_at: Wall(1),
@@ -54,7 +53,6 @@ fn backup() -> Backup {
         registration: Registration::new(Host::parse("10.0.0.7").unwrap(), 81),
         condition: Condition::default().into(),
         status: Status::Up,
-        reason: "registered".into(),
         ..rich.clone()
     };
     let target = |id: &str| Target {

@@ -86,7 +86,7 @@ impl House {
                 woken.borrow_and_update();
                 let instance = self.instance(name);
                 if instance.status == status {
-                    return instance.reason.to_string();
+                    return instance.reason().into_owned();
                 }
                 woken.changed().await.unwrap();
             }

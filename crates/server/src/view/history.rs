@@ -67,7 +67,7 @@ fn lease(registry: &Registry, now: Now, target: &Target, instance: &Instance) ->
         Some(_) => "holds",
     };
     Some(api::Lease {
-        ttl: duration::format(ttl),
+        ttl: duration::format(ttl.into()),
         state: state.to_owned(),
         left_ns: left.map(|left| left.as_nanos() as u64).filter(|left| *left > 0),
         deregister_after: registration.forget_after().map(duration::format).unwrap_or_default(),

@@ -3,7 +3,7 @@
 use std::{fmt, net::IpAddr};
 
 use identity::{Namespace, Now, ServiceName, Wall, duration};
-use registry::{Check, Effect, Host, LeaseId, Probe, Registry, ServiceView, Status, Target, Verdict};
+use registry::{Check, Effect, Host, LeaseId, Period, Probe, Registry, ServiceView, Status, Target, Verdict};
 use wire::native::{api, problem::Problem};
 
 /// An instance as the registry has it now.
@@ -16,12 +16,13 @@ pub(crate) fn instance(
     let registration = &instance.registration;
     let condition = &instance.condition;
     let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
+    let period = |period: Option<Period>| period.map(|of| duration::format(of.into()));
     api::Instance {
         id: target.instance.to_string(),
         address: registration.address.to_string(),
         port: registration.port,
         status: instance.status.to_string(),
-        reason: instance.reason.to_string(),
+        reason: instance.reason().into_owned(),
         since: instance.since.to_string(),
         health: condition.health().to_owned(),
         checks: checks(instance),
@@ -29,9 +30,9 @@ pub(crate) fn instance(
         version: text(&registration.version),
         weight: registration.weight,
         metadata: registration.metadata.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
-        ttl: registration.ttl.map(duration::format),
+        ttl: period(registration.ttl),
         deregister_after: registration.forget_after().map(duration::format),
-        warm_up: registration.warm_up.map(duration::format),
+        warm_up: period(registration.warm_up),
         drain: condition.drain.as_deref().map(|drain| note(&drain.note)),
         overridden: condition.pinned.as_deref().map(overridden),
         protected: registry.is_spared(now, target),

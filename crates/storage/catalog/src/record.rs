@@ -23,7 +23,7 @@ use identity::Wall;
 use prost::Message;
 use registry::{
     Action, Actor, Cause, Change, Check, Condition, Drain, Effect, Host, Instance, LeaseId, Note, Override,
-    Probe, Registration, Status, Target, Verdict,
+    Period, Probe, Registration, Status, Target, Verdict,
 };
 
 use crate::{KnownProxy, Scope, Token};
@@ -280,6 +280,10 @@ fn target(namespace: &str, service: &str, instance: &str) -> Result<Target, Unre
     })
 }
 
+fn period(nanos: u64) -> Period {
+    Duration::from_nanos(nanos).into()
+}
+
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -301,10 +305,10 @@ impl TryFrom<InstanceBody> for Instance {
             version: body.version.map(Into::into),
             weight: body.weight,
             metadata: body.metadata.into_iter().collect(),
-            ttl: body.ttl_ns.map(Duration::from_nanos),
-            deregister_after: body.deregister_after_ns.map(Duration::from_nanos),
+            ttl: body.ttl_ns.map(period),
+            deregister_after: body.deregister_after_ns.map(period),
             checks,
-            warm_up: body.warm_up_ns.map(Duration::from_nanos),
+            warm_up: body.warm_up_ns.map(period),
         };
         let condition = Condition {
             lapsed: body.lapsed_unix_ns.or(lapsed_unsaid).map(Wall),
@@ -321,7 +325,6 @@ impl TryFrom<InstanceBody> for Instance {
             registration,
             condition: condition.into(),
             status: body.status.parse::<Status>().map_err(text)?,
-            reason: body.reason.into(),
             since: Wall(body.since_unix_ns),
             lease: LeaseId(body.lease),
             registered_at: Wall(body.registered_at_unix_ns),

@@ -31,9 +31,9 @@ fn registration(port: u16) -> Registration {
         version: Some("1.2".into()),
         weight: 50,
         metadata: [("k", "ü")].into_iter().collect(),
-        ttl: Some(Duration::from_secs(15)),
-        deregister_after: Some(Duration::from_secs(60)),
-        warm_up: Some(Duration::from_secs(30)),
+        ttl: Some(Duration::from_secs(15).into()),
+        deregister_after: Some(Duration::from_secs(60).into()),
+        warm_up: Some(Duration::from_secs(30).into()),
         ..Registration::new(Host::parse("cart.internal").unwrap(), port)
     }
 }

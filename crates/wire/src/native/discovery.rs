@@ -59,7 +59,7 @@ pub fn instance_to_proto(id: &InstanceId, instance: &registry::Instance) -> prot
         address: registration.address.to_string(),
         port: registration.port.into(),
         status: instance.status.to_string(),
-        reason: instance.reason.to_string(),
+        reason: instance.reason().into_owned(),
         since_unix_ns: instance.since.0,
         health: instance.condition.health().to_owned(),
         zone: text(&registration.zone),

@@ -150,10 +150,10 @@ fn instance(instance: &Instance, fields: &mut Fields<'_>) {
             fields.text(2, text);
         });
     }
-    fields.maybe_duration(7, registration.ttl);
-    fields.maybe_duration(8, registration.deregister_after);
+    fields.maybe_duration(7, registration.ttl.map(Into::into));
+    fields.maybe_duration(8, registration.deregister_after.map(Into::into));
     fields.text(9, instance.status.as_str());
-    fields.text(10, &instance.reason);
+    fields.text(10, &instance.reason());
     fields.fixed(11, instance.since.0);
     fields.fixed(12, instance.lease.0);
     fields.fixed(13, instance.registered_at.0);
@@ -161,7 +161,7 @@ fn instance(instance: &Instance, fields: &mut Fields<'_>) {
     for (of, verdict) in registration.checks.iter().zip(&condition.verdicts) {
         fields.message(15, |fields| check(of, verdict, fields));
     }
-    fields.maybe_duration(16, registration.warm_up);
+    fields.maybe_duration(16, registration.warm_up.map(Into::into));
     fields.maybe_fixed(17, condition.lapsed.map(|at| at.0));
     fields.number(18, condition.is_cold.into());
     if let Some(drain) = &condition.drain {
@@ -234,9 +234,9 @@ mod tests {
             version: Some("1.4.2".into()),
             weight,
             metadata: metadata.iter().cloned().collect(),
-            ttl: Some(Duration::from_secs(15)),
-            deregister_after: Some(Duration::from_secs(60)),
-            warm_up: Some(Duration::from_secs(30)),
+            ttl: Some(Duration::from_secs(15).into()),
+            deregister_after: Some(Duration::from_secs(60).into()),
+            warm_up: Some(Duration::from_secs(30).into()),
             checks: checks.clone().into(),
             ..Registration::new(Host::parse(address).unwrap(), 8080)
         };
