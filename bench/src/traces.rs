@@ -1,15 +1,21 @@
 //! Spans: what taking them in costs by stage, what they take on the disk, and how long they are looked for.
 //!
-//! Requests are made before they are measured and go through the decoder and the store of the product, on a
-//! real disk; a request is acknowledged before the thread that sent it sends the next, and there are several.
-//! The network is not in these figures. Stages are told apart by the threads that do them.
+//! Over a socket, requests go to the server as its users run it, and what it uses until it is quiet again is its
+//! cost: connections, decoding, the graph, journal and blocks. Within this process they go through the same decoder
+//! and store without a network, which tells the stages apart by the threads that do them, and fills the store that
+//! is asked then. Requests are made before they are measured, and a request is acknowledged before whoever sent it
+//! sends the next; there are several.
 
+mod duckdb;
 mod generator;
+mod rotel;
+mod socket;
+mod wide;
 
 use std::{
     collections::{BTreeMap, VecDeque},
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -26,8 +32,11 @@ use wire::otlp;
 use crate::{
     Failure, Options, clock, process,
     report::{Bound, Figure, Report, Row, progress},
+    server::{Program, Server},
 };
 use generator::{BEGIN, Generator, PACE};
+use rotel::Rotel;
+use socket::{Cost, Way};
 
 /// Spans of a request, as a collector sends them on.
 const REQUEST_SPANS: usize = 512;
@@ -56,6 +65,12 @@ pub(crate) struct Arguments {
     /// short run.
     #[arg(long, value_name = "COUNT")]
     spans: Option<usize>,
+    /// Spans that are sent over a socket, to each receiver; none leaves that out.
+    #[arg(long, value_name = "COUNT", default_value_t = 1_048_576)]
+    sent: usize,
+    /// Measure this binary; without it, the release binary is built and measured.
+    #[arg(long, value_name = "FILE")]
+    bellwether: Option<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Report, Failure> {
@@ -68,6 +83,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Report, Failure> {
     report.setting("spans", wanted);
     report.setting("folder", options.folder.display());
     report.version("bellwether", env!("CARGO_PKG_VERSION"));
+    if arguments.sent > 0 {
+        over_a_socket(&mut report, arguments, folder.path())?;
+    }
+    let folder = tempfile::tempdir_in(&options.folder)?;
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let settings = || Settings { disk_bytes: u64::MAX / 4, max_age: Duration::MAX, ..Settings::default() };
     let (store, _) = Spans::open(Arc::clone(&disk), folder.path(), settings())?;
@@ -85,7 +104,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Report, Failure> {
             .collect(),
     });
     report.goal("bytes a span on the disk", bytes, Bound::AtMost, BYTES_A_SPAN);
+    compare(&mut report, &store)?;
     ask(&mut report, &store, folder.path(), taken.traces)?;
+    wide::measure(&mut report, &store)?;
     let before = clock::now();
     drop(store);
     let (store, _) = Spans::open(disk, folder.path(), settings())?;
@@ -94,24 +115,85 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Report, Failure> {
     Ok(report)
 }
 
+/// What a span costs the server, and a collector that keeps nothing.
+fn over_a_socket(report: &mut Report, arguments: &Arguments, folder: &Path) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let program = Program::at(arguments.bellwether.as_deref())?;
+    report.setting("sent to each receiver", arguments.sent);
+    for (way, name) in [(Way::Grpc, "OTLP/gRPC"), (Way::Gzip, "OTLP/HTTP, gzip")] {
+        progress(name);
+        let server = Server::start(&program, None, &folder.join(name.replace([',', ' ', '/'], "-")))?;
+        let cost = socket::measure(&runtime, (server.id(), server.address()), way, arguments.sent)?;
+        server.stop()?;
+        add(report, "bellwether", name, &cost);
+        if way == Way::Grpc {
+            for (thread, time) in
+                cost.threads.iter().filter(|(_, time)| **time > 0.01 * cost.cpu.as_secs_f64() * 1e6)
+            {
+                let figures = Figure::of("CPU µs/span", [time / cost.spans as f64]).into_iter().collect();
+                report.row(Row { subject: "of these, by thread", load: thread.clone(), figures });
+            }
+            let rate = 1e6 / cost.each();
+            report.goal(
+                "spans a second and core, from the socket to blocks",
+                rate,
+                Bound::AtLeast,
+                SPANS_A_CORE,
+            );
+            report.goal(
+                "resident MiB of the server at the most",
+                (cost.peak >> 20) as f64,
+                Bound::AtMost,
+                MEMORY_MIB,
+            );
+        }
+    }
+    progress("Rotel");
+    let Some(rotel) = Rotel::start(folder)? else {
+        report.skip(rotel::MISSING);
+        return Ok(());
+    };
+    report.version("Rotel", rotel.version.clone());
+    let cost = socket::measure(&runtime, rotel.at(), Way::Grpc, arguments.sent)?;
+    add(report, "Rotel, keeping nothing", "OTLP/gRPC", &cost);
+    Ok(())
+}
+
+fn add(report: &mut Report, subject: &'static str, load: &str, cost: &Cost) {
+    let rate = cost.spans as f64 / cost.wall.as_secs_f64();
+    let figures = [
+        ("CPU µs/span", cost.each()),
+        ("spans/s", rate),
+        ("MiB at the most", (cost.peak >> 20) as f64),
+        ("sent again", cost.refused as f64),
+    ];
+    let figures = figures.into_iter().filter_map(|(unit, value)| Figure::of(unit, [value])).collect();
+    report.row(Row { subject, load: load.to_owned(), figures });
+}
+
+/// Has a reader that knows nothing of us count.
+fn compare(report: &mut Report, store: &Spans) -> Result<(), Failure> {
+    progress("DuckDB");
+    let Some(counts) = duckdb::count(&store.blocks())? else {
+        report.skip(duckdb::MISSING);
+        return Ok(());
+    };
+    report.version("DuckDB", counts.version.clone());
+    let ours = store.stats().spans;
+    report.note(format!(
+        "DuckDB counts {} spans with {} ids in the blocks, {} of them with status 500; we count {ours} spans",
+        counts.spans, counts.ids, counts.failed
+    ));
+    if counts.spans != ours {
+        return Err("DuckDB counts other spans than we do".into());
+    }
+    Ok(())
+}
+
 struct Taken {
     spans: usize,
     traces: u64,
     otlp_bytes: f64,
-}
-
-/// Processor time of this process by the names of its threads.
-fn by_thread() -> Result<BTreeMap<String, f64>, Failure> {
-    let mut times = BTreeMap::new();
-    for task in fs::read_dir("/proc/self/task")? {
-        let path = task?.path();
-        // A thread may end while it is looked at.
-        let Ok(name) = fs::read_to_string(path.join("comm")) else { continue };
-        let Ok(stat) = fs::read_to_string(path.join("schedstat")) else { continue };
-        let nanos: f64 = stat.split_whitespace().next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0.0);
-        *times.entry(name.trim().to_owned()).or_insert(0.0) += nanos / 1_000.0;
-    }
-    Ok(times)
 }
 
 fn take_in(report: &mut Report, store: &Spans, wanted: usize) -> Result<Taken, Failure> {
@@ -120,7 +202,7 @@ fn take_in(report: &mut Report, store: &Spans, wanted: usize) -> Result<Taken, F
     let (mut decode, mut write, mut wall) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
     let mut peak = 0;
     let mut told = 0;
-    let before = by_thread()?;
+    let before = socket::by_thread(process::this())?;
     while spans < wanted {
         let requests: Vec<(Vec<u8>, usize)> =
             (0..REQUESTS_AT_ONCE).map(|_| generator.request(REQUEST_SPANS)).collect();
@@ -165,7 +247,7 @@ fn take_in(report: &mut Report, store: &Spans, wanted: usize) -> Result<Taken, F
         }
     }
     store.seal()?;
-    let after = by_thread()?;
+    let after = socket::by_thread(process::this())?;
     let of = |name: &str| {
         let time = |times: &BTreeMap<String, f64>| times.get(name).copied().unwrap_or(0.0);
         (time(&after) - time(&before)) / spans as f64
