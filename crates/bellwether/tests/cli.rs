@@ -163,6 +163,8 @@ fn every_command_has_an_example_in_its_help() {
         "server",
         "gateway",
         "demo",
+        "demo break",
+        "demo heal",
         "status",
         "service list",
         "service show",

@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use rustix::process::Signal;
 use serde_json::Value as Json;
-use support::{Process, bellwether, get, is_alive, kill, request, until};
+use support::{Process, bellwether, get, is_alive, kill, register, request, run, stderr, until};
 
 const FREE: [&str; 4] = ["--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0"];
 
@@ -166,5 +166,143 @@ fn a_taken_port_is_said_and_the_next_one_used() {
     assert_ne!(demo.address("listen").port(), port);
     let said = std::fs::read_to_string(said).unwrap();
     assert!(said.contains(&listen) && said.contains(&demo.address("listen").to_string()), "{said}");
+    assert_eq!(demo.terminate().0, Some(0));
+}
+
+/// Does something to the shop, as a viewer would, and gives the exit code and what was said.
+fn act(control: SocketAddr, words: &[&str]) -> (Option<i32>, String) {
+    let server = format!("http://{control}");
+    let output = run(&[&["demo"], words, &["--server", &server]].concat());
+    (output.status.code(), stderr(&output))
+}
+
+fn events(control: SocketAddr, kind: &str) -> Vec<Json> {
+    let page = get(control, &format!("/bellwether/v1/events?kind={kind}&limit=1000"));
+    page["events"].as_array().unwrap().clone()
+}
+
+/// The state of the breaker of payments, once a call has made one.
+fn breaker(control: SocketAddr) -> Option<String> {
+    let page = get(control, "/bellwether/v1/breakers?service=payments");
+    page["breakers"].as_array()?.first()?["state"].as_str().map(str::to_owned)
+}
+
+/// The versions and statuses of a service's instances.
+fn instances(control: SocketAddr, service: &str) -> Vec<(String, String)> {
+    let page = get(control, &format!("/bellwether/v1/namespaces/default/services/{service}"));
+    let word = |of: &Json, key: &str| of[key].as_str().unwrap_or_default().to_owned();
+    let of = page["instances"].as_array().unwrap();
+    of.iter().map(|of| (word(of, "version"), word(of, "status"))).collect()
+}
+
+/// How many spans were accounted for, and how many of those were kept or given up.
+fn ledger(control: SocketAddr) -> (u64, u64) {
+    let spans = get(control, "/bellwether/v1/ledger")["spans"].clone();
+    let dropped: u64 =
+        spans["dropped"].as_object().map_or(0, |of| of.values().filter_map(Json::as_u64).sum());
+    let kept =
+        ["stored", "sampled_out", "spooled"].iter().filter_map(|key| spans[*key].as_u64()).sum::<u64>();
+    (spans["received"].as_u64().unwrap(), kept + dropped)
+}
+
+#[test]
+fn discovery_breaker_trace_metric_and_event_tell_one_story() {
+    let demo = Process::start(&[&["demo", "--no-load"], &FREE[..]].concat());
+    let (control, gateway) = (demo.address("listen"), demo.address("gateway"));
+    let _shop = Shop::of(&demo);
+    let mut calls = 0;
+    let mut order = || {
+        calls += 1;
+        request(gateway, "POST /orders HTTP/1.1\r\nHost: storefront", "").unwrap().status
+    };
+    assert_eq!(order(), 201);
+
+    // Payments fail: the breaker opens, and from then on orders are queued without asking payments.
+    assert_eq!(act(control, &["break", "payments", "--errors", "100%"]).0, Some(0));
+    until("the breaker is open", || {
+        assert!(matches!(order(), 201 | 202), "an order is paid or queued, whatever happens");
+        (breaker(control)? == "open").then_some(())
+    });
+    assert_eq!(order(), 202);
+    let done = events(control, "instance").into_iter().find(|event| event["action"] == "demo_break").unwrap();
+    assert_eq!((&done["service"], &done["details"]["errors_percent"]), (&"payments".into(), &"100".into()));
+
+    // The event of the opening names calls that filled the window. Their traces are there, and lead to payments.
+    let opened = until("the opening is an event", || {
+        events(control, "breaker").into_iter().find(|event| event["action"] == "open")
+    });
+    assert_eq!(opened["service"], "payments", "{opened}");
+    let exemplars = opened["exemplar_trace_ids"].as_array().unwrap();
+    assert!(!exemplars.is_empty(), "{opened}");
+    for id in exemplars {
+        let path = format!("/bellwether/v1/traces/{}", id.as_str().unwrap());
+        let trace = until("the exemplar can be read", || {
+            request(control, &format!("GET {path} HTTP/1.1"), "").ok().filter(|answer| answer.status == 200)
+        });
+        let trace = trace.json();
+        let mut spans = trace["spans"].as_array().unwrap().iter();
+        assert!(spans.any(|span| span["attributes"]["bellwether.service"] == "payments"), "{trace}");
+    }
+
+    // Healed, the breaker finds out by itself, and orders are paid again.
+    assert_eq!(act(control, &["heal"]).0, Some(0));
+    until("the breaker has closed, and orders are paid", || {
+        (order() == 201 && breaker(control)? == "closed").then_some(())
+    });
+
+    // As many calls as were made were counted by the proxy, measured, and traced.
+    until("every call is measured once", || {
+        let red = get(control, "/bellwether/v1/red?window=5m");
+        let row = red["services"].as_array()?.iter().find(|row| row["service"] == "storefront")?.clone();
+        (row["red"]["calls"].as_u64()? == calls).then_some(())
+    });
+    let traces = until("every call has a trace", || {
+        let traces = get(control, "/bellwether/v1/traces?service=storefront&limit=1000");
+        let count = traces["traces"].as_array()?.len() as u64;
+        assert!(count <= calls, "{count} traces of {calls} calls");
+        (count == calls).then_some(count)
+    });
+    assert_eq!(traces, calls);
+    until("the ledger balances", || {
+        let (received, accounted) = ledger(control);
+        (received > 0 && received == accounted).then_some(())
+    });
+    assert_eq!(demo.terminate().0, Some(0));
+}
+
+#[test]
+fn instances_are_killed_replaced_and_healed_only_where_they_are_of_a_demo() {
+    let demo = Process::start(&[&["demo", "--no-load"], &FREE[..]].concat());
+    let (control, gateway) = (demo.address("listen"), demo.address("gateway"));
+    let _shop = Shop::of(&demo);
+    let all_of = |service: &str, version: &str| {
+        let instances = instances(control, service);
+        let is_it = |(of, status): &(String, String)| of == version && status == "up";
+        (instances.len() > 1 && instances.iter().all(is_it)).then_some(())
+    };
+    assert_eq!(act(control, &["break", "--kill", "inventory-2"]).0, Some(0));
+    until("the killed instance is down", || {
+        instances(control, "inventory").iter().any(|(_, status)| status == "down").then_some(())
+    });
+    let shown = request(gateway, "GET / HTTP/1.1\r\nHost: storefront", "").unwrap();
+    assert_eq!(shown.status, 200, "the others go on: {}", shown.body);
+    assert_eq!(act(control, &["break", "--release", "payments", "1.5.0"]).0, Some(0));
+    until("the release is out", || all_of("payments", "1.5.0"));
+    assert_eq!(act(control, &["heal"]).0, Some(0));
+    until("the killed instance is back", || all_of("inventory", "1.4.0"));
+    until("the release is rolled back", || all_of("payments", "1.4.0"));
+
+    let (code, said) = act(control, &["break", "nobody", "--latency", "2s"]);
+    assert!(code == Some(4) && said.contains("nobody"), "{code:?} {said}");
+    let (code, said) = act(control, &["break", "--kill", "inventory-9"]);
+    assert!(code == Some(4) && said.contains("inventory-9"), "{code:?} {said}");
+    let (code, said) = act(control, &["break", "payments", "--errors", "101%"]);
+    assert!(code == Some(2) && said.contains("errors"), "{code:?} {said}");
+    let (code, said) = act(control, &["break", "payments"]);
+    assert!(code == Some(2) && said.contains("latency"), "{code:?} {said}");
+    // What is not part of a demo cannot be broken.
+    let own = TcpListener::bind("127.0.0.1:0").unwrap();
+    register(control, "mine", "mine-1", own.local_addr().unwrap());
+    assert_eq!(act(control, &["break", "mine", "--errors", "10%"]).0, Some(4));
     assert_eq!(demo.terminate().0, Some(0));
 }

@@ -8,7 +8,9 @@
 //! **Absent on purpose:** no knowledge of the control plane's insides, only of its HTTP API; nothing
 //! here fails by itself, and nothing claims a success that it did not have.
 
+mod acts;
 mod call;
+mod fault;
 mod kind;
 mod load;
 mod membership;
@@ -18,7 +20,9 @@ mod service;
 mod shop;
 mod trade;
 
+pub use acts::{Act, acts};
+pub use fault::Fault;
 pub use kind::Kind;
 pub use load::{Load, Sales};
 pub use service::{Order, serve};
-pub use shop::{Instance, Shop};
+pub use shop::{Instance, Plan, Shop};

@@ -41,7 +41,7 @@ impl Membership {
                 "address": address.ip().to_string(),
                 "port": address.port(),
                 "ttl": TTL,
-                "version": env!("CARGO_PKG_VERSION"),
+                "version": order.version,
                 "metadata": { "part-of": "demo" },
             }),
             lease: String::new(),

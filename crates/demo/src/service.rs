@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    io::{self, Read, Write},
+    io::{self, BufRead, Write},
     net::SocketAddr,
     sync::Arc,
     time::Duration,
@@ -34,6 +34,8 @@ pub struct Order {
     pub kind: Kind,
     /// Its id.
     pub id: String,
+    /// The version that it says it is.
+    pub version: String,
     /// Where it registers.
     pub control: SocketAddr,
     /// Through what it calls others.
@@ -46,11 +48,11 @@ pub struct Order {
 /// # Errors
 /// What kept it from serving.
 pub async fn serve(order: Order) -> io::Result<()> {
-    let stop = ended()?;
+    let trade = Arc::new(Trade::new(order));
+    let stop = ended(trade.clone())?;
+    let order = &trade.order;
     let listener = TcpListener::bind((order.control.ip(), 0)).await?;
     let address = listener.local_addr()?;
-    let trade = Arc::new(Trade::new(order));
-    let order = &trade.order;
     let closing = CancellationToken::new();
     let serving = tokio::spawn(listen(listener, trade.clone(), closing.clone()));
     let membership = tokio::select! {
@@ -79,14 +81,19 @@ pub async fn serve(order: Order) -> io::Result<()> {
     serving.await.map_err(io::Error::other)
 }
 
-/// Cancelled when the process should end.
-fn ended() -> io::Result<CancellationToken> {
+/// Cancelled when the process should end. Until then each line of standard input is the fault that the
+/// service has from now on.
+fn ended(trade: Arc<Trade>) -> io::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let at_end = stop.clone();
     // A thread of its own: reading standard input cannot be cancelled, and must not keep the runtime.
     std::thread::spawn(move || {
-        let mut byte = [0];
-        while io::stdin().lock().read(&mut byte).is_ok_and(|read| read > 0) {}
+        for line in io::stdin().lock().lines().map_while(Result::ok) {
+            match serde_json::from_str(&line) {
+                Ok(fault) => trade.faulty.set(fault),
+                Err(error) => tracing::warn!(%error, line, "that is no fault"),
+            }
+        }
         at_end.cancel();
     });
     let mut terminate = signal(SignalKind::terminate())?;

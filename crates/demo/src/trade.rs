@@ -13,6 +13,7 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     call::{Call, answer},
+    fault::Faulty,
     kind::Kind,
     orders::{Orders, Payable},
     service::Order,
@@ -36,6 +37,7 @@ const LOOK_UP_US: std::ops::Range<u64> = 1_000..8_000;
 pub(crate) struct Trade {
     pub(crate) order: Order,
     pub(crate) orders: Orders,
+    pub(crate) faulty: Faulty,
 }
 
 /// What came of a call to another service.
@@ -43,12 +45,15 @@ type Called = Result<Json, Response<Full<Bytes>>>;
 
 impl Trade {
     pub(crate) fn new(order: Order) -> Self {
-        Self { order, orders: Orders::default() }
+        Self { order, orders: Orders::default(), faulty: Faulty::default() }
     }
 
     /// Answers one call.
     pub(crate) async fn respond<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
         let headers = request.headers();
+        if request.uri().path() != "/healthz" && !self.faulty.suffer().await {
+            return self.failed(StatusCode::INTERNAL_SERVER_ERROR, "broken on purpose");
+        }
         let done = match (self.order.kind, request.method(), request.uri().path()) {
             (_, &Method::GET, "/healthz") => Ok(answer(StatusCode::OK, &json!({ "well": true }))),
             (Kind::Storefront, &Method::GET, "/") => self.page(headers).await,

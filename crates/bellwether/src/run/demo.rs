@@ -2,7 +2,6 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
-    path::PathBuf,
     time::Duration,
 };
 
@@ -17,6 +16,7 @@ use wire::native::problem::{Code, Problem};
 use super::{banner::Banner, parts, signals::Signals, stay};
 use crate::{
     channel::Local,
+    commands,
     config::{self, FlagsOf, ForDemo, ForDemoService, Gateway, Settings, Sources},
     log::Log,
     output::{self, Format},
@@ -25,16 +25,22 @@ use crate::{
 /// How many ports beside a taken one are tried before any free one is taken.
 const NEIGHBOURS: u16 = 20;
 
+/// The address at which commands ask unless they are told otherwise.
+const USUAL: &str = "127.0.0.1:2355";
+
 /// How long the gateway may take to hear of the shop.
 const TOLD: Duration = Duration::from_secs(5);
 
 /// Show everything at work: control plane, gateway, and a small shop with customers
 #[derive(Debug, Args)]
 #[command(
+    args_conflicts_with_subcommands = true,
     after_help = "Examples:\n  bellwether demo\n  bellwether demo --no-load --for 30s -o json\n\nCtrl-C stops everything. \
                   Without --data nothing is left behind."
 )]
 pub(crate) struct Demo {
+    #[command(subcommand)]
+    act: Option<commands::DemoAct>,
     /// No customers: the shop is called only by you
     #[arg(long)]
     no_load: bool,
@@ -55,6 +61,9 @@ pub(crate) struct DemoService {
     kind: demo::Kind,
     /// Its id
     id: String,
+    /// The version that it says it is
+    #[arg(long)]
+    version: String,
     /// Where it registers
     #[arg(long)]
     control: SocketAddr,
@@ -66,7 +75,10 @@ pub(crate) struct DemoService {
 }
 
 impl Demo {
-    pub(crate) fn run(self) -> Result<(), Problem> {
+    pub(crate) fn run(mut self) -> Result<(), Problem> {
+        if let Some(act) = self.act.take() {
+            return act.run();
+        }
         let flags = self.settings.flags.clone();
         let (mut settings, sources) = config::load(&flags)?;
         let log = Log::start(&settings);
@@ -91,9 +103,13 @@ impl Demo {
             let gateway = parts::gateway(&settings, data_plane, parts::id_within()?, channel, None)?;
             gateway.ready().await;
             demo::policies::apply(server.local_addr()).await.map_err(not_started)?;
-            let shop =
-                open_shop(server.local_addr(), gateway.local_addr(), &self.flags_for_services(&sources))
-                    .await;
+            let shop = open_shop(demo::Plan {
+                program: std::env::current_exe().map_err(not_started)?,
+                flags: self.flags_for_services(&sources),
+                control: server.local_addr(),
+                gateway: gateway.local_addr(),
+            })
+            .await;
             let ended = match shop {
                 Ok(shop) => {
                     until_routed(&gateway, &shop).await;
@@ -129,8 +145,13 @@ impl Demo {
         gateway: SocketAddr,
         mut shop: demo::Shop,
     ) -> Result<(), Problem> {
+        let acts = demo::acts(server.local_addr()).await.map_err(not_started)?;
         let load = (!self.no_load).then(|| demo::Load::start(gateway));
         let services: Vec<_> = shop.instances().map(|instance| json!(instance)).collect();
+        let server_flag = match server.local_addr().to_string() {
+            usual if usual == USUAL => String::new(),
+            other => format!(" --server http://{other}"),
+        };
         let banner = Banner {
             listen: Some((server.local_addr(), false)),
             gateway: Some(gateway),
@@ -141,6 +162,9 @@ impl Demo {
                     .to_owned(),
                 format!(
                     "Look at it, and buy something:\n  curl -H 'Host: storefront' http://{gateway}/\n  curl -H 'Host: storefront' -X POST http://{gateway}/orders"
+                ),
+                format!(
+                    "Nothing breaks by itself. Break it:\n  bellwether demo break payments --latency 2s{server_flag}\n  bellwether demo heal{server_flag}"
                 ),
                 "Ctrl-C stops everything.".to_owned(),
             ],
@@ -157,7 +181,7 @@ impl Demo {
             tokio::select! {
                 () = parts::stay(signals, &self.settings.flags, log, Some(server)) => {}
                 () = time_is_up => {}
-                () = report_losses(&mut shop) => {}
+                () = shop.run(acts) => {}
             }
         }
         if let Some(load) = load {
@@ -172,34 +196,22 @@ impl Demo {
 
 impl DemoService {
     pub(crate) fn run(self) -> Result<(), Problem> {
-        let Self { kind, id, control, gateway, settings } = self;
+        let Self { kind, id, version, control, gateway, settings } = self;
         let (settings, _) = config::load(&settings.flags)?;
         let _log = Log::start(&settings);
         stay(async move {
-            let order = demo::Order { kind, id, control, gateway };
+            let order = demo::Order { kind, id, version, control, gateway };
             demo::serve(order).await.map_err(|error| Problem::new(Code::Internal, error.to_string()))
         })
     }
-}
-
-/// A process of the shop that ends is told of; the others, and the viewer, go on.
-async fn report_losses(shop: &mut demo::Shop) {
-    let loss = shop.loss().await;
-    tracing::warn!(loss, "the shop has lost an instance");
-    std::future::pending().await
 }
 
 fn not_started(error: std::io::Error) -> Problem {
     Problem::new(Code::ProcessNotStarted, error.to_string())
 }
 
-async fn open_shop(
-    control: SocketAddr,
-    gateway: SocketAddr,
-    flags: &[String],
-) -> Result<demo::Shop, Problem> {
-    let program: PathBuf = std::env::current_exe().map_err(not_started)?;
-    demo::Shop::open(&program, flags, control, gateway).await.map_err(|error| {
+async fn open_shop(plan: demo::Plan) -> Result<demo::Shop, Problem> {
+    demo::Shop::open(plan).await.map_err(|error| {
         not_started(error)
             .next("the lines above say what kept it; if that does not help, try again with --log-level debug")
     })

@@ -22,6 +22,7 @@ mod breakers;
 mod bulk;
 mod compare;
 mod critical_path;
+mod demo;
 mod document;
 mod drain;
 mod events;
@@ -104,6 +105,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .merge(instances::routes())
         .merge(bulk::routes())
         .merge(drain::routes())
+        .merge(demo::routes())
         .merge(backup::routes())
         .merge(proxies::routes())
         .merge(overrides::routes())
