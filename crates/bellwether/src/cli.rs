@@ -28,6 +28,8 @@ enum Command {
     Demo(Box<run::Demo>),
     #[command(hide = true)]
     DemoService(run::DemoService),
+    #[command(hide = true)]
+    DemoControl(Box<run::DemoControl>),
     Status(commands::Status),
     Top(commands::Top),
     Tap(commands::Tap),
@@ -70,6 +72,7 @@ impl Cli {
             Command::Gateway(command) => command.run(),
             Command::Demo(command) => command.run(),
             Command::DemoService(command) => command.run(),
+            Command::DemoControl(command) => command.run(),
             Command::Status(command) => command.run(),
             Command::Top(command) => command.run(),
             Command::Tap(command) => command.run(),

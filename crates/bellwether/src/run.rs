@@ -13,7 +13,7 @@ mod server;
 mod signals;
 mod up;
 
-pub(crate) use demo::{Demo, DemoService};
+pub(crate) use demo::{Demo, DemoControl, DemoService};
 pub(crate) use gateway::Gateway;
 pub(crate) use server::Server;
 pub(crate) use up::Up;

@@ -306,3 +306,22 @@ fn instances_are_killed_replaced_and_healed_only_where_they_are_of_a_demo() {
     assert_eq!(act(control, &["break", "mine", "--errors", "10%"]).0, Some(4));
     assert_eq!(demo.terminate().0, Some(0));
 }
+
+#[test]
+fn the_story_is_told_and_no_visit_fails_without_the_control_plane_or_in_a_roll() {
+    let mut demo = Process::start(&[&["demo", "--story=1s"], &FREE[..]].concat());
+    let control = demo.address("listen");
+    let _shop = Shop::of(&demo);
+    let told = demo.line();
+    assert_eq!(told["story"], "told", "{told}");
+    assert_eq!(told["failed_without_control_plane"], 0, "{told}");
+    assert_eq!(told["failed_during_roll"], 0, "{told}");
+    assert!(told["sales"]["queued"].as_u64() > Some(0) && told["sales"]["paid"].as_u64() > Some(0), "{told}");
+    // What was done on purpose outlived the kill of the control plane, and stands among what happened.
+    let acts = events(control, "instance");
+    for action in ["demo_break", "demo_kill", "demo_release", "demo_heal"] {
+        assert!(acts.iter().any(|event| event["action"] == action), "{action}");
+    }
+    demo.signal(Signal::TERM);
+    assert_eq!(demo.ended().0, Some(0));
+}

@@ -65,3 +65,23 @@ pub(crate) fn answer(status: StatusCode, body: &serde_json::Value) -> Response<F
     response.headers_mut().insert(http::header::CONTENT_TYPE, json);
     response
 }
+
+/// Asks the control plane, and gives its status and its document.
+///
+/// # Errors
+/// It cannot be reached, or does not answer.
+pub async fn ask(
+    control: SocketAddr,
+    method: Method,
+    path: &str,
+    body: &serde_json::Value,
+) -> io::Result<(StatusCode, serde_json::Value)> {
+    let host = control.to_string();
+    let mut call = Call { method, ..Call::get(control, &host, path) };
+    if !body.is_null() {
+        call.body = body.to_string();
+        call.headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    }
+    let answer = call.make().await?;
+    Ok((answer.status(), serde_json::from_slice(answer.body()).unwrap_or_default()))
+}

@@ -21,6 +21,7 @@ mod shop;
 mod trade;
 
 pub use acts::{Act, acts};
+pub use call::ask;
 pub use fault::Fault;
 pub use kind::Kind;
 pub use load::{Load, Sales};

@@ -124,6 +124,14 @@ impl Shop {
 
     async fn carry_out(&mut self, act: &Act) {
         tracing::info!(?act, "is done to the shop");
+        if *act == Act::Heal {
+            // All that runs is well before the first of it is replaced.
+            for place in &mut self.places {
+                if let Err(error) = place.suffer(Fault::default()).await {
+                    tracing::error!(%error, id = place.id, "cannot be healed");
+                }
+            }
+        }
         for at in 0..self.places.len() {
             let (Some(place), plan) = (self.places.get_mut(at), &self.plan) else { continue };
             let done = match act {
@@ -136,7 +144,6 @@ impl Shop {
                 Act::Heal if place.version != VERSION || place.process.is_none() => {
                     place.replace(plan, VERSION, Fault::default()).await
                 }
-                Act::Heal => place.suffer(Fault::default()).await,
                 _ => Ok(()),
             };
             if let Err(error) = done {

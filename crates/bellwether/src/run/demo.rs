@@ -1,4 +1,7 @@
-//! `demo`: everything in one process, and a small shop beside it.
+//! `demo`: a control plane, a gateway, and a small shop, in processes that end with this one.
+//!
+//! The gateway is in this process and the control plane is not, so that it can be killed without a word
+//! while customers go on: the story does so.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -13,11 +16,18 @@ use server::listener;
 use tempfile::TempDir;
 use wire::native::problem::{Code, Problem};
 
+mod control;
+mod story;
+
+use control::Control;
+pub(crate) use control::DemoControl;
+use story::Story;
+
 use super::{banner::Banner, parts, signals::Signals, stay};
 use crate::{
-    channel::Local,
+    channel::Grpc,
     commands,
-    config::{self, FlagsOf, ForDemo, ForDemoService, Gateway, Settings, Sources},
+    config::{self, FlagsOf, ForDemo, ForDemoService, Gateway, Settings, Sources, Url},
     log::Log,
     output::{self, Format},
 };
@@ -35,7 +45,7 @@ const TOLD: Duration = Duration::from_secs(5);
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  bellwether demo\n  bellwether demo --no-load --for 30s -o json\n\nCtrl-C stops everything. \
+    after_help = "Examples:\n  bellwether demo\n  bellwether demo --story\n  bellwether demo --no-load --for 30s -o json\n\nCtrl-C stops everything. \
                   Without --data nothing is left behind."
 )]
 pub(crate) struct Demo {
@@ -44,6 +54,10 @@ pub(crate) struct Demo {
     /// No customers: the shop is called only by you
     #[arg(long)]
     no_load: bool,
+    /// Tell the story: all that can be broken is, one after the other, with a word on what to look at; in three
+    /// minutes, or in about the time given
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "3m", value_parser = duration::parse, conflicts_with = "no_load")]
+    story: Option<Duration>,
     /// Stop by itself after this time
     #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
     time: Option<Duration>,
@@ -98,33 +112,38 @@ impl Demo {
                 return Err(problem.at("--gateway").next("give the address that it listens on"));
             };
             let data_plane = bind_near(address, "the gateway")?;
-            let server = parts::server(&settings, control).await?;
-            let channel = Local(server.channel());
+            let flags = self.flags_for_others(&sources);
+            // Found to be free, and left to the process that will serve there.
+            let listen = parts::address(&control)?;
+            drop(control);
+            let mut control = Control::start(listen, settings.data.clone(), flags.clone()).await?;
+            settings.control = Url::of(control.address(), false);
+            let channel = Grpc::new(&settings)?;
             let gateway = parts::gateway(&settings, data_plane, parts::id_within()?, channel, None)?;
             gateway.ready().await;
-            demo::policies::apply(server.local_addr()).await.map_err(not_started)?;
+            demo::policies::apply(control.address()).await.map_err(not_started)?;
             let shop = open_shop(demo::Plan {
                 program: std::env::current_exe().map_err(not_started)?,
-                flags: self.flags_for_services(&sources),
-                control: server.local_addr(),
+                flags,
+                control: control.address(),
                 gateway: gateway.local_addr(),
             })
             .await;
             let ended = match shop {
                 Ok(shop) => {
                     until_routed(&gateway, &shop).await;
-                    self.show(&settings, signals, &log, &server, gateway.local_addr(), shop).await
+                    self.show(&settings, signals, &log, &mut control, gateway.local_addr(), shop).await
                 }
                 Err(problem) => Err(problem),
             };
             gateway.shutdown().await;
-            server.shutdown().await;
+            control.close().await;
             ended
         })
     }
 
-    /// What the services are told as well: where the settings are, and how to log.
-    fn flags_for_services(&self, sources: &Sources) -> Vec<String> {
+    /// What the other processes are told as well: where the settings are, and how to log.
+    fn flags_for_others(&self, sources: &Sources) -> Vec<String> {
         let mut flags = Vec::new();
         let mut flag = |name: &str, text: &str| flags.extend([name.to_owned(), text.to_owned()]);
         if let Some(config) = &self.settings.flags.config {
@@ -141,19 +160,19 @@ impl Demo {
         settings: &Settings,
         signals: Signals,
         log: &Log,
-        server: &server::Server,
+        control: &mut Control,
         gateway: SocketAddr,
         mut shop: demo::Shop,
     ) -> Result<(), Problem> {
-        let acts = demo::acts(server.local_addr()).await.map_err(not_started)?;
+        let acts = demo::acts(control.address()).await.map_err(not_started)?;
         let load = (!self.no_load).then(|| demo::Load::start(gateway));
         let services: Vec<_> = shop.instances().map(|instance| json!(instance)).collect();
-        let server_flag = match server.local_addr().to_string() {
+        let server_flag = match control.address().to_string() {
             usual if usual == USUAL => String::new(),
             other => format!(" --server http://{other}"),
         };
         let banner = Banner {
-            listen: Some((server.local_addr(), false)),
+            listen: Some((control.address(), false)),
             gateway: Some(gateway),
             data: Some(&parts::absolute(&settings.data)),
             more: [("services".to_owned(), json!(services))].into_iter().collect(),
@@ -179,7 +198,8 @@ impl Demo {
                 }
             };
             tokio::select! {
-                () = parts::stay(signals, &self.settings.flags, log, Some(server)) => {}
+                () = parts::stay(signals, &self.settings.flags, log, None) => {}
+                () = self.tell(control, load.as_ref()) => {}
                 () = time_is_up => {}
                 () = shop.run(acts) => {}
             }
@@ -191,6 +211,24 @@ impl Demo {
         }
         shop.close().await;
         shown
+    }
+}
+
+impl Demo {
+    /// Tells the story, where one is to be told, and leaves everything running after it.
+    async fn tell(&self, control: &mut Control, load: Option<&demo::Load>) {
+        if let (Some(time), Some(load)) = (self.story, load) {
+            let outcome = Story::new(control, load, time).tell().await.unwrap_or_else(|why| {
+                tracing::error!(why, "the story has broken off");
+                json!({ "story": "broken off", "why": why })
+            });
+            if self.output != Format::Table
+                && let Err(problem) = output::item(self.output, &outcome, String::new)
+            {
+                tracing::warn!(%problem, "nobody reads what came of the story");
+            }
+        }
+        std::future::pending().await
     }
 }
 

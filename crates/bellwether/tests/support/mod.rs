@@ -103,6 +103,13 @@ impl Process {
         Self { child, output, banner }
     }
 
+    /// The next line that it says, a document. The test's own runner bounds how long that may take.
+    pub(crate) fn line(&mut self) -> Json {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|_| panic!("no document but {line:?}"))
+    }
+
     pub(crate) fn address(&self, key: &str) -> SocketAddr {
         self.banner[key].as_str().unwrap_or_else(|| panic!("no {key} in {}", self.banner)).parse().unwrap()
     }
