@@ -146,7 +146,7 @@ impl Look<'_> {
         let command = |id: &String| self.command(&["why", "instance", &row.service, id], "");
         Some(Finding {
             since: Some(told.since.to_string()),
-            why: told.reason.to_string(),
+            why: told.reason().to_string(),
             version: common(versions),
             commands: instances.first().map(command).into_iter().collect(),
             instances,
