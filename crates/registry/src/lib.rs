@@ -21,7 +21,7 @@
 //! let now = Now { mono: Mono(0), wall: Wall(1_700_000_000_000_000_000) };
 //! let cart = Target { namespace: "default".parse()?, service: "cart".parse()?, instance: "cart-1".parse()? };
 //! let mut registration = Registration::new(Host::parse("10.0.0.7")?, 8080);
-//! registration.ttl = Some(Duration::from_secs(15));
+//! registration.ttl = Some(Duration::from_secs(15).into());
 //!
 //! registry.apply(now, Command::register(cart.clone(), registration, LeaseId(1), "cart"))?;
 //! assert_eq!(registry.instance(&cart).unwrap().status, Status::Up);
