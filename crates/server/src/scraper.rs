@@ -48,6 +48,10 @@ const ROOM_BYTES: usize = 64 << 20;
 /// The longest time between two questions to an instance that has shown no metrics.
 const RARELY: Duration = Duration::from_secs(600);
 
+/// How many instances are asked that do not say whether they have metrics. A target costs some two kilobytes and a
+/// look at each change, which those who register a hundred thousand instances did not ask for.
+const UNTOLD: usize = 10_000;
+
 /// Which instances are asked for metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Instances {
@@ -65,6 +69,8 @@ pub enum Instances {
 pub struct ScrapeSettings {
     /// Which instances are asked.
     pub instances: Instances,
+    /// How many instances are asked that do not say in their metadata whether they have metrics.
+    pub untold: usize,
     /// The time from one scrape of an instance to the next.
     pub interval: Duration,
     /// Other targets.
@@ -73,7 +79,8 @@ pub struct ScrapeSettings {
 
 impl Default for ScrapeSettings {
     fn default() -> Self {
-        Self { instances: Instances::default(), interval: scrape_config::INTERVAL, jobs: Vec::new() }
+        let interval = scrape_config::INTERVAL;
+        Self { instances: Instances::default(), untold: UNTOLD, interval, jobs: Vec::new() }
     }
 }
 
@@ -96,12 +103,14 @@ struct Scraper {
     /// The revision up to which the scraper has followed.
     seen: Option<u64>,
     of_instances: Option<Arc<Job>>,
-    annotated_only: bool,
     schedule: Schedule<Key>,
     targets: BTreeMap<Key, Active>,
     running: JoinSet<Done>,
     /// What each task asks: a task that panics brings nothing back.
     asked: HashMap<Id, (Key, Arc<Wanted>)>,
+    /// How many instances may be targets that do not say whether they have metrics, and how many are.
+    most_untold: usize,
+    untold: usize,
     /// How many series all targets may have, and how many they have.
     most: usize,
     series: usize,
@@ -136,11 +145,12 @@ impl Scraper {
             revisions: state.roll.follow(Scope::All),
             seen: None,
             of_instances,
-            annotated_only: settings.instances == Instances::Annotated,
+            most_untold: if settings.instances == Instances::All { settings.untold } else { 0 },
             schedule: Schedule::default(),
             targets: BTreeMap::new(),
             running: JoinSet::new(),
             asked: HashMap::new(),
+            untold: 0,
             most,
             series: 0,
             tools: Arc::new(Tools { state, dialer, room: Arc::new(Semaphore::new(ROOM_BYTES >> 10)) }),
@@ -176,22 +186,27 @@ impl Scraper {
         let Some(job) = self.of_instances.clone() else { return };
         let tools = self.tools.clone();
         let registry = tools.state.roll.read();
-        let annotated_only = self.annotated_only;
-        let wanted = |target: &registry::Target| {
-            let instance = registry.instance(target)?;
-            discover::instance(&job, target, instance, annotated_only)
-        };
         match self.seen.map(|seen| registry.since(seen, &Scope::All)) {
             Some(Since::Changes(changes)) => {
                 for change in changes {
-                    match wanted(&change.target) {
+                    let target = &change.target;
+                    let is_full = self.untold >= self.most_untold;
+                    let told_only = is_full && !self.targets.contains_key(&Key::of_instance(target));
+                    let instance = registry.instance(target);
+                    match instance.and_then(|of| discover::instance(&job, target, of, told_only)) {
                         Some(wanted) => self.put(wanted),
-                        None => self.remove(&Key::of_instance(&change.target)),
+                        None => self.remove(&Key::of_instance(target)),
                     }
                 }
             }
             Some(Since::Resync) | None => {
-                let all: Vec<_> = registry.instances().filter_map(|(target, _)| wanted(target)).collect();
+                let mut room = self.most_untold;
+                let all = registry.instances().filter_map(|(target, instance)| {
+                    let wanted = discover::instance(&job, target, instance, room == 0)?;
+                    room -= usize::from(!wanted.is_told);
+                    Some(wanted)
+                });
+                let all: Vec<_> = all.collect();
                 let there: BTreeSet<&Key> = all.iter().map(|wanted| &wanted.key).collect();
                 // Those that cannot be asked are shown as well.
                 let mut gone = tools.state.targets.keys();
@@ -209,7 +224,7 @@ impl Scraper {
         let wanted = Arc::new(wanted);
         let Ok(target) = &wanted.target else { return self.forget(&wanted.key) };
         if let Some(active) = self.targets.get_mut(&wanted.key) {
-            if active.wanted.target == wanted.target {
+            if active.wanted.target == wanted.target && active.wanted.is_told == wanted.is_told {
                 active.wanted = wanted;
                 return;
             }
@@ -217,6 +232,7 @@ impl Scraper {
         }
         self.schedule.put(now, wanted.key.clone(), target.interval, wanted.spread());
         let kept = Some(Kept::default());
+        self.untold += usize::from(!wanted.is_told);
         self.targets.insert(wanted.key.clone(), Active { wanted, kept, misses: 0, series: 0 });
     }
 
@@ -230,6 +246,7 @@ impl Scraper {
         self.schedule.remove(key);
         let Some(active) = self.targets.remove(key) else { return };
         self.series -= active.series;
+        self.untold -= usize::from(!active.wanted.is_told);
         if let Some(kept) = active.kept {
             self.end(active.wanted, kept);
         }

@@ -87,6 +87,7 @@ fn scrape(settings: &Settings) -> Result<ScrapeSettings, Problem> {
         instances: settings.scrape,
         interval: settings.scrape_interval,
         jobs: jobs.transpose()?.unwrap_or_default(),
+        ..ScrapeSettings::default()
     })
 }
 

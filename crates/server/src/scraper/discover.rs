@@ -88,14 +88,14 @@ pub(super) fn instance(
     job: &Arc<Job>,
     target: &registry::Target,
     instance: &Instance,
-    annotated_only: bool,
+    told_only: bool,
 ) -> Option<Wanted> {
-    let group = api::scrape_target(target, instance)?;
     let says = |name: &str| instance.registration.metadata.get(&format!("prometheus.io/{name}")).is_some();
     let is_told = ["scrape", "port", "path"].into_iter().any(says);
-    if annotated_only && !is_told {
+    if told_only && !is_told {
         return None;
     }
+    let group = api::scrape_target(target, instance)?;
     let labels: Vec<_> = group.labels.into_iter().collect();
     wanted(Key::of_instance(target), job, group.targets.first()?, &labels, is_told)
 }

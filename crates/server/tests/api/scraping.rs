@@ -88,8 +88,12 @@ fn job(settings: &mut Settings, port: u16, rest: &str) {
 }
 
 async fn register(server: &Server, port: u16, metadata: Json) {
+    register_at(HELLO_1, server, port, metadata).await;
+}
+
+async fn register_at(path: &str, server: &Server, port: u16, metadata: Json) {
     let body = json!({"address": "127.0.0.1", "port": port, "metadata": metadata}).to_string();
-    let (status, answer) = ask(server, Method::PUT, HELLO_1, body).await;
+    let (status, answer) = ask(server, Method::PUT, path, body).await;
     assert_eq!(status, 201, "{answer}");
 }
 
@@ -121,6 +125,32 @@ pub(crate) async fn targets(server: &Server) -> (Vec<Json>, Vec<Json>) {
     let found = get(server, "/api/v1/targets").await;
     let all = |key: &str| found["data"][key].as_array().unwrap().clone();
     (all("activeTargets"), all("droppedTargets"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_instances_that_say_nothing_no_more_are_asked_than_there_is_room_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |id: u8| HELLO_1.replace("hello-1", &format!("hello-{id}"));
+    let [first, second, told] = [(); 3].map(|()| Exposed::start(TEXT, "# TYPE jobs gauge\njobs 7\n"));
+    let (first, second, told) = (first.await, second.await, told.await);
+    let start = || scraping(folder.path(), |settings| settings.scrape.untold = 1);
+    let server = start().await;
+    register_at(&at(1), &server, first.port, json!({})).await;
+    register_at(&at(2), &server, second.port, json!({})).await;
+    register_at(&at(3), &server, told.port, json!({"prometheus.io/scrape": "true"})).await;
+    let asked_again = async || {
+        let before = (first.asked().len(), told.asked().len());
+        let more = || first.asked().len() > before.0 + 1 && told.asked().len() > before.1 + 1;
+        until("both are asked again", async || more().then_some(())).await;
+    };
+    asked_again().await;
+    assert_eq!(second.asked(), [""; 0], "there is no room for it");
+    server.shutdown().await;
+
+    let server = start().await;
+    asked_again().await;
+    assert_eq!(second.asked(), [""; 0], "nor is there after a restart");
+    server.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
