@@ -145,15 +145,17 @@ impl Rollup {
         rows.into_values().collect()
     }
 
-    /// Since when more than the share `above` of the calls to a service has failed, as
-    /// [`error_ratio`](RedRow::error_ratio) counts them: the beginning of the last stretch of slots in which
-    /// it did. Slots without a call that counts do not end a stretch.
+    /// Since when more than the share `above` of the calls to a service fails, as
+    /// [`error_ratio`](RedRow::error_ratio) counts them: the first slot in which it did, after which never as
+    /// many calls as `recovered` came in a row of slots in which it did not. Fewer may be luck. `None` where
+    /// as many have come since: then it is over.
     pub fn failing_since(
         &self,
         namespace: &Namespace,
         service: &str,
         reporter: Reporter,
         above: f64,
+        recovered: u64,
     ) -> Option<Wall> {
         let mut slots: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
         let mut slot = Total::default();
@@ -170,9 +172,18 @@ impl Rollup {
                 *failed += if outcome == Outcome::Ok { 0 } else { total.calls() };
             });
         }
-        let fails = |(_, (calls, failed)): &(&u64, &(u64, u64))| *failed as f64 > above * *calls as f64;
-        let stretch = slots.iter().rev().skip_while(|slot| !fails(slot)).take_while(fails);
-        stretch.last().map(|(number, _)| Wall(number * Self::slot_nanos()))
+        let (mut since, mut well) = (None, 0);
+        for (number, (calls, failed)) in slots.iter().rev() {
+            if *failed as f64 > above * *calls as f64 {
+                (since, well) = (Some(Wall(number * Self::slot_nanos())), 0);
+                continue;
+            }
+            well += calls;
+            if well >= recovered {
+                break;
+            }
+        }
+        since
     }
 
     fn slots_of(window: Duration) -> u64 {

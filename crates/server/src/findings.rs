@@ -17,6 +17,8 @@ use crate::state::State;
 const FAILING: f64 = 0.05;
 /// … but of fewer calls a share is an accident, not a statistic.
 const CALLS: u64 = 5;
+/// It is well again when so many calls have gone well as would have brought so many failures: fewer are luck.
+const LUCK: f64 = 10.0;
 /// Failures are confined to a part that has this share of them …
 const MOST: f64 = 0.8;
 /// … and fails so many times as often as the rest.
@@ -82,7 +84,7 @@ pub(crate) fn findings(
     let breakers = edges.iter().filter_map(|edge| look.breaker(edge));
     let down = services.iter().filter_map(|service| look.down(service));
     let errors: Vec<Finding> =
-        services.iter().filter(is_wrong).map(|service| look.errors(service, &calls)).collect();
+        services.iter().filter(is_wrong).filter_map(|service| look.errors(service, &calls)).collect();
     let breakers = breakers.map(|breaker| with_cause(breaker, &errors));
     let mut found: Vec<Finding> = breakers.chain(down).chain(errors.iter().cloned()).collect();
     let ratio = |finding: &Finding| finding.error_ratio.unwrap_or_default();
@@ -154,7 +156,10 @@ impl Look<'_> {
         })
     }
 
-    fn errors(&self, row: &api::OverviewService, calls: &[RedRow]) -> Finding {
+    /// Of a service whose calls failed in the window; `None` where that is over.
+    fn errors(&self, row: &api::OverviewService, calls: &[RedRow]) -> Option<Finding> {
+        let recovered = (LUCK / row.red.error_ratio).ceil() as u64;
+        let since = self.state.samples.failing_since(self.namespace, &row.service, FAILING, recovered)?;
         let view = self.view(&row.service);
         let version = |id: &str| {
             let (_, instance) = view.as_ref()?.instances.iter().find(|(known, _)| known.as_str() == id)?;
@@ -168,14 +173,13 @@ impl Look<'_> {
                 Some(Member { version: version(&instance), instance, tally })
             })
             .collect();
-        let since = self.state.samples.failing_since(self.namespace, &row.service, FAILING);
         let base = Finding {
-            since: since.map(|since| since.to_string()),
+            since: Some(since.to_string()),
             why: whole(&row.red),
             error_ratio: Some(row.red.error_ratio),
             ..finding(FindingKind::Errors, &row.service, NextStep::LookAtTraces)
         };
-        match confined(&members) {
+        Some(match confined(&members) {
             Some(part) => {
                 let is_there =
                     |id: &&String| view.as_ref().is_some_and(|view| takes_calls(view, id.as_str()));
@@ -206,7 +210,7 @@ impl Look<'_> {
                 commands: vec![self.failed_calls(&row.service)],
                 ..base
             },
-        }
+        })
     }
 
     fn view(&self, service: &str) -> Option<ServiceView> {

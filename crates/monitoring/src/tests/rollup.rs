@@ -55,7 +55,7 @@ fn a_row_of_each_instance_counts_its_calls_and_those_that_reached_nobody() {
 }
 
 #[test]
-fn failing_since_is_the_beginning_of_the_last_stretch_of_failures() {
+fn failing_since_is_the_beginning_of_failures_that_are_not_over() {
     let mut rollup = rollup();
     let mut add = |at, outcome, calls: usize| {
         rollup.add(key("gateway", "shop", outcome), &histogram(&vec![0.1; calls]), seconds(at), seconds(at));
@@ -69,11 +69,19 @@ fn failing_since_is_the_beginning_of_the_last_stretch_of_failures() {
     add(45, Outcome::Timeout, 1);
     add(65, Outcome::Refused, 10);
     add(75, Outcome::Error, 1);
-    let since = |service, above| rollup.failing_since(&Default::default(), service, Reporter::Source, above);
-    assert_eq!(since("shop", 0.2), Some(seconds(40)), "the slot of the first failure after the good ones");
-    assert_eq!(since("shop", 0.05), Some(seconds(40)), "which goes on while enough of them fail");
-    assert_eq!(since("shop", 0.99), Some(seconds(40)), "and ends with a slot of which enough succeeded");
-    assert_eq!(since("cart", 0.2), None);
+    let since = |service, above, recovered| {
+        rollup.failing_since(&Default::default(), service, Reporter::Source, above, recovered)
+    };
+    assert_eq!(
+        since("shop", 0.2, 12),
+        Some(seconds(40)),
+        "the slot of the first failure after the good ones"
+    );
+    assert_eq!(since("shop", 0.05, 1), Some(seconds(40)), "which goes on while enough of them fail");
+    assert_eq!(since("shop", 0.99, 32), Some(seconds(40)), "and ends with a slot of which enough succeeded");
+    assert_eq!(since("shop", 0.2, 11), None, "it is over when enough calls have come after it");
+    assert_eq!(since("shop", 0.2, 21), Some(seconds(0)), "and fewer between two failures are luck");
+    assert_eq!(since("cart", 0.2, 5), None);
 }
 
 #[test]

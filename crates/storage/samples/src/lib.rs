@@ -153,9 +153,17 @@ impl Samples {
         self.store.read().rollup.red(query, now)
     }
 
-    /// Since when more than the share `above` of the calls to a service has failed, as their callers saw it.
-    pub fn failing_since(&self, namespace: &Namespace, service: &str, above: f64) -> Option<Wall> {
-        self.store.read().rollup.failing_since(namespace, service, Reporter::Source, above)
+    /// Since when more than the share `above` of the calls to a service fails, as their callers see it; none
+    /// where `recovered` calls have come since it was over.
+    pub fn failing_since(
+        &self,
+        namespace: &Namespace,
+        service: &str,
+        above: f64,
+        recovered: u64,
+    ) -> Option<Wall> {
+        let rollup = &self.store.read().rollup;
+        rollup.failing_since(namespace, service, Reporter::Source, above, recovered)
     }
 
     /// All calls since ever by what they are counted under, in that order. A copy: some 2 KB a series.

@@ -105,7 +105,7 @@ pub struct Finding {
     pub service: String,
     /// Who calls it, where it is about the calls along one edge.
     pub caller: Option<String>,
-    /// Since when; unknown where the last hour does not tell.
+    /// Since when.
     pub since: Option<String>,
     /// Why, as a sentence or as the breaker says it.
     pub why: String,
