@@ -76,7 +76,10 @@ fn no_call_is_lost_or_counted_twice_while_others_record() {
     let calls = THREADS * CALLS;
     assert_eq!(total.count(), calls);
     assert_eq!((total.sum() * 1e3).round() as u64, calls * (calls + 1) / 2);
-    assert_eq!((total.min(), total.max()), (Some(0.001), Some(calls as f64 / 1e3)));
+    assert_eq!(total.min(), Some(0.001));
+    // Where an earlier collection has taken the extreme, its bucket stands in, which is so wide.
+    let (max, longest) = (total.max().unwrap(), calls as f64 / 1e3);
+    assert!((0.95..1.05).contains(&(max / longest)), "{max} of {longest}");
 }
 
 proptest! {
