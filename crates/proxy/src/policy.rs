@@ -4,18 +4,22 @@
 use std::ops::Deref;
 
 use resilience::{CallPolicy, Parts};
+use traces::sampling::Ratio;
 
 /// What the calls of a service follow.
 #[derive(Debug, Clone)]
 pub(crate) struct Policy {
     /// The revision of the policy document; 0 for the built-in one.
     pub(crate) revision: u64,
+    /// Which of the traces that begin with a call are kept.
+    pub(crate) head: Ratio,
     call: CallPolicy,
 }
 
 impl Policy {
     pub(crate) fn new(revision: u64, call: CallPolicy) -> Self {
-        Self { revision, call }
+        let head = Ratio::new(call.tracing.share).unwrap_or(Ratio::ALL);
+        Self { revision, head, call }
     }
 
     /// Whether it says this.

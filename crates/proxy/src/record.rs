@@ -11,7 +11,7 @@ use resilience::{Ending, Fallback, Fault, Outcome, State, classify};
 use traces::{
     context::{Flags, TraceContext},
     propagation::{self, Extracted, Sampling},
-    sampling::Decision,
+    sampling::{Decision, Ratio, Told},
 };
 
 use crate::{
@@ -49,6 +49,8 @@ pub(crate) struct Story {
     /// What the caller said of its trace, in whichever format, without the context itself: that is `trace`.
     pub(crate) came: Option<Extracted>,
     pub(crate) parent: Option<SpanId>,
+    /// Whether it was left out when it began; of what is not, the end decides.
+    pub(crate) left_out: bool,
     pub(crate) begun: Now,
     pub(crate) method: Method,
     pub(crate) uri: Uri,
@@ -97,6 +99,7 @@ impl Record {
             trace,
             came,
             parent,
+            left_out: false,
             begun,
             method: parts.method.clone(),
             uri: parts.uri.clone(),
@@ -116,7 +119,27 @@ impl Record {
     /// The call has found its service.
     pub(crate) fn routed(&mut self, service: Arc<Service>) {
         self.story.breaker = service.guard.state(&service.policy);
+        if self.story.service.is_none() {
+            self.decide_head(service.policy.head);
+        }
         self.story.service = Some(service);
+    }
+
+    /// Decides about a trace that nobody has decided about, once and before anyone is called: callees are told of
+    /// the decision, and by what probability it was taken. A share of all says nothing, since what ends may still
+    /// be left out for there being too much, and that has no probability.
+    fn decide_head(&mut self, share: Ratio) {
+        let sampling = self.story.came.as_ref().map(|came| came.sampling);
+        if share == Ratio::ALL || !matches!(sampling, None | Some(Sampling::Deferred)) {
+            return;
+        }
+        let trace = &mut self.story.trace;
+        if Told::of(trace.state.as_str()).is_kept(share, trace.trace_id) {
+            trace.state = share.tell(&trace.state);
+        } else {
+            trace.flags = trace.flags.with_sampled(false);
+            self.story.left_out = true;
+        }
     }
 
     /// What the caller said of its trace: its format and its decision.
@@ -346,7 +369,9 @@ impl Record {
             // Whoever began the trace has decided.
             Some(Sampling::Keep | Sampling::Debug) => Decision::Keep,
             Some(Sampling::Drop) => Decision::SampleOut,
-            Some(Sampling::Deferred) | None => self.gateway.sampling.decide(now.mono, remarkable),
+            Some(Sampling::Deferred) | None => {
+                self.gateway.sampling.decide(now.mono, remarkable, !self.story.left_out)
+            }
         };
         match decision {
             Decision::SampleOut => self.gateway.outbox.sample_out(spans),

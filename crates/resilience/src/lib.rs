@@ -55,6 +55,7 @@ pub use outlier::{Deviation, Ejections, Outlier, OutlierPolicy, Record};
 pub use permit::{Permit, Refused};
 pub use policy::{
     BreakerPolicy, CallPolicy, HalfOpen, Mode, PROBES_MAX, Parts, RETRY_ON_MAX, Rate, RetryPolicy, Timeouts,
+    Tracing,
 };
 pub use rate::{KeyedRateLimit, LimitKey, RATE_LIMITS_MAX, RateLimit, RateLimitPolicy, RatePolicy};
 pub use retry::{Backoff, BudgetPolicy, RetryBudget, RetryDecision, RetryOn};

@@ -42,6 +42,22 @@ pub struct Parts {
     pub concurrency: Option<ConcurrencyPolicy>,
     /// What to answer instead of an error; `None` for the error.
     pub fallback: Option<Fallback>,
+    /// Which of the traces that begin here are kept.
+    pub tracing: Tracing,
+}
+
+/// Which of the traces that begin with these calls are kept: decided before the first attempt, by the trace's id,
+/// so that everyone who is called decides the same. What a caller has decided holds instead.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tracing {
+    /// Their share, from 0 to 1.
+    pub share: f64,
+}
+
+impl Default for Tracing {
+    fn default() -> Self {
+        Self { share: 1.0 }
+    }
 }
 
 /// How long things may take.
@@ -233,6 +249,7 @@ impl CallPolicy {
         parts.rate_limits.iter().try_for_each(RateLimitPolicy::check)?;
         parts.concurrency.as_ref().map_or(Ok(()), ConcurrencyPolicy::check)?;
         parts.fallback.as_ref().map_or(Ok(()), Fallback::check)?;
+        check_ratio("tracing.share", parts.tracing.share)?;
         Ok(Self(parts))
     }
 }

@@ -1,13 +1,13 @@
 //! Which traces are kept.
 //!
 //! Decisions at three moments. [`Ratio`] decides at the *head* of a trace, by its id alone, so that
-//! every process that sees the trace decides the same without asking anyone; [`Head`] has one for each route. [`Budget`] decides at the
-//! *end* of a call that a proxy has traced itself, when it is known how the call went: so many a second
+//! every process that sees the trace decides the same without asking anyone; [`Told`] is what one process says of
+//! it to the next, and what senders say of what they left out. [`Budget`] decides at the *end* of a call that a proxy has traced itself, when it is known how the call went: so many a second
 //! are kept whatever they were, and failures have a budget of their own beyond that, so that a flood of
 //! successes can never crowd out the one failure that someone will look for. [`Tail`] decides about a whole trace, when it is over.
 
-mod head;
 mod tail;
+mod told;
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -16,8 +16,8 @@ use std::{
 
 use identity::{Mono, TraceId};
 
-pub use head::Head;
 pub use tail::{Decided, Glimpse, MAX_PINNED, Tail, TailCounts, TailPolicy, Verdict};
+pub use told::Told;
 
 /// How many bits of a trace id are random by W3C Trace Context, level 2: the lowest 56.
 const RANDOM_BITS: u32 = 56;
@@ -49,7 +49,10 @@ impl Ratio {
 
     /// Whether this trace belongs to the share.
     pub fn keeps(self, trace_id: TraceId) -> bool {
-        let random = (trace_id.get() & ((1 << RANDOM_BITS) - 1)) as u64;
+        self.has((trace_id.get() & ((1 << RANDOM_BITS) - 1)) as u64)
+    }
+
+    fn has(self, random: u64) -> bool {
         random >= self.threshold
     }
 }
@@ -128,9 +131,10 @@ impl Budget {
         }
     }
 
-    /// Decides about one call; `remarkable` is one that failed, was refused, or is a breaker's exemplar.
-    pub fn decide(&self, now: Mono, remarkable: bool) -> Decision {
-        if self.any.admit(now) {
+    /// Decides about one call; `remarkable` is one that failed, was refused, or is a breaker's exemplar. What is
+    /// not `in_share` was left out when it began, and only its failures may still be kept.
+    pub fn decide(&self, now: Mono, remarkable: bool, in_share: bool) -> Decision {
+        if in_share && self.any.admit(now) {
             Decision::Keep
         } else if remarkable && self.remarkable.admit(now) {
             Decision::KeepPartial

@@ -2,7 +2,11 @@ use std::collections::{BTreeMap, HashSet};
 
 use http::Request;
 use hyper::body::Incoming;
-use traces::{Kind, context::TraceContext};
+use traces::{
+    Kind,
+    context::TraceContext,
+    sampling::{Ratio, Told},
+};
 
 use crate::world::*;
 
@@ -106,6 +110,72 @@ async fn a_caller_that_does_not_sample_is_followed_and_counted() {
     assert_eq!(world.send(call).await.status, 200);
     let ledger = world.proxy.shutdown().await;
     assert_eq!((ledger.received, ledger.sampled_out, ledger.stored), (2, 2, 0));
+}
+
+#[tokio::test]
+async fn of_the_traces_that_begin_here_the_services_share_is_kept_and_callees_are_told() {
+    let world = World::with(|settings| {
+        settings.policy = policy(|parts| parts.tracing.share = 0.25);
+        settings.limits.traces_per_second = 1_000;
+    })
+    .await;
+    let backend = Backend::new(|request: Request<Incoming>| async move {
+        let header = |name: &str| {
+            request.headers().get(name).map_or("none", |value| value.to_str().unwrap()).to_owned()
+        };
+        reply(200, format!("{} {}", header("traceparent"), header("tracestate")))
+    })
+    .await;
+    world.up("cart", &[backend.address]).await;
+    let told = |answer: Answer| {
+        let text = String::from_utf8(answer.body.to_vec()).unwrap();
+        let (parent, state) = text.split_once(' ').unwrap();
+        (TraceContext::parse(parent).unwrap(), state.to_owned())
+    };
+    let (quarter, mut kept) = (Ratio::new(0.25).unwrap(), HashSet::new());
+    const CALLS: u64 = 200;
+    let mut client = Client::new(world.address()).await;
+    for _ in 0..CALLS {
+        let (context, state) = told(client.send(request("GET", "cart", "/", "")).await);
+        let keeps = quarter.keeps(context.trace_id);
+        assert_eq!((context.flags.sampled(), &*state), (keeps, if keeps { "ot=th:c" } else { "none" }));
+        if keeps {
+            kept.insert(context.trace_id);
+        }
+    }
+    assert!((10..=100).contains(&kept.len()), "a quarter of {CALLS}: {}", kept.len());
+    // Whoever has decided is followed, and what was told goes on as it came.
+    let mut call = request("GET", "cart", "/", "");
+    let parent = "00-0af7651916cd43dd8448eb2100000000-b7ad6b7169203331-01";
+    call.headers_mut().insert("traceparent", parent.parse().unwrap());
+    call.headers_mut().insert("tracestate", "ot=th:8,vendor=1".parse().unwrap());
+    let (context, state) = told(client.send(call).await);
+    assert!(context.flags.sampled() && !quarter.keeps(context.trace_id));
+    assert_eq!(state, "ot=th:8,vendor=1");
+    kept.insert(context.trace_id);
+
+    let ledger = world.proxy.shutdown().await;
+    assert!(ledger.balances(), "{ledger:?}");
+    let spans = world.stores.spans();
+    assert_eq!(spans.len(), 2 * kept.len());
+    assert_eq!((ledger.received, ledger.sampled_out), (2 * CALLS + 2, 2 * (CALLS + 1) - spans.len() as u64));
+    let expected = |span: &traces::Span| if span.trace_id == context.trace_id { 2.0 } else { 4.0 };
+    assert!(spans.iter().all(|span| Told::one_in(&span.trace_state) == Some(expected(span))));
+}
+
+#[tokio::test]
+async fn of_what_its_share_leaves_out_failures_are_kept_and_marked() {
+    let world = World::with(|settings| settings.policy = policy(|parts| parts.tracing.share = 0.0)).await;
+    let backend = Backend::named("a").await;
+    world.up("cart", &[backend.address]).await;
+    assert_eq!(world.get("cart", "/").await.status, 200);
+    backend.fail(true);
+    assert_eq!(world.get("cart", "/").await.status, 500);
+    let ledger = world.proxy.shutdown().await;
+    assert_eq!((ledger.received, ledger.sampled_out, ledger.stored), (4, 2, 2));
+    let spans = world.stores.spans();
+    assert!(spans.iter().all(|span| span.attributes.get("bellwether.partial").is_some()));
+    assert!(spans.iter().all(|span| span.flags & 1 == 0 && span.trace_state.is_empty()));
 }
 
 #[tokio::test]

@@ -91,6 +91,7 @@ fn a_broken_rule_is_named_by_its_field() {
         p.fallback = Some(Fallback { content_type: "a\r\nb".into(), ..Fallback::default() });
     };
     check(split, "fallback.content_type");
+    check(|p| p.tracing.share = 1.5, "tracing.share");
 }
 
 #[test]

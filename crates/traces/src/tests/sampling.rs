@@ -4,7 +4,10 @@ use identity::Mono;
 use proptest::prelude::*;
 
 use super::*;
-use crate::sampling::{Budget, Decision, RateLimit, Ratio};
+use crate::{
+    context::TraceState,
+    sampling::{Budget, Decision, RateLimit, Ratio, Told},
+};
 
 fn admitted(limit: &RateLimit, times: impl Iterator<Item = u64>) -> usize {
     times.filter(|at| limit.admit(Mono(*at))).count()
@@ -32,10 +35,55 @@ fn a_limit_of_zero_admits_nothing_and_time_may_stand_still() {
 #[test]
 fn failures_are_kept_beyond_the_budget_up_to_a_cap_of_their_own() {
     let budget = Budget::new(2, 1);
-    let decide = |remarkable| budget.decide(Mono(7), remarkable);
+    let decide = |remarkable| budget.decide(Mono(7), remarkable, true);
     assert_eq!([decide(false), decide(true)], [Decision::Keep, Decision::Keep]);
     assert_eq!([decide(false), decide(true)], [Decision::SampleOut, Decision::KeepPartial]);
     assert_eq!(decide(true), Decision::SampleOut);
+    let budget = Budget::new(2, 1);
+    let left_out = |remarkable| budget.decide(Mono(7), remarkable, false);
+    assert_eq!([left_out(false), left_out(true)], [Decision::SampleOut, Decision::KeepPartial]);
+    assert_eq!(
+        budget.decide(Mono(7), false, true),
+        Decision::Keep,
+        "what is left out takes no place of others"
+    );
+}
+
+#[test]
+fn a_tracestate_says_for_how_many_spans_one_stands() {
+    let cases = [
+        ("ot=th:c", Some(4.0)),
+        ("vendor=1,ot=rv:abcdefabcdefab;th:8", Some(2.0)),
+        ("ot=th:fd70a3d70a3d71", Some(100.0)),
+        ("ot=th:0", None), // All were kept.
+        ("ot=th:C", None),
+        ("ot=th:", None),
+        ("ot=th:+8", None),
+        ("ot=th:123456789abcdef", None),
+        ("ot=rv:8", None),
+        ("tenant=th:8", None),
+        ("", None),
+    ];
+    for (state, expected) in cases {
+        let near = |one: f64, other: f64| (one - other).abs() < 1e-9;
+        let told = Told::one_in(state);
+        assert!(told.zip(expected).map_or(told == expected, |(a, b)| near(a, b)), "{state}: {told:?}");
+    }
+    assert_eq!(Told::of("ot=rv:00000000000001").random, Some(1));
+    assert_eq!(Told::of("ot=rv:1").random, None);
+}
+
+#[test]
+fn a_share_is_told_beside_what_others_say_and_what_is_told_as_random_decides() {
+    let state = TraceState::parse(["vendor=1,ot=rv:80000000000000;th:4;xy:z"]).unwrap();
+    let told = Ratio::new(0.25).unwrap().tell(&state);
+    assert_eq!(told.as_str(), "ot=th:c;rv:80000000000000;xy:z,vendor=1");
+    assert_eq!(Ratio::ALL.tell(&TraceState::default()).as_str(), "ot=th:0");
+    assert_eq!(Ratio::NONE.tell(&state), state, "nothing is kept, so there is nothing to say of it");
+    let (half, quarter) = (Ratio::new(0.5).unwrap(), Ratio::new(0.25).unwrap());
+    let id = TraceId::new(1).unwrap();
+    assert!(!half.keeps(id));
+    assert!(Told::of(told.as_str()).is_kept(half, id) && !Told::of(told.as_str()).is_kept(quarter, id));
 }
 
 #[test]
@@ -53,6 +101,18 @@ proptest! {
         let (small, large) = (Ratio::new(f64::min(a, b)).unwrap(), Ratio::new(f64::max(a, b)).unwrap());
         prop_assert!(!small.keeps(trace) || large.keeps(trace));
         prop_assert!(Ratio::ALL.keeps(trace) && !Ratio::NONE.keeps(trace));
+    }
+
+    #[test]
+    fn a_share_that_was_told_is_read_as_it_was(share in 1e-12..=1.0) {
+        let share = Ratio::new(share).unwrap();
+        let state = share.tell(&TraceState::default());
+        prop_assert_eq!(Told::of(state.as_str()).kept, Some(share));
+    }
+
+    #[test]
+    fn no_tracestate_is_too_strange(state in "(ot=)?[ -~]{0,40}") {
+        prop_assert!(Told::one_in(&state).is_none_or(|one_in| one_in > 1.0));
     }
 
     #[test]

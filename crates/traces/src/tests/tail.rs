@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, time::Duration};
 use identity::{Mono, TraceId};
 use proptest::prelude::*;
 
-use crate::sampling::{Decided, Glimpse, Head, Ratio, Tail, TailPolicy, Verdict};
+use crate::sampling::{Decided, Glimpse, Ratio, Tail, TailPolicy, Verdict};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -112,24 +112,6 @@ fn where_too_many_wait_the_oldest_is_decided_early_and_counted() {
     assert_eq!((counts.waiting, counts.waiting_spans, counts.hurried), (2, 2, 1));
     assert_eq!(tail.hurry(1, at(0)).len(), 1);
     assert_eq!((tail.counts().waiting_spans, tail.counts().hurried), (1, 2));
-}
-
-#[test]
-fn a_route_has_the_share_of_its_own_else_that_of_its_service_else_that_of_all() {
-    let head = Head::new(Ratio::NONE).with("shop", None, Ratio::ALL).unwrap();
-    let head = head.with("shop", Some("health"), Ratio::NONE).unwrap();
-    let keeps = |service, route| head.keeps(trace(1), service, route);
-    assert_eq!(
-        [keeps("shop", "cart"), keeps("shop", "health"), keeps("stock", "health")],
-        [true, false, false]
-    );
-    let again = head.clone().with("shop", Some("health"), Ratio::ALL).unwrap();
-    assert!(again.keeps(trace(1), "shop", "health"), "the same rule again replaces it");
-    let mut full = Some(Head::default());
-    for n in 0..=Head::MAX_RULES {
-        full = full.and_then(|head| head.with(&format!("s{n}"), None, Ratio::ALL));
-    }
-    assert_eq!(full, None);
 }
 
 proptest! {

@@ -129,6 +129,8 @@ pub struct Policy {
     pub concurrency: ::core::option::Option<ConcurrencyLimit>,
     #[prost(message, optional, tag = "8")]
     pub fallback: ::core::option::Option<Fallback>,
+    #[prost(message, optional, tag = "9")]
+    pub tracing: ::core::option::Option<Tracing>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Timeouts {
@@ -307,6 +309,12 @@ pub struct ConcurrencyLimit {
     pub queue: u32,
     #[prost(uint64, tag = "3")]
     pub wait_ns: u64,
+}
+/// Which of the traces that begin with these calls are kept; all where it is absent.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct Tracing {
+    #[prost(double, tag = "1")]
+    pub share: f64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Fallback {

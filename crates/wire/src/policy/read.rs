@@ -9,7 +9,7 @@ use identity::duration;
 use resilience::{
     Algorithm, Backoff, BreakerPolicy, BudgetPolicy, CallPolicy, ConcurrencyPolicy, Deviation,
     Fallback as Answer, HalfOpen, HashKey, LimitKey, LoadBalancing, Mode, OpenFor, OutlierPolicy, Rate,
-    RateLimitPolicy, RatePolicy, RetryPolicy, Timeouts, Window,
+    RateLimitPolicy, RatePolicy, RetryPolicy, Timeouts, Tracing, Window,
 };
 
 use super::{
@@ -140,6 +140,7 @@ fn spec(node: &Node) -> Result<Spec, Mistake> {
         rate_limits: node.get("rate_limits").map(|node| node.items().iter().map(rate_limit).collect()),
         concurrency: switch(node, "concurrency", |node| Ok(concurrency(node)))?,
         fallback: switch(node, "fallback", |node| Ok(fallback(node)))?,
+        tracing: node.get("tracing").map(tracing),
     })
 }
 
@@ -337,4 +338,8 @@ fn fallback(node: &Node) -> Answer {
         content_type: text("content_type").map_or(below.content_type, Into::into),
         body: text("body").map_or(below.body, Into::into),
     }
+}
+
+fn tracing(node: &Node) -> Tracing {
+    Tracing { share: part(node, "share").unwrap_or(Tracing::default().share) }
 }

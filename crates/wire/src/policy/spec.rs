@@ -3,7 +3,7 @@
 use identity::Invalid;
 use resilience::{
     BreakerPolicy, CallPolicy, ConcurrencyPolicy, Fallback, LoadBalancing, OutlierPolicy, Parts,
-    RateLimitPolicy, RetryPolicy, Timeouts,
+    RateLimitPolicy, RetryPolicy, Timeouts, Tracing,
 };
 
 /// The sections of a document; `None` for those that it leaves to what is below.
@@ -17,6 +17,7 @@ pub struct Spec {
     pub(super) rate_limits: Option<Vec<RateLimitPolicy>>,
     pub(super) concurrency: Option<Option<ConcurrencyPolicy>>,
     pub(super) fallback: Option<Option<Fallback>>,
+    pub(super) tracing: Option<Tracing>,
 }
 
 macro_rules! sections {
@@ -77,4 +78,6 @@ sections! {
     Concurrency = concurrency;
     /// What to answer instead of an error.
     Fallback = fallback;
+    /// Which traces are kept.
+    Tracing = tracing;
 }

@@ -49,12 +49,13 @@ const SERVICE_POLICY: &[Field] = &head(Object(&[
     SECTIONS[5],
     SECTIONS[6],
     SECTIONS[7],
+    SECTIONS[8],
 ]));
 
 const NAMESPACE_DEFAULTS: &[Field] = &head(Object(&SECTIONS));
 
 /// What holds for calls. A section that is given takes the place of the whole section below it.
-const SECTIONS: [Field; 8] = [
+const SECTIONS: [Field; 9] = [
     Field::new("timeouts", "how long things may take", Object(TIMEOUTS)),
     Field::new("retry", "when to try again; null for never", Object(RETRY)).nullable(),
     Field::new("circuit_breaker", "when to refuse calls; null for never", Object(&breaker())).nullable(),
@@ -70,6 +71,7 @@ const SECTIONS: [Field; 8] = [
     Field::new("concurrency", "how many calls at once; null for any number", Object(CONCURRENCY)).nullable(),
     Field::new("fallback", "what to answer instead of an error; null for the error", Object(FALLBACK))
         .nullable(),
+    Field::new("tracing", "which of the traces that begin with these calls are kept", Object(TRACING)),
 ];
 
 const TIMEOUTS: &[Field] = &[
@@ -278,3 +280,6 @@ const FALLBACK: &[Field] = &[
     ),
     Field::new("body", "the body; none by default", Text(FALLBACK_BODY_MAX, Pattern::Any)),
 ];
+
+const TRACING: &[Field] =
+    &[Field::new("share", "their share, by the ids of traces; 100% by default", Share(false))];

@@ -47,6 +47,7 @@ spec:
     half_open: { probes: 3 }
   outlier_detection: { consecutive_failures: { threshold: 5 }, max_ejection: 30% }
   fallback: { status: 200, body: '{"recommendations":[]}' }
+  tracing: { share: 10% }
 "#;
 
 #[test]
@@ -72,6 +73,7 @@ fn the_example_of_the_documentation_means_what_it_says() {
     assert_eq!(policy.outlier_detection, Some(OutlierPolicy::default()));
     let fallback = policy.fallback.as_ref().unwrap();
     assert_eq!((fallback.status, &*fallback.body), (200, r#"{"recommendations":[]}"#));
+    assert_eq!((policy.tracing.share, CallPolicy::default().tracing.share), (0.1, 1.0));
     assert_eq!(document.json()["spec"]["timeouts"], json!({ "call": "2s", "attempt": "800ms" }));
 }
 

@@ -52,6 +52,7 @@ pub fn write(policy: &CallPolicy) -> Map<String, Json> {
                 .map(|of| json!({ "status": of.status, "content_type": of.content_type, "body": &*of.body }))
                 .into(),
         ),
+        ("tracing", json!({ "share": policy.tracing.share })),
     ];
     sections.into_iter().map(|(name, section)| (name.to_owned(), section)).collect()
 }

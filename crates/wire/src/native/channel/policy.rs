@@ -8,7 +8,7 @@ use std::time::Duration;
 use resilience::{
     Algorithm, Backoff, BreakerPolicy, BudgetPolicy, CallPolicy, ConcurrencyPolicy, Deviation, Fallback,
     HalfOpen, HashKey, LimitKey, LoadBalancing, Mode, OpenFor, OutlierPolicy, Parts, Rate, RateLimitPolicy,
-    RatePolicy, RetryPolicy, Timeouts, Window,
+    RatePolicy, RetryPolicy, Timeouts, Tracing, Window,
 };
 
 use super::{Malformed, PolicyUpdate, down::nanos, proto};
@@ -58,6 +58,7 @@ fn policy_to_proto(policy: &CallPolicy) -> proto::Policy {
             content_type: content_type.to_string(),
             body: body.to_string(),
         }),
+        tracing: Some(proto::Tracing { share: policy.tracing.share }),
     }
 }
 
@@ -80,6 +81,7 @@ fn policy_from_proto(policy: proto::Policy) -> Result<CallPolicy, Malformed> {
             ConcurrencyPolicy { limit, queue, wait: Duration::from_nanos(wait_ns) }
         }),
         fallback: policy.fallback.map(fallback_from_proto).transpose()?,
+        tracing: policy.tracing.map_or_else(Tracing::default, |proto::Tracing { share }| Tracing { share }),
     };
     CallPolicy::new(parts).map_err(|error| Malformed::new("policy", error))
 }

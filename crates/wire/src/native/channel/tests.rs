@@ -8,7 +8,7 @@ use prost::Message;
 use resilience::{
     Algorithm, Backoff, BreakerPolicy, BudgetPolicy, ConcurrencyPolicy, Deviation, Fallback, HalfOpen,
     HashKey, LimitKey, LoadBalancing, Mode, OpenFor, OutlierPolicy, Parts, Rate, RateLimitPolicy, RatePolicy,
-    RetryOn, RetryPolicy, Timeouts, Window,
+    RetryOn, RetryPolicy, Timeouts, Tracing, Window,
 };
 use traces::{Attributes, Kind, Resource, Status as SpanStatus, Value};
 
@@ -284,6 +284,7 @@ fn policy() -> CallPolicy {
         .into(),
         concurrency: Some(ConcurrencyPolicy { limit: 100, queue: 10, wait: seconds(1) }),
         fallback: Some(Fallback { status: 200, content_type: "text/plain".into(), body: "soon".into() }),
+        tracing: Tracing { share: 0.25 },
     };
     CallPolicy::new(parts).unwrap()
 }
