@@ -31,7 +31,9 @@ use storage_intake::Intake;
 use storage_journal::{Journal, OpenError, Recovery};
 
 pub use history::{FAMILIES, History};
-pub use series::{SampleAccount, SampleWriter, SeriesRef, SeriesSettings, SeriesStats, SeriesStore};
+pub use series::{
+    OVERFLOW, OverBudget, SampleAccount, SampleWriter, SeriesRef, SeriesSettings, SeriesStats, SeriesStore,
+};
 pub use settings::Settings;
 pub use storage_intake::{Accept, AcceptError, Receipt};
 

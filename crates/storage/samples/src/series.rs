@@ -15,6 +15,7 @@
 
 mod admission;
 mod applier;
+mod budget;
 mod cache;
 mod column;
 mod head;
@@ -44,6 +45,7 @@ use storage_disk::Disk;
 use storage_intake::{Accept, AcceptError, Intake};
 use storage_journal::{OpenError, Recovery};
 
+pub use budget::{OVERFLOW, OverBudget};
 pub use settings::SeriesSettings;
 pub use writer::{SampleWriter, SeriesRef};
 
@@ -164,6 +166,16 @@ impl SeriesStore {
     /// What became of all that was ever received.
     pub fn ledger(&self) -> Ledger {
         self.shared.store.read().ledger()
+    }
+
+    /// The services that have more series than they may have, and the label of each that has the most values. Looks
+    /// at the labels of all series.
+    pub fn over_budget(&self) -> Vec<OverBudget> {
+        let mut over = self.shared.admission.over_budget();
+        let durable = self.shared.store.read();
+        over.iter_mut().for_each(|over| durable.active.explain(over));
+        over.sort_unstable_by(|one, other| one.service.cmp(&other.service));
+        over
     }
 
     /// The size of what is kept.

@@ -4,11 +4,13 @@
 //! until one of these is durable; where the disk refuses a batch, the next one says it again.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use super::{
+    SeriesSettings,
+    budget::{self, FOLDED, OverBudget, Room, Services},
     head::Head,
     key,
     record::{Batch, Row},
@@ -17,10 +19,13 @@ use super::{
 
 /// The reason for which samples of series beyond the most are dropped.
 const TOO_MANY_SERIES: &str = "too_many_series";
+/// The bit of a place that says that the samples go into a sum.
+const IS_FOLDED: u32 = 1 << 31;
 
 #[derive(Debug)]
 pub(crate) struct Admission {
     most: usize,
+    most_of_service: usize,
     epoch: Mutex<Epoch>,
 }
 
@@ -30,18 +35,22 @@ pub(crate) struct Epoch {
     series: HashMap<Box<[u8]>, u32>,
     /// Of each series, whether a durable batch says what it is called.
     is_known: Vec<bool>,
+    services: Services,
 }
 
 impl Admission {
     /// Goes on with what a replay has found.
-    pub(crate) fn new(most: usize, head: &Head) -> Self {
+    pub(crate) fn new(settings: &SeriesSettings, head: &Head) -> Self {
         let mut epoch = Epoch { number: head.epoch, ..Epoch::default() };
         for (number, series) in head.series() {
-            epoch.series.insert(key::of(&series.labels).into(), number);
+            let key = key::of(&series.labels);
+            epoch.services.add(&key);
+            epoch.series.insert(key.into(), number);
             epoch.is_known.resize(number as usize, false);
             epoch.is_known.push(true);
         }
-        Self { most, epoch: Mutex::new(epoch) }
+        let most = settings.max_series.min(IS_FOLDED as usize);
+        Self { most, most_of_service: settings.max_series_of_service, epoch: Mutex::new(epoch) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Epoch> {
@@ -61,35 +70,78 @@ impl Admission {
         let mut epoch = self.lock();
         batch.epoch = epoch.number;
         batch.rows.reserve(writer.rows.len());
-        let mut left_out = 0;
+        let (mut left_out, mut folded) = (0, 0);
+        let mut sums: BTreeMap<u32, BTreeMap<i64, f64>> = BTreeMap::new();
         for written in writer.rows.iter().filter(|row| row.from < row.to) {
-            let number = match &written.named {
-                Named::Key(from, to) => {
-                    let key = writer.keys.get(*from as usize..*to as usize).unwrap_or_default();
-                    epoch.number_of(key, self.most)
-                }
-                Named::Reference(series) => series.0.number(epoch.number).or_else(|| {
-                    let number = epoch.number_of(&series.0.key, self.most)?;
-                    series.0.set(epoch.number, number);
-                    Some(number)
+            let key = writer.key_of(written);
+            let place = match &written.named {
+                Named::Key(..) => self.place_of(&mut epoch, key),
+                Named::Reference(series) => series.0.place(epoch.number).or_else(|| {
+                    let place = self.place_of(&mut epoch, key)?;
+                    series.0.set(epoch.number, place);
+                    Some(place)
                 }),
             };
-            let Some(series) = number else {
-                left_out += u64::from(written.to - written.from);
+            let count = u64::from(written.to - written.from);
+            let Some(place) = place else {
+                left_out += count;
                 continue;
             };
-            if !epoch.is_known.get(series as usize).copied().unwrap_or_default() {
-                let key = match &written.named {
-                    Named::Key(from, to) => writer.keys.get(*from as usize..*to as usize).unwrap_or_default(),
-                    Named::Reference(series) => &series.0.key,
-                };
-                batch.new.push((series, key.into()));
+            let series = place & !IS_FOLDED;
+            let is_known = epoch.is_known.get(series as usize).copied().unwrap_or_default();
+            if series == place {
+                if !is_known {
+                    batch.new.push((series, key.into()));
+                }
+                batch.rows.push(Row { series, from: written.from, to: written.to });
+                continue;
             }
-            batch.rows.push(Row { series, from: written.from, to: written.to });
+            epoch.services.fold(key, count);
+            if !is_known && !sums.contains_key(&series) {
+                batch.new.push((series, budget::folded(key).into()));
+            }
+            let sum = sums.entry(series).or_default();
+            for (time, value) in writer.samples_of(written) {
+                let before = sum.len();
+                if !value.is_nan() {
+                    *sum.entry(*time).or_default() += value;
+                }
+                folded += u64::from(sum.len() == before);
+            }
         }
         batch.ledger.drop_for(TOO_MANY_SERIES, left_out);
+        batch.ledger.drop_for(FOLDED, folded);
         batch.samples = writer.samples;
+        for (series, sum) in sums {
+            let from = batch.samples.len() as u32;
+            batch.samples.extend(sum);
+            batch.rows.push(Row { series, from, to: batch.samples.len() as u32 });
+            batch.sums += 1;
+        }
         batch
+    }
+
+    /// The number of the series with this key, or of the one that it is folded into.
+    fn place_of(&self, epoch: &mut Epoch, key: &[u8]) -> Option<u32> {
+        if let Some(number) = epoch.series.get(key) {
+            return Some(*number);
+        }
+        match epoch.services.room(key, self.most_of_service) {
+            Room::Own => epoch.number_of(key, self.most),
+            Room::Folded(into) => epoch.number_of(&into, self.most).map(|number| number | IS_FOLDED),
+        }
+    }
+
+    /// The services of whose samples some were folded in this epoch, without what exploded.
+    pub(crate) fn over_budget(&self) -> Vec<OverBudget> {
+        let epoch = self.lock();
+        let over = epoch.services.over().map(|(service, used)| OverBudget {
+            service: service.into(),
+            series: used.series as u64,
+            folded: used.folded,
+            label: None,
+        });
+        over.collect()
     }
 
     /// A batch is durable.
@@ -120,7 +172,7 @@ impl Epoch {
         if let Some(number) = self.series.get(key) {
             return Some(*number);
         }
-        if self.series.len() >= most {
+        if self.series.len() >= most || !self.services.add(key) {
             return None;
         }
         let number = u32::try_from(self.is_known.len()).ok()?;

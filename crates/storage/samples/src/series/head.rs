@@ -5,7 +5,11 @@
 //! that nothing has to be merged when it is read. What a batch changes depends on the head alone, so that a replay
 //! of the journal comes to the same samples and the same counts.
 
-use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    ops::Bound,
+    sync::Arc,
+};
 
 use identity::Wall;
 use monitoring::{
@@ -14,7 +18,11 @@ use monitoring::{
     series::{Appended, CHUNK_SAMPLES, Chunk, Labels, MatchOp, Matcher, Texts},
 };
 
-use super::{key, record::Batch};
+use super::{
+    budget::{self, FOLDED, OverBudget},
+    key,
+    record::Batch,
+};
 
 /// What a series takes beside its labels and its samples, and what a label of it takes.
 const SERIES_BYTES: usize = 320;
@@ -65,8 +73,9 @@ impl Head {
         let (oldest, newest) = self.received.unwrap_or((at, at));
         self.received = Some((oldest.min(at), newest.max(at)));
         batch.new.iter().for_each(|(number, key)| self.define(*number, key));
-        let (mut stored, mut duplicate, mut conflicting, mut unknown) = (0, 0, 0, 0);
-        for row in &batch.rows {
+        let (mut stored, mut duplicate, mut conflicting, mut unknown, mut folded) = (0, 0, 0, 0, 0);
+        for (place, row) in (1..).zip(&batch.rows) {
+            let is_sum = place + batch.sums > batch.rows.len();
             let samples = batch.of(row);
             let Some(Some(series)) = self.series.get_mut(row.series as usize) else {
                 unknown += samples.len() as u64;
@@ -74,12 +83,13 @@ impl Head {
             };
             let before = series.open.bytes() + series.closed.len() * CHUNK_BYTES;
             for (time, value) in samples {
-                match series.append(*time, *value) {
+                match series.append(*time, *value, is_sum) {
                     Appended::Stored => {
                         stored += 1;
                         let (first, last) = self.times.unwrap_or((*time, *time));
                         self.times = Some((first.min(*time), last.max(*time)));
                     }
+                    Appended::Duplicate | Appended::OutOfOrder if is_sum => folded += 1,
                     Appended::Duplicate => duplicate += 1,
                     Appended::OutOfOrder => conflicting += 1,
                 }
@@ -93,6 +103,7 @@ impl Head {
         ledger.drop_for(DUPLICATE, duplicate);
         ledger.drop_for(CONFLICTING, conflicting);
         ledger.drop_for(UNKNOWN_SERIES, unknown);
+        ledger.drop_for(FOLDED, folded);
         self.ledger.add(&ledger);
         stored
     }
@@ -136,6 +147,18 @@ impl Head {
     /// Whether there is nothing that would have to be sealed: not even a count.
     pub(crate) fn is_empty(&self) -> bool {
         self.received.is_none()
+    }
+
+    /// Finds the label that exploded.
+    pub(crate) fn explain(&self, over: &mut OverBudget) {
+        let mut values: BTreeMap<&str, HashSet<*const u8>> = BTreeMap::new();
+        let own = self.series().filter(|(_, series)| budget::is_of(&series.labels, &over.service));
+        for label in own.flat_map(|(_, series)| series.labels.as_slice()) {
+            // Texts that are the same stand at the same place.
+            values.entry(&label.name).or_default().insert(label.value.as_ptr());
+        }
+        let most = values.into_iter().max_by_key(|(_, values)| values.len());
+        over.label = most.map(|(label, values)| (label.into(), values.len() as u64));
     }
 
     /// The series that all matchers mean and that have samples in a time, with what has them.
@@ -199,10 +222,11 @@ impl OfSeries {
         self.open.read(i64::MIN, i64::MAX, into);
     }
 
-    fn append(&mut self, time: i64, value: f64) -> Appended {
+    /// Appends a sample, or adds it to the one that is there.
+    fn append(&mut self, time: i64, value: f64, is_sum: bool) -> Appended {
         match self.open.last() {
-            Some((last, same)) if time == last => compared(same, value),
-            Some((last, _)) if time < last => self.insert(time, value),
+            Some((last, same)) if time == last && !is_sum => compared(same, value),
+            Some((last, _)) if time <= last => self.insert(time, value, is_sum),
             _ => {
                 if !self.open.push(time, value) {
                     self.closed.push(Arc::new(std::mem::take(&mut self.open)));
@@ -213,19 +237,28 @@ impl OfSeries {
         }
     }
 
-    /// Puts a late sample into its place.
-    fn insert(&mut self, time: i64, value: f64) -> Appended {
+    /// Puts a late sample into its place, or adds it to the one that is there.
+    fn insert(&mut self, time: i64, value: f64, is_sum: bool) -> Appended {
         let at = self.closed.partition_point(|chunk| chunk.times().1 < time);
         let mut samples = Samples::default();
         let chunk = self.closed.get(at).map_or(&self.open, |chunk| &**chunk);
         chunk.read(i64::MIN, i64::MAX, &mut samples);
-        match samples.times.binary_search(&time) {
-            Ok(place) => return compared(samples.values.get(place).copied().unwrap_or_default(), value),
+        let appended = match samples.times.binary_search(&time) {
+            Ok(place) => {
+                let Some(there) = samples.values.get_mut(place) else { return Appended::OutOfOrder };
+                let compared = compared(*there, value);
+                if !is_sum {
+                    return compared;
+                }
+                *there += value;
+                compared
+            }
             Err(place) => {
                 samples.times.insert(place, time);
                 samples.values.insert(place, value);
+                Appended::Stored
             }
-        }
+        };
         let half = if samples.len() > CHUNK_SAMPLES { samples.len() / 2 } else { 0 };
         let (first, second) = (packed(&samples, 0, half), packed(&samples, half, samples.len()));
         let first = (!first.is_empty()).then(|| Arc::new(first));
@@ -235,7 +268,7 @@ impl OfSeries {
             self.closed.extend(first);
             self.open = second;
         }
-        Appended::Stored
+        appended
     }
 }
 

@@ -9,6 +9,7 @@
 //!         series that are new: count, then for each its number and its labels (see `key`)
 //!         series: count, then for each the signed distance of its number to the one before, how many samples,
 //!                 and for each the signed distance of its time to the one before, and its fixed value
+//!         only where it is not 0: how many of these series, the last ones, are sums (see `budget`)
 //! ```
 //!
 //! A series has its number for one epoch, which is the time between two parts; it is new in a batch until a batch
@@ -95,6 +96,8 @@ pub(crate) struct Batch {
     pub(crate) new: Vec<(u32, Box<[u8]>)>,
     pub(crate) rows: Vec<Row>,
     pub(crate) samples: Vec<(i64, f64)>,
+    /// The samples of so many of the rows, the last ones, are added to what is there at their times.
+    pub(crate) sums: usize,
 }
 
 impl Batch {
@@ -133,6 +136,9 @@ pub(crate) fn encode(batch: &Batch) -> Vec<u8> {
         }
         series = number;
     }
+    if batch.sums > 0 {
+        put(&mut into, batch.sums as u64);
+    }
     into
 }
 
@@ -161,5 +167,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Batch> {
         let (from, to) = (u32::try_from(from).ok()?, u32::try_from(batch.samples.len()).ok()?);
         batch.rows.push(Row { series: u32::try_from(series).ok()?, from, to });
     }
-    cursor.0.is_empty().then_some(batch)
+    if !cursor.0.is_empty() {
+        batch.sums = usize::try_from(cursor.number()?).ok()?;
+    }
+    (cursor.0.is_empty() && batch.sums <= batch.rows.len()).then_some(batch)
 }

@@ -66,7 +66,7 @@ pub(crate) fn open(
     let newest = store.read().parts.last().map_or(0, |part| part.number);
     journal.remove_before(newest.max(sealed));
 
-    let admission = Arc::new(Admission::new(settings.max_series, &store.read().active));
+    let admission = Arc::new(Admission::new(&settings, &store.read().active));
     let memory_bytes = Arc::new(AtomicU64::new(store.read().memory_bytes()));
     let shared = Shared { journal, store, admission, disk, cache, folder: parts, memory_bytes };
     let sealing = Sealing::start(shared.clone())?;

@@ -10,6 +10,8 @@ pub struct SeriesSettings {
     /// How many series may have samples between two sealed parts, which bounds the memory for their labels;
     /// samples of more are dropped and counted. About 1 KB each.
     pub max_series: usize,
+    /// How many of them a service may have; those beyond are folded into few, whose samples are sums.
+    pub max_series_of_service: usize,
     /// Memory for what is not sealed yet. A part is sealed at a quarter of it, and senders are told to come
     /// back later while all of it is used, which happens only where parts cannot be written.
     pub memory_bytes: u64,
@@ -37,6 +39,7 @@ impl Default for SeriesSettings {
     fn default() -> Self {
         Self {
             max_series: 200_000,
+            max_series_of_service: 100_000,
             memory_bytes: 256 << 20,
             cache_bytes: 32 << 20,
             disk_bytes: 1 << 30,

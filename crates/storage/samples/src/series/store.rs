@@ -12,6 +12,7 @@ use monitoring::{
 };
 
 use super::{
+    budget,
     head::{Chunks, Head},
     part::{Part, Reader, Unreadable},
 };
@@ -90,12 +91,22 @@ enum Piece {
 
 /// A series in all places.
 #[derive(Debug, Default)]
-struct Joined(Vec<Piece>);
+struct Joined {
+    pieces: Vec<Piece>,
+    /// Whether samples at the same time are added.
+    is_sum: bool,
+}
+
+impl Joined {
+    fn of(labels: &Labels) -> Self {
+        Self { pieces: Vec::new(), is_sum: budget::is_overflow(labels) }
+    }
+}
 
 impl ReadSeries for Joined {
     fn read(&self, from: i64, to: i64, into: &mut Samples) -> Result<(), StorageError> {
         let start = into.len();
-        for piece in &self.0 {
+        for piece in &self.pieces {
             match piece {
                 Piece::Part(reader, series) => reader.read(*series, from, to, into).map_err(failed)?,
                 Piece::Chunks(chunks) => chunks.iter().for_each(|chunk| chunk.read(from, to, into)),
@@ -103,17 +114,24 @@ impl ReadSeries for Joined {
         }
         let times = into.times.get(start..).unwrap_or_default();
         if !times.is_sorted_by(|before, after| before < after) {
-            merge(start, into);
+            merge(start, into, self.is_sum);
         }
         Ok(())
     }
 }
 
-/// Brings late samples into order. Of two at the same time the one holds that was there first, as in a head.
-fn merge(start: usize, into: &mut Samples) {
+/// Brings late samples into order. Of two at the same time the one holds that was there first, as in a head, or they
+/// are added.
+fn merge(start: usize, into: &mut Samples, is_sum: bool) {
     let mut samples: Vec<(i64, f64)> = into.times.drain(start..).zip(into.values.drain(start..)).collect();
     samples.sort_by_key(|(time, _)| *time);
-    samples.dedup_by_key(|(time, _)| *time);
+    samples.dedup_by(|(time, value), (before, sum)| {
+        let is_same = time == before;
+        if is_same && is_sum {
+            *sum += *value;
+        }
+        is_same
+    });
     samples.into_iter().for_each(|(time, value)| into.push(time, value));
 }
 
@@ -143,12 +161,15 @@ impl Storage for Store {
                 let is_within = |block: &super::index::Block| block.first <= to && block.last >= from;
                 if index.blocks(series).iter().any(is_within) {
                     let piece = Piece::Part(Arc::clone(&reader), series);
-                    joined.entry(index.labels(series)).or_default().0.push(piece);
+                    let labels = index.labels(series);
+                    let of = Joined::of(&labels);
+                    joined.entry(labels).or_insert(of).pieces.push(piece);
                 }
             }
         }
         for (labels, chunks) in heads.into_iter().flatten() {
-            joined.entry(labels).or_default().0.push(Piece::Chunks(chunks));
+            let of = Joined::of(&labels);
+            joined.entry(labels).or_insert(of).pieces.push(Piece::Chunks(chunks));
         }
         let selected = |(labels, joined): (Labels, Joined)| Selected { labels, samples: Box::new(joined) };
         Ok(joined.into_iter().map(selected).collect())

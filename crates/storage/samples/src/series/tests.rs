@@ -157,6 +157,83 @@ proptest! {
             prop_assert_eq!(ledger.received, sent.iter().map(|batch| batch.len() as u64).sum::<u64>());
         }
     }
+
+    #[test]
+    fn what_is_beyond_a_services_budget_is_in_a_sum_that_is_exact_wherever_its_samples_are(
+        steps in proptest::collection::vec(any_step(), 1..25),
+    ) {
+        let settings = SeriesSettings { max_series_of_service: 1, ..settings() };
+        let open = |disk: &FaultyDisk| {
+            SeriesStore::open(Arc::new(disk.clone()), Path::new(FOLDER), settings.clone()).unwrap().0
+        };
+        let mut disk = FaultyDisk::new(1);
+        let (mut store, mut sent) = (open(&disk), BTreeMap::new());
+        for step in steps {
+            match step {
+                Step::Send(samples) => {
+                    let new = samples.into_iter().map(|(series, at, value)| {
+                        // Whole numbers, whose sums do not depend on the order.
+                        (series, START - at * 1000, (value.to_bits() % 1000) as f64)
+                    });
+                    let new: BTreeMap<_, _> = new
+                        .map(|(series, at, value)| ((series, at), value))
+                        .filter(|(place, _)| !sent.contains_key(place))
+                        .collect();
+                    let samples: Vec<_> = new.iter().map(|((series, at), value)| (*series, *at, *value)).collect();
+                    prop_assert!(send(&store, &samples));
+                    sent.extend(new);
+                }
+                Step::Seal => store.seal().unwrap(),
+                Step::Crash => {
+                    let ledger = store.ledger();
+                    disk = disk.crash();
+                    drop(store);
+                    store = open(&disk);
+                    prop_assert_eq!(store.ledger(), ledger);
+                }
+            }
+            let mut sums: BTreeMap<(String, i64), f64> = BTreeMap::new();
+            for ((series, at), value) in &sent {
+                let job = if series % 2 == 0 { "even" } else { "odd" };
+                *sums.entry((job.to_owned(), *at)).or_default() += value;
+            }
+            let mut there: BTreeMap<(String, i64), f64> = BTreeMap::new();
+            for selected in store.select(&[], i64::MIN, i64::MAX).unwrap() {
+                let mut samples = Samples::default();
+                selected.samples.read(i64::MIN, i64::MAX, &mut samples).unwrap();
+                prop_assert!(samples.times.is_sorted_by(|before, after| before < after));
+                for (at, value) in samples.times.into_iter().zip(samples.values) {
+                    *there.entry((selected.labels.get("job").to_owned(), at)).or_default() += value;
+                }
+            }
+            prop_assert_eq!(there, sums);
+            let ledger = store.ledger();
+            prop_assert!(ledger.balances(), "{:?}", ledger);
+            prop_assert_eq!(ledger.received, sent.len() as u64);
+        }
+    }
+}
+
+#[test]
+fn a_service_beyond_its_budget_is_named_with_the_label_that_exploded() {
+    let settings = SeriesSettings { max_series_of_service: 3, ..settings() };
+    let store = SeriesStore::open(Arc::new(FaultyDisk::new(1)), Path::new(FOLDER), settings).unwrap().0;
+    let user = |number: u8| [(2 * number, START, 1.0), (2 * number, START + 1, f64::NAN)];
+    assert!(send(&store, &[(1, START, 1.0)]));
+    assert!(send(&store, &(0..10).flat_map(user).collect::<Vec<_>>()));
+    let over = store.over_budget();
+    assert_eq!(over.len(), 1, "{over:?}");
+    assert_eq!((&*over[0].service, over[0].series, over[0].folded), ("even", 3, 14));
+    assert_eq!(over[0].label, Some(("of".into(), 3)));
+    let ledger = store.ledger();
+    assert_eq!(
+        (ledger.stored, ledger.dropped["folded"]),
+        (1 + 6 + 1, 13),
+        "a sum of seven, and seven that are no number"
+    );
+    assert_eq!(everything(&store)[""], [(START, 7_f64.to_bits())]);
+    store.seal().unwrap();
+    assert_eq!(store.over_budget(), [], "the next epoch has room again");
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub struct SeriesRef(pub(crate) Arc<Known>);
 #[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) key: Box<[u8]>,
-    /// The lower half of an epoch, and the number that the series had in it.
+    /// The lower half of an epoch, and where the samples of the series went in it.
     place: AtomicU64,
 }
 
@@ -30,13 +30,13 @@ impl SeriesRef {
 }
 
 impl Known {
-    pub(crate) fn number(&self, epoch: u64) -> Option<u32> {
+    pub(crate) fn place(&self, epoch: u64) -> Option<u32> {
         let place = self.place.load(Relaxed);
         (place >> 32 == epoch & 0xffff_ffff && place != u64::MAX).then_some(place as u32)
     }
 
-    pub(crate) fn set(&self, epoch: u64, number: u32) {
-        self.place.store(epoch << 32 | u64::from(number), Relaxed);
+    pub(crate) fn set(&self, epoch: u64, place: u32) {
+        self.place.store(epoch << 32 | u64::from(place), Relaxed);
     }
 }
 
@@ -89,6 +89,17 @@ impl SampleWriter {
             self.samples.push((time, value));
             row.to += 1;
         }
+    }
+
+    pub(crate) fn key_of<'a>(&'a self, written: &'a Written) -> &'a [u8] {
+        match &written.named {
+            Named::Key(from, to) => self.keys.get(*from as usize..*to as usize).unwrap_or_default(),
+            Named::Reference(series) => &series.0.key,
+        }
+    }
+
+    pub(crate) fn samples_of(&self, written: &Written) -> &[(i64, f64)] {
+        self.samples.get(written.from as usize..written.to as usize).unwrap_or_default()
     }
 
     /// How many samples there are.
