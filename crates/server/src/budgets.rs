@@ -22,6 +22,9 @@ pub struct Budgets {
     /// Of the figures of calls, which are the last hour in windows and the totals; and as much again for the
     /// samples that others send.
     pub samples: Budget,
+    /// How many series of others a service may have before further ones are folded into sums; half of what there is
+    /// memory for where nobody says.
+    pub series_per_service: Option<usize>,
     /// Of events.
     pub events: Budget,
     /// How long events are kept at most.
@@ -39,6 +42,7 @@ impl Default for Budgets {
             spans: Budget { memory_bytes: 384 * MIB, disk_bytes: 1024 * MIB },
             spans_max_age: 3 * DAY,
             samples: Budget { memory_bytes: 64 * MIB, disk_bytes: 256 * MIB },
+            series_per_service: None,
             events: Budget { memory_bytes: 16 * MIB, disk_bytes: 256 * MIB },
             events_max_age: 30 * DAY,
             reserve_bytes: 64 * MIB,
@@ -61,5 +65,10 @@ impl Budgets {
     /// How many series of others have samples between two parts.
     pub(crate) fn max_foreign_series(&self) -> usize {
         usize::try_from(self.samples.memory_bytes / FOREIGN_SERIES_BYTES).unwrap_or(usize::MAX).max(1)
+    }
+
+    /// How many of them a service may have.
+    pub(crate) fn max_series_of_service(&self) -> usize {
+        self.series_per_service.unwrap_or(self.max_foreign_series() / 2).max(1)
     }
 }

@@ -38,6 +38,7 @@ mod remote_write;
 mod roll;
 mod scraper;
 mod senders;
+mod series_budget;
 mod start;
 mod state;
 mod subscribers;

@@ -51,6 +51,7 @@ use crate::{
     roll::Roll,
     scraper::{self, ScrapeSettings, Targets},
     senders::{self, Senders},
+    series_budget::Told,
     state::State,
     subscribers::{self, Subscribers},
     taps::Taps,
@@ -319,10 +320,12 @@ async fn decide(state: Arc<State>) {
 
 /// Lets time pass in the stores until the server stops.
 async fn retire(state: Arc<State>) {
+    let mut told = Told::default();
     while tokio::time::timeout(RETIRE_EVERY, state.stopping.cancelled()).await.is_err() {
         let now = clock::now().wall;
         state.events.advance(now);
         state.series.advance(now);
+        told.tell(&state, now).await;
         let of = state.clone();
         // It goes on by itself where the server stops meanwhile.
         let _ = tokio::task::spawn_blocking(move || pins::tend(&of, now)).await;
@@ -408,6 +411,7 @@ impl Stores {
         warn_of_damage("samples", &recovery);
         let settings = SeriesSettings {
             max_series: budgets.max_foreign_series(),
+            max_series_of_service: budgets.max_series_of_service(),
             memory_bytes: budgets.samples.memory_bytes,
             disk_bytes: budgets.samples.disk_bytes,
             reserve_bytes: budgets.reserve_bytes,

@@ -9,8 +9,8 @@ mod failure;
 mod parameters;
 
 pub use answers::{
-    MetricMetadata, ScrapeTarget, TsdbStatus, build_info, label_sets, metadata, query, success, targets,
-    texts, tsdb_status,
+    MetricMetadata, OverBudget, ScrapeTarget, TsdbStatus, build_info, label_sets, metadata, query, success,
+    targets, texts, tsdb_status,
 };
 pub use failure::{Failure, FailureKind};
 pub use parameters::{MAX_PARAMETERS, Parameters};

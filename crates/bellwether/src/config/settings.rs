@@ -155,6 +155,8 @@ settings! {
     samples_memory: Size = |_| Some("64MiB".to_owned()), [Server];
     /// How much disk the samples may take; the oldest go first
     samples_disk: Size = |_| Some("256MiB".to_owned()), [Server];
+    /// How many series of others a service may have before further ones are folded into sums; half of what samples_memory has room for where nobody says
+    series_per_service: Option<usize> = |_| None, [Server];
     /// How much memory the events may take; the oldest go first
     events_memory: Size = |_| Some("16MiB".to_owned()), [Server];
     /// How much disk the events may take; the oldest go first

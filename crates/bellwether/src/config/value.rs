@@ -67,6 +67,14 @@ impl FromSetting for Size {
     }
 }
 
+impl FromSetting for usize {
+    const VALUE: &'static str = "NUMBER";
+
+    fn from_setting(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| "a whole number is needed, such as 10000".to_owned())
+    }
+}
+
 impl FromSetting for Formats {
     const VALUE: &'static str = "FORMATS";
 

@@ -96,6 +96,7 @@ fn budgets(settings: &Settings) -> Budgets {
         spans: Budget { memory_bytes: settings.spans_memory.0, disk_bytes: settings.spans_disk.0 },
         spans_max_age: settings.spans_max_age,
         samples: Budget { memory_bytes: settings.samples_memory.0, disk_bytes: settings.samples_disk.0 },
+        series_per_service: settings.series_per_service,
         events: Budget { memory_bytes: settings.events_memory.0, disk_bytes: settings.events_disk.0 },
         events_max_age: settings.events_max_age,
         reserve_bytes: settings.disk_reserve.0,

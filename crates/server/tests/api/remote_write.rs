@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use http::Method;
 use prost::Message;
 use serde_json::{Value as Json, json};
-use server::Server;
+use server::{Server, Settings};
 
 use crate::{asking::*, report};
 
@@ -90,6 +90,35 @@ async fn what_is_written_is_asked_for_beside_the_calls_and_survives_a_restart() 
     assert_eq!(get(&server, "/bellwether/v1/ledger").await["samples"], ledger);
     let jobs = get(&server, "/api/v1/label/job/values").await;
     assert_eq!(jobs["data"], json!(["a", "b"]));
+}
+
+#[tokio::test]
+async fn a_label_that_explodes_is_named_and_costs_nobody_else_a_series() {
+    let folder = tempfile::tempdir().unwrap();
+    let change = |settings: &mut Settings| settings.budgets.series_per_service = Some(10);
+    let server = start_with(folder.path(), change).await;
+    let of = |job: &str, user: &str| series(&[("__name__", "logins"), ("job", job), ("user", user)], &[1.0]);
+    let many = (0..50).map(|user| of("shop/cart", &user.to_string()));
+    assert_eq!(write(&server, packed(many.chain([of("calm", "one")]).collect())).await, 204);
+    let sums = found(&server, "sum+by+(job)+(logins)").await;
+    assert_eq!((&sums[0]["value"][1], &sums[1]["value"][1]), (&json!("1"), &json!("50")), "{sums}");
+    let folded = found(&server, "logins%7Botel_metric_overflow=%22true%22%7D").await;
+    assert_eq!(
+        (&folded[0]["value"][1], folded.as_array().map(Vec::len)),
+        (&json!("40"), Some(1)),
+        "{folded}"
+    );
+    let budget = get(&server, "/api/v1/status/tsdb").await["data"]["seriesBudget"].clone();
+    let exceeded = json!([{
+        "service": "shop/cart", "series": 10, "foldedSamples": 40, "label": "user", "labelValues": 10,
+    }]);
+    assert_eq!(budget, json!({"perService": 10, "exceeded": exceeded}));
+    let event = until("the event", async || {
+        let events = get(&server, "/bellwether/v1/events?kind=server").await;
+        events["events"].as_array()?.iter().find(|event| event["action"] == "series_folded").cloned()
+    });
+    let reason = "shop/cart has used up its budget of 10 series; the label user has 10 values; further ones are added up";
+    assert_eq!(event.await["reason"], reason);
 }
 
 #[tokio::test]

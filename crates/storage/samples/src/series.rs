@@ -168,6 +168,16 @@ impl SeriesStore {
         self.shared.store.read().ledger()
     }
 
+    /// The services that have more series than they may have, by the names that [`OverBudget`] has.
+    pub fn folding(&self) -> Vec<Box<str>> {
+        self.shared.admission.over_budget().into_iter().map(|over| over.service).collect()
+    }
+
+    /// How many series a service may have.
+    pub fn max_series_of_service(&self) -> usize {
+        self.settings.max_series_of_service
+    }
+
     /// The services that have more series than they may have, and the label of each that has the most values. Looks
     /// at the labels of all series.
     pub fn over_budget(&self) -> Vec<OverBudget> {

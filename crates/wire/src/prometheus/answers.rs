@@ -104,6 +104,23 @@ pub struct TsdbStatus {
     pub bytes_by_label: Vec<(String, u64)>,
     /// Series by pair, most first.
     pub by_pair: Vec<(String, u64)>,
+    /// How many series a service may have.
+    pub series_per_service: u64,
+    /// The services that have more.
+    pub over_budget: Vec<OverBudget>,
+}
+
+/// A service with more series than it may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OverBudget {
+    /// Its namespace and name, or the job.
+    pub service: String,
+    /// How many series it has.
+    pub series: u64,
+    /// How many samples of others were added up.
+    pub folded: u64,
+    /// The label with the most values, and how many.
+    pub label: Option<(String, u64)>,
 }
 
 /// An answer that holds this document.
@@ -186,6 +203,15 @@ pub fn tsdb_status(status: &TsdbStatus) -> String {
     let named = |all: &[(String, u64)]| -> Vec<serde_json::Value> {
         all.iter().map(|(name, value)| json!({"name": name, "value": value})).collect()
     };
+    let exceeded = |over: &OverBudget| {
+        let label = over.label.as_ref().map(|(label, _)| label);
+        let values = over.label.as_ref().map(|(_, values)| values);
+        json!({
+            "service": over.service, "series": over.series, "foldedSamples": over.folded, "label": label,
+            "labelValues": values,
+        })
+    };
+    let exceeded: Vec<_> = status.over_budget.iter().map(exceeded).collect();
     let data = json!({
         "headStats": {
             "numSeries": status.series, "numLabelPairs": status.pairs, "chunkCount": status.series,
@@ -195,6 +221,7 @@ pub fn tsdb_status(status: &TsdbStatus) -> String {
         "labelValueCountByLabelName": named(&status.values_by_label),
         "memoryInBytesByLabelName": named(&status.bytes_by_label),
         "seriesCountByLabelValuePair": named(&status.by_pair),
+        "seriesBudget": { "perService": status.series_per_service, "exceeded": exceeded },
     });
     success(&data.to_string())
 }

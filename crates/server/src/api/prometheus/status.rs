@@ -8,7 +8,9 @@ use monitoring::{
     series::Labels,
 };
 use storage_catalog::Scope;
-use wire::prometheus::{self, Failure, FailureKind, MetricMetadata, TsdbStatus, success, tsdb_status};
+use wire::prometheus::{
+    self, Failure, FailureKind, MetricMetadata, OverBudget, TsdbStatus, success, tsdb_status,
+};
 
 use super::{Answered, Document, Given, query::now, run::asked};
 use crate::{
@@ -62,13 +64,17 @@ pub(super) async fn build_info(Extension(caller): Caller) -> Answered {
 pub(super) async fn tsdb(Of(state): Shared, Extension(caller): Caller, Given(given): Given) -> Answered {
     caller.require(Scope::Read, None)?;
     let limit = limit(&given)?.unwrap_or(RANKED).min(MAX_RANKED);
+    let series_per_service = state.series.max_series_of_service() as u64;
+    let of = state.clone();
     let document = asked(&state, None, move |source, _| {
+        let over_budget = of.series.over_budget().into_iter().map(over_budget).collect();
         let failed = |error: StorageError| Failure::new(FailureKind::Internal, error.to_string());
         let storage = source.storage();
         let (from, to) = (now().saturating_sub(3_600_000), now());
         let selected = storage.select(&[], from, to).map_err(failed)?;
         let labels: Vec<Labels> = selected.into_iter().map(|series| series.labels).collect();
-        Ok(tsdb_status(&counted(&labels, (from, to), limit)))
+        let status = counted(&labels, (from, to), limit);
+        Ok(tsdb_status(&TsdbStatus { series_per_service, over_budget, ..status }))
     });
     Ok(Document(document.await?))
 }
@@ -101,6 +107,17 @@ fn counted(series: &[Labels], times: (i64, i64), limit: usize) -> TsdbStatus {
         ),
         bytes_by_label: ranked(values.iter().map(|(name, of)| ((*name).to_owned(), bytes(of))).collect()),
         by_pair: ranked(by_pair.iter().map(|((name, value), n)| (format!("{name}={value}"), *n)).collect()),
+        ..TsdbStatus::default()
+    }
+}
+
+fn over_budget(over: storage_samples::OverBudget) -> OverBudget {
+    let storage_samples::OverBudget { service, series, folded, label } = over;
+    OverBudget {
+        service: service.into(),
+        series,
+        folded,
+        label: label.map(|(label, values)| (label.into(), values)),
     }
 }
 
