@@ -135,6 +135,7 @@ pub(crate) fn summary(summary: &Summary) -> api::TraceSummary {
         errors: summary.errors,
         services: summary.services.iter().map(count).collect(),
         incomplete: summary.incomplete,
+        kept_one_in: summary.one_in,
     }
 }
 
@@ -145,6 +146,7 @@ pub(crate) fn trace(trace: &Trace) -> api::Trace {
     api::Trace {
         trace_id: summary.trace_id.to_string(),
         incomplete: summary.incomplete,
+        kept_one_in: summary.one_in,
         start: start.to_string(),
         duration_ns: summary.duration_ns,
         pinned: None,
@@ -184,6 +186,7 @@ fn span(span: &traces::Span, depth: u64, start: Wall) -> api::Span {
             code: span.status.code.as_str().to_owned(),
             message: span.status.message.to_string(),
         },
+        kept_one_in: span.one_in(),
         attributes: attributes(&span.attributes),
         events: span.events.iter().map(event).collect(),
         resource: attributes(&span.resource.attributes),

@@ -57,6 +57,9 @@ pub struct Summary {
     pub services: Vec<ServiceCount>,
     /// Whether parents are missing, so that this may not be the whole trace.
     pub incomplete: bool,
+    /// Its senders kept one in so many traces: the most that any of its spans tells, or nothing where none tells of
+    /// any that were left out.
+    pub one_in: Option<f64>,
 }
 
 /// How many spans of a trace belong to one service.
@@ -215,7 +218,13 @@ impl Trace {
                 .map(|(service, (spans, errors))| ServiceCount { service: service.into(), spans, errors })
                 .collect(),
             incomplete: self.incomplete,
+            one_in: self.one_in(),
         }
+    }
+
+    fn one_in(&self) -> Option<f64> {
+        let told = self.nodes.iter().filter_map(|node| node.span.one_in());
+        told.max_by(f64::total_cmp)
     }
 }
 

@@ -117,6 +117,11 @@ pub struct Figures {
     pub unpaired: u64,
     /// How many of them a proxy carried.
     pub proxied: u64,
+    /// Of how many a sender told that others like them were left out.
+    pub sampled: u64,
+    /// How many were left out beside these by what senders told: an estimate. All other figures are of those that
+    /// were seen, and not scaled by it.
+    pub left_out: f64,
     /// How long they took.
     pub durations: Durations,
 }
@@ -127,6 +132,8 @@ impl Figures {
         self.errors += u64::from(call.error);
         self.unpaired += u64::from(call.unpaired);
         self.proxied += u64::from(call.proxied);
+        self.sampled += u64::from(call.one_in > 1.0);
+        self.left_out += call.one_in - 1.0;
         self.durations.record(call.duration_ns);
     }
 
@@ -136,6 +143,8 @@ impl Figures {
         self.errors += other.errors;
         self.unpaired += other.unpaired;
         self.proxied += other.proxied;
+        self.sampled += other.sampled;
+        self.left_out += other.left_out;
         self.durations.add(&other.durations);
     }
 }

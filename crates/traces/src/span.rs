@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use identity::{SpanId, TraceId, Wall};
 
-use crate::{Attributes, Value, attributes::allocated};
+use crate::{Attributes, Value, attributes::allocated, sampling::Told};
 
 /// One step of a call.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,6 +111,12 @@ impl Span {
             Some(Value::Str(text)) => text.as_ref() == "true",
             _ => false,
         }
+    }
+
+    /// For how many spans it stands: its sender kept one in so many, as its `tracestate` tells. Nothing where that
+    /// tells of none that were left out.
+    pub fn one_in(&self) -> Option<f64> {
+        Told::one_in(&self.trace_state)
     }
 
     /// The memory that this span holds within its `Arc`, as budgets count it; what it shares with others

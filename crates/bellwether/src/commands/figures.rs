@@ -36,6 +36,12 @@ pub(super) fn percent(ratio: f64) -> String {
     format!("{:.1} %", ratio * 100.0)
 }
 
+/// For how many one stands: a whole number where it is near one.
+pub(super) fn one_in(count: f64) -> String {
+    let digits = usize::from((count - count.round()).abs() > 0.05);
+    format!("{count:.digits$}")
+}
+
 /// A timestamp to the millisecond; as it is where it is none.
 pub(super) fn time(at: &str) -> String {
     match at.parse::<identity::Wall>() {
@@ -56,5 +62,10 @@ mod tests {
     fn three_digits_are_shown_and_the_unit_fits() {
         let shown = [7, 1_500, 12_345_678, 999_000_000, 1_234_000_000, 90_000_000_000].map(super::nanos);
         assert_eq!(shown, ["7 ns", "1.50 µs", "12.3 ms", "999 ms", "1.23 s", "1m30s"]);
+    }
+
+    #[test]
+    fn one_in_how_many_is_a_whole_number_where_it_is_near_one() {
+        assert_eq!([1.5, 99.999999, 1e6].map(super::one_in), ["1.5", "100", "1000000"]);
     }
 }

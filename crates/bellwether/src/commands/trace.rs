@@ -140,8 +140,16 @@ impl Search {
                 .query("limit", &self.limit.to_string());
             let answer = client.get(path).await?;
             Ok(Page::new(answer, "/traces", |traces: api::Traces| {
-                let mut table =
-                    Table::new(&["trace", "start", "service", "operation", "duration", "spans", "errors"]);
+                let mut table = Table::new(&[
+                    "trace",
+                    "start",
+                    "service",
+                    "operation",
+                    "duration",
+                    "spans",
+                    "errors",
+                    "kept one in",
+                ]);
                 for trace in traces.traces {
                     table.row([
                         trace.trace_id,
@@ -151,6 +159,7 @@ impl Search {
                         figures::nanos(trace.duration_ns),
                         trace.spans.to_string(),
                         trace.errors.to_string(),
+                        trace.kept_one_in.map(figures::one_in).unwrap_or_default(),
                     ]);
                 }
                 table.text("no traces")

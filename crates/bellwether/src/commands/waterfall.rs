@@ -93,6 +93,9 @@ impl Waterfall<'_> {
         if trace.incomplete {
             text.push_str("incomplete: parents are missing, so this may be a part of the call\n");
         }
+        if let Some(one_in) = trace.kept_one_in {
+            text.push_str(&format!("sampled: its senders kept one in {} traces\n", figures::one_in(one_in)));
+        }
         let furthest = self.path.skew.iter().max_by_key(|skew| skew.delta_ns.unsigned_abs());
         if let Some(skew) = furthest.filter(|skew| skew.delta_ns != 0) {
             text.push_str(&format!(

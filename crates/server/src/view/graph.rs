@@ -89,6 +89,8 @@ fn edge(frame: &Frame<'_>, from: &str, to: &str, kind: &str, figures: &Figures) 
         errors: figures.errors,
         unpaired: figures.unpaired,
         proxied: figures.proxied,
+        sampled: figures.sampled,
+        left_out: figures.left_out,
         rate_per_second: figures.calls as f64 / frame.seconds,
         error_ratio: figures.errors as f64 / figures.calls.max(1) as f64,
         mean_ns: durations.mean_ns().unwrap_or(0),

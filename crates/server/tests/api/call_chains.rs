@@ -206,6 +206,30 @@ async fn the_graph_has_services_databases_and_one_edge_for_a_call_through_a_prox
 }
 
 #[tokio::test]
+async fn what_senders_left_out_is_said_of_traces_spans_lists_and_edges_and_scales_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+    let recent = |span: Span, state: &str| Span {
+        start: Wall(now - 1_000_000_000 + (span.start.0 - BEGUN)),
+        trace_state: state.into(),
+        ..span
+    };
+    let spans = vec![
+        recent(span(1, 0, Kind::Server, "shop", 0, 100), "ot=th:c"),
+        recent(span(2, 1, Kind::Internal, "shop", 10, 60), ""),
+    ];
+    stored(&server, 1, spans).await;
+    let trace = get(&server, &format!("/bellwether/v1/traces/{TRACE}")).await;
+    assert_eq!((&trace["kept_one_in"], &trace["spans"][0]["kept_one_in"]), (&json!(4.0), &json!(4.0)));
+    assert_eq!(trace["spans"][1].get("kept_one_in"), None);
+    let list = get(&server, "/bellwether/v1/traces?service=shop").await;
+    assert_eq!(list["traces"][0]["kept_one_in"], json!(4.0));
+    let edge = get(&server, "/bellwether/v1/graph").await["edges"][0].clone();
+    assert_eq!((&edge["calls"], &edge["sampled"], &edge["left_out"]), (&json!(1), &json!(1), &json!(3.0)));
+}
+
+#[tokio::test]
 async fn an_edge_says_beside_its_spans_what_proxies_counted() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path()).await;

@@ -5,6 +5,7 @@ use identity::{SpanId, TraceId, Wall};
 use crate::{
     Kind, Span,
     borrowed::{SpanRef, ValueRef},
+    sampling::Told,
 };
 
 /// The part of a span that tells of a call.
@@ -24,6 +25,8 @@ pub struct Seen<'a> {
     pub duration_ns: u64,
     /// Whether it failed.
     pub error: bool,
+    /// For how many spans it stands, by what its sender told of sampling; 1 where it told nothing.
+    pub one_in: f64,
     /// The namespace of its service.
     pub namespace: &'a str,
     /// Its service.
@@ -78,6 +81,7 @@ impl<'a> Seen<'a> {
             start: span.start,
             duration_ns: span.duration_ns,
             error: span.is_error(),
+            one_in: span.one_in().unwrap_or(1.0),
             namespace: span.resource.namespace(),
             service: span.service(),
             peer,
@@ -104,6 +108,7 @@ impl<'a> Seen<'a> {
             start: span.start,
             duration_ns: span.duration_ns,
             error: span.is_error(),
+            one_in: Told::one_in(span.trace_state).unwrap_or(1.0),
             namespace,
             service,
             peer,

@@ -30,6 +30,9 @@ pub struct Call {
     pub unpaired: bool,
     /// Whether a proxy carried it.
     pub proxied: bool,
+    /// For how many calls it stands, by what the ends tell of sampling: the fewest that either tells, since it is
+    /// seen where either end was kept.
+    pub one_in: f64,
 }
 
 type Place = (TraceId, SpanId);
@@ -62,6 +65,7 @@ struct End {
     duration_ns: u64,
     error: bool,
     kind: EdgeKind,
+    one_in: f64,
     /// The callee that it found last.
     found: Option<SpanId>,
 }
@@ -77,6 +81,7 @@ struct Callee {
     error: bool,
     kind: EdgeKind,
     proxied: bool,
+    one_in: f64,
 }
 
 /// Ends that wait for each other.
@@ -160,8 +165,8 @@ impl Pairing {
     fn database(&mut self, span: &Seen<'_>) {
         let key =
             EdgeKey { from: self.service_of(span), to: self.peer(&span.peer), kind: EdgeKind::Database };
-        let Seen { start, duration_ns, error, .. } = *span;
-        self.calls.push(Call { key, begun: start, duration_ns, error, unpaired: false, proxied: false });
+        let Seen { start: begun, duration_ns, error, one_in, .. } = *span;
+        self.calls.push(Call { key, begun, duration_ns, error, unpaired: false, proxied: false, one_in });
     }
 
     fn served(&mut self, span: &Seen<'_>, now: Wall) {
@@ -263,18 +268,18 @@ impl Pairing {
             _ => (callee.duration_ns, callee.error),
         };
         let key = EdgeKey { from: end.node.clone(), to: callee.node, kind: end.kind };
-        let (begun, proxied) = (end.begun, callee.proxied);
-        self.calls.push(Call { key, begun, duration_ns, error, unpaired: false, proxied });
+        let (begun, proxied, one_in) = (end.begun, callee.proxied, end.one_in.min(callee.one_in));
+        self.calls.push(Call { key, begun, duration_ns, error, unpaired: false, proxied, one_in });
     }
 
     /// A callee without a caller.
     fn alone(&mut self, callee: Callee) {
-        let Callee { node, from, begun, duration_ns, error, kind, proxied, .. } = callee;
+        let Callee { node, from, begun, duration_ns, error, kind, proxied, one_in, .. } = callee;
         // Whoever begins a trace is not expected to be seen, and a proxy knows for whom it calls.
         let unpaired = !proxied && from.kind != NodeKind::Outside;
         let duration_ns = if kind == EdgeKind::Messaging { 0 } else { duration_ns };
         let key = EdgeKey { from, to: node, kind };
-        self.calls.push(Call { key, begun, duration_ns, error, unpaired, proxied });
+        self.calls.push(Call { key, begun, duration_ns, error, unpaired, proxied, one_in });
     }
 
     fn wait_at(&mut self, place: Place, now: Wall) -> &mut Waiting {
@@ -293,12 +298,12 @@ impl Pairing {
         let Some((_, place)) = self.order.pop_front() else { return };
         let Some(waiting) = self.waiting.remove(&place) else { return };
         waiting.callees.into_iter().for_each(|callee| self.alone(callee));
-        if let Some(Caller::End(End { node, peer, begun, duration_ns, error, kind, found: None })) =
+        if let Some(Caller::End(End { node, peer, begun, duration_ns, error, kind, one_in, found: None })) =
             waiting.caller
         {
             let duration_ns = if kind == EdgeKind::Messaging { 0 } else { duration_ns };
             let key = EdgeKey { from: node, to: peer, kind };
-            self.calls.push(Call { key, begun, duration_ns, error, unpaired: true, proxied: false });
+            self.calls.push(Call { key, begun, duration_ns, error, unpaired: true, proxied: false, one_in });
         }
     }
 
@@ -310,6 +315,7 @@ impl Pairing {
             duration_ns: span.duration_ns,
             error: span.error,
             kind,
+            one_in: span.one_in,
             found: None,
         }
     }
@@ -358,8 +364,8 @@ impl Pairing {
 }
 
 fn callee(span: &Seen<'_>, node: Node, from: Node, kind: EdgeKind, proxied: bool) -> Callee {
-    let Seen { span_id, start, duration_ns, error, .. } = *span;
-    Callee { span_id, node, from, begun: start, duration_ns, error, kind, proxied }
+    let Seen { span_id, start, duration_ns, error, one_in, .. } = *span;
+    Callee { span_id, node, from, begun: start, duration_ns, error, kind, proxied, one_in }
 }
 
 fn nameless(kind: NodeKind) -> Node {

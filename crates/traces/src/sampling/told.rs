@@ -37,7 +37,7 @@ impl Told {
             match key {
                 "th" if (1..=DIGITS).contains(&value.len()) => {
                     let threshold = digits(value).map(|bits| bits << (4 * (DIGITS - value.len())));
-                    told.kept = threshold.map(|threshold| Ratio { threshold });
+                    told.kept = threshold.and_then(Ratio::of_threshold);
                 }
                 "rv" if value.len() == DIGITS => told.random = digits(value),
                 _ => {}
@@ -69,6 +69,16 @@ fn digits(text: &str) -> Option<u64> {
 }
 
 impl Ratio {
+    /// The random bits below which a trace is not kept, for whoever stores a share; below 2^56 for all but none.
+    pub fn threshold(self) -> u64 {
+        self.threshold
+    }
+
+    /// The share with this threshold; nothing for one that is no number of 56 bits.
+    pub fn of_threshold(threshold: u64) -> Option<Self> {
+        (threshold < 1 << RANDOM_BITS).then_some(Self { threshold })
+    }
+
     /// For how many traces one stands that this share has; nothing where it has none.
     pub fn one_in(self) -> Option<f64> {
         let of = 1_u64 << RANDOM_BITS;

@@ -92,6 +92,29 @@ fn a_call_is_drawn_once_both_ends_are_there_and_as_its_caller_saw_it() {
 }
 
 #[test]
+fn what_senders_left_out_is_estimated_beside_what_was_seen() {
+    let told = |span: Span, state: &str| Span { trace_state: state.into(), ..span };
+    let mut graph = Graph::new(Limits::default());
+    // Of a pair the end that was kept more often; of one end alone what that tells.
+    let client = told(begun(2, 1, Kind::Client, "shop", 50), "ot=th:c");
+    let server = told(begun(3, 2, Kind::Server, "payments", 30), "ot=th:8");
+    let alone = told(with(begun(4, 1, Kind::Client, "shop", 9), &[("db.system", "redis")]), "ot=th:c");
+    let all = begun(5, 0, Kind::Server, "shop", 9);
+    observed(&mut graph, [&client, &server, &alone, &all]);
+    graph.advance(Wall(NOW.0 + 60 * SECOND));
+    let figures = |edge: &Edge| {
+        (edge.key.to.name.to_string(), edge.figures.calls, edge.figures.sampled, edge.figures.left_out)
+    };
+    let seen: Vec<_> = self::all(&graph).iter().map(figures).collect();
+    let expected = [("redis", 1, 1, 3.0), ("payments", 1, 1, 1.0), ("shop", 1, 0, 0.0)];
+    let mut expected =
+        expected.map(|(name, calls, sampled, out)| (name.to_owned(), calls, sampled, out)).to_vec();
+    let mut seen = seen;
+    (seen.sort_by(|a, b| a.0.cmp(&b.0)), expected.sort_by(|a, b| a.0.cmp(&b.0)));
+    assert_eq!(seen, expected);
+}
+
+#[test]
 fn whoever_begins_a_trace_is_outside() {
     assert_eq!(
         graph_of(&[begun(1, 0, Kind::Server, "shop", 9)]),

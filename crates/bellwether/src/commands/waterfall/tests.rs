@@ -22,6 +22,7 @@ fn span(id: u64, depth: u64, service: &str, operation: &str, offset: u64, durati
         offset_ns: offset * MS,
         duration_ns: duration * MS,
         status: api::SpanStatus { code: "unset".to_owned(), message: String::new() },
+        kept_one_in: None,
         attributes: BTreeMap::new(),
         events: vec![],
         resource: BTreeMap::new(),
@@ -33,6 +34,7 @@ fn trace(spans: Vec<api::Span>) -> api::Trace {
     api::Trace {
         trace_id: "0af7651916cd43dd8448eb211c80319c".to_owned(),
         incomplete: false,
+        kept_one_in: None,
         start: "2026-01-31T09:30:00.000000000Z".to_owned(),
         duration_ns: end.unwrap_or(0),
         pinned: None,
@@ -132,6 +134,14 @@ shop     80.0 ms   80.0 %   100 ms  100 ms  1
 (wire)   20.0 ms   20.0 %   -       -       -
 (sum)    100 ms    100.0 %  -       -       -";
     assert_eq!(text.trim_end(), expected, "\n{text}");
+}
+
+#[test]
+fn what_senders_left_out_is_said() {
+    let (mut trace, path) = checkout();
+    trace.kept_one_in = Some(100.0);
+    let text = drawn(&trace, &path, 100, false);
+    assert!(text.contains("\nsampled: its senders kept one in 100 traces\n"), "{text}");
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub(crate) struct Shape {
     pub(crate) is_incomplete: bool,
     /// It can be summed up only from its spans: ids stand twice, or parents form a circle.
     pub(crate) is_odd: bool,
+    /// The largest threshold of sampling that its senders told; 0 where they told none.
+    pub(crate) threshold: u64,
     /// The place of its root.
     pub(crate) root: u32,
     /// Its places in ascending order, with the numbers of spans and of those that failed.
@@ -68,7 +70,13 @@ impl Table {
         put_var(&mut into, u64::from(self.spans));
         put_var(&mut into, self.shapes.len() as u64);
         for shape in &self.shapes {
-            into.push(u8::from(shape.is_incomplete) | u8::from(shape.is_odd) << 1);
+            let is_sampled = shape.threshold != 0;
+            into.push(
+                u8::from(shape.is_incomplete) | u8::from(shape.is_odd) << 1 | u8::from(is_sampled) << 2,
+            );
+            if is_sampled {
+                put_var(&mut into, shape.threshold);
+            }
             put_var(&mut into, u64::from(shape.root));
             put_var(&mut into, shape.places.len() as u64);
             for (place, spans, errors) in &shape.places {
@@ -98,12 +106,15 @@ impl Table {
         let spans = at.var32()?;
         let mut shapes = Vec::new();
         for _ in 0..at.count()? {
-            let (flags, root) = (at.byte()?, at.var32()?);
+            let flags = at.byte()?;
+            let threshold = if flags & 4 != 0 { at.var()? } else { 0 };
+            let root = at.var32()?;
             let mut places = Vec::new();
             for _ in 0..at.count()? {
                 places.push((at.var32()?, at.var32()?, at.var32()?));
             }
-            shapes.push(Shape { is_incomplete: flags & 1 != 0, is_odd: flags & 2 != 0, root, places });
+            let (is_incomplete, is_odd) = (flags & 1 != 0, flags & 2 != 0);
+            shapes.push(Shape { is_incomplete, is_odd, threshold, root, places });
         }
         let count = at.count()?;
         let earliest = at.var()?;

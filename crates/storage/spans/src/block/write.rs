@@ -20,6 +20,7 @@ use parquet::{
 use traces::{
     Kind, StatusCode,
     borrowed::{ValueRef, borrow},
+    sampling::{Ratio, Told},
 };
 
 use super::{
@@ -231,6 +232,9 @@ impl<'a> Lists<'a> {
             let row = self.ids.len() as u32;
             let parent = parents[at].map(|parent| at as i32 - parent as i32);
             shape.is_incomplete |= parent.is_none() && head.parent.is_some();
+            let state = head.trace_state.and_then(|at| memory.chunks().get(*chunk as usize)?.text(at));
+            let kept = state.and_then(|state| Told::of(state).kept);
+            shape.threshold = shape.threshold.max(kept.map_or(0, Ratio::threshold));
             if parent.is_none() {
                 let is_real = head.parent.is_none();
                 root = root.filter(|(known, _)| *known || !is_real).or(Some((is_real, at)));

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use identity::TraceId;
-use traces::{ServiceCount, Summary, Trace};
+use traces::{ServiceCount, Summary, Trace, sampling::Ratio};
 
 use super::sources::{At, Snapshot};
 use crate::{
@@ -54,5 +54,8 @@ fn from_table(block: &Block, id: TraceId, at: u32) -> Result<Option<Summary>, Un
         errors: services.values().map(|(_, errors)| errors).sum(),
         services: services.into_iter().map(service).collect(),
         incomplete: shape.is_incomplete,
+        one_in: Ratio::of_threshold(shape.threshold)
+            .filter(|kept| *kept != Ratio::ALL)
+            .and_then(Ratio::one_in),
     }))
 }

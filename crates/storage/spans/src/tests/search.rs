@@ -57,6 +57,33 @@ fn a_traces_called_service_is_found_though_only_the_proxy_recorded_it() {
 }
 
 #[test]
+fn what_senders_left_out_is_told_from_memory_and_from_blocks_and_after_a_restart() {
+    let disk = FaultyDisk::new(1);
+    let told = |mut span: Span, state: &str| {
+        span.trace_state = state.into();
+        span
+    };
+    let store = open(&disk);
+    let spans = vec![
+        told(span(1, 1, "shop", "GET /"), "ot=th:8"),
+        told(span(1, 2, "shop", "GET /"), "vendor=1,ot=th:c"),
+        told(span(2, 1, "shop", "GET /"), "ot=th:0"),
+        span(3, 1, "shop", "GET /"),
+    ];
+    store.accept(plain(spans)).wait().unwrap();
+    let one_in = |store: &Spans| -> Vec<_> {
+        let found = store.search(&Query::default()).traces;
+        found.iter().map(|summary| (summary.trace_id.get(), summary.one_in)).collect()
+    };
+    let expected = [(3, None), (2, None), (1, Some(4.0))];
+    assert_eq!(one_in(&store), expected);
+    store.seal().unwrap();
+    assert_eq!(one_in(&store), expected);
+    drop(store);
+    assert_eq!(one_in(&open(&disk)), expected);
+}
+
+#[test]
 fn pages_follow_each_other_without_gaps_or_repetitions() {
     let store = open(&FaultyDisk::new(1));
     store.accept(plain((1..=45).map(|trace| span(trace, 1, "shop", "op")).collect())).wait().unwrap();

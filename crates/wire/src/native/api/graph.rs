@@ -61,6 +61,13 @@ pub struct GraphEdge {
     pub unpaired: u64,
     /// Those that a proxy carried.
     pub proxied: u64,
+    /// Those of which a sender tells that others were left out before they came here. No figure of this edge is
+    /// scaled up by that.
+    #[serde(default)]
+    pub sampled: u64,
+    /// How many calls were left out, by what senders tell: added to `calls`, an estimate of all.
+    #[serde(default)]
+    pub left_out: f64,
     /// Calls per second over the time range.
     pub rate_per_second: f64,
     /// Errors per call, 0 to 1.

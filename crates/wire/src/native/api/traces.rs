@@ -34,6 +34,10 @@ pub struct TraceSummary {
     pub services: Vec<SpanCount>,
     /// Whether parents are missing.
     pub incomplete: bool,
+    /// Its senders kept one in so many traces, as the `tracestate` of its spans tells; the most that any of them
+    /// tells. Absent where none tells of any that were left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_one_in: Option<f64>,
 }
 
 /// What a service does.
@@ -61,6 +65,10 @@ pub struct Trace {
     pub trace_id: String,
     /// Whether parents are missing.
     pub incomplete: bool,
+    /// Its senders kept one in so many traces, as the `tracestate` of its spans tells; the most that any of them
+    /// tells. Absent where none tells of any that were left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_one_in: Option<f64>,
     /// When it began.
     pub start: String,
     /// From its first span's begin to its last span's end.
@@ -96,6 +104,9 @@ pub struct Span {
     pub duration_ns: u64,
     /// How it ended.
     pub status: SpanStatus,
+    /// Its sender kept one in so many spans, as its `tracestate` tells (`ot=th:…`). Absent where it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_one_in: Option<f64>,
     /// What is known about it.
     #[schema(value_type = Object)]
     pub attributes: BTreeMap<String, Json>,
