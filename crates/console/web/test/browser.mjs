@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { chromium } from 'playwright-core';
+import { acts } from './acts.mjs';
 import { HOSTILE, start } from './fixture.mjs';
 
 const { values: options, positionals } = parseArgs({
@@ -110,6 +111,8 @@ async function api(base, path) {
   assert(response.ok, `${path} answered ${response.status}`);
   return response.json();
 }
+
+const shot = (page, name) => page.screenshot({ path: join(SHOTS, `${name}.png`), fullPage: true });
 
 async function ingest(base) {
   const headers = { 'content-type': 'application/json', ...(options.token ? { authorization: `Bearer ${options.token}` } : {}) };
@@ -292,6 +295,8 @@ async function hostileNames(base, namespace, id) {
   }
 }
 
+const TOOLS = { check, visit, assert, api, axe, shot };
+
 /** What can only be shown where the scene can be set. */
 async function scenes() {
   let { server, base } = await start();
@@ -301,6 +306,7 @@ async function scenes() {
   await everywhere(base, 'trouble', 'trouble');
   await sections(base, 'trouble', 'trouble');
   await hostileNames(base, 'hostile', 'bad0'.repeat(8));
+  await acts(base, 'trouble', 'trouble', TOOLS);
   await check('an open breaker is the sentence on top, a broken circuit on the map, and explained beside it', () =>
     visit(`${base}/?namespace=trouble&theme=dark`, async (page) => {
       await settled(page);
@@ -400,6 +406,8 @@ if (positionals.length === 0) {
   await everywhere(base, 'default', 'server');
   await sections(base, 'default', 'server');
   if (options.ingest) await hostileNames(base, 'default', 'bad0'.repeat(8));
+  // Last: from here on, things are as somebody wanted them.
+  await acts(base, 'default', 'server', TOOLS);
 }
 await browser.close();
 rmSync(profile, { recursive: true, force: true });

@@ -8,6 +8,7 @@ import { createServer } from 'node:http';
 import { readFileSync } from 'node:fs';
 import { extname, join, normalize } from 'node:path';
 import { parseArgs } from 'node:util';
+import { Acts } from './fixture-acts.mjs';
 
 export const HOSTILE = '<img src=x onerror=window.hacked=1>';
 
@@ -179,7 +180,7 @@ function overview(namespace, window) {
       event(41, 51, 'instance', 'down', { service: 'payments', instance: 'payments-2', reason: 'lease lapsed: no heartbeat for 10 s' }),
     ] : []),
     ...(hostile ? [event(40, 5, 'instance', HOSTILE, { service: HOSTILE, instance: HOSTILE, reason: HOSTILE, actor: HOSTILE, details: { [HOSTILE]: HOSTILE } })] : []),
-    event(12, 610, 'policy', 'applied', { service: 'payments', actor: 'token ops', details: { name: 'payments', revision: 3 } }),
+    event(12, 610, 'policy', 'updated', { service: 'payments', actor: 'token ops', details: { name: 'payments', revision: 3 } }),
     ...[9, 8, 7].map((n) => event(n, 3000 + 20 * n, 'instance', 'registered', { service: n === 9 ? 'payments' : 'catalog', instance: `catalog-${n - 6}`, actor: 'loopback' })),
     event(1, 10_800, 'server', 'started', { details: { version: '0.1.0' } }),
   ];
@@ -222,10 +223,11 @@ function service(namespace, name) {
       status,
       reason: status === 'down' ? 'lease lapsed: no heartbeat for 10 s' : status,
       health: 'unchecked',
+      since: iso(STARTED),
       zone: i % 2 ? 'b' : 'a',
       version: '1.4.2',
       weight: 100,
-      metadata: namespace === 'hostile' ? { [HOSTILE]: HOSTILE } : i === 0 ? { team: 'shop' } : {},
+      metadata: namespace === 'hostile' ? { [HOSTILE]: HOSTILE } : i === 0 ? { team: 'shop', 'part-of': 'demo' } : {},
     })),
   };
 }
@@ -265,8 +267,21 @@ function breakers(namespace) {
 function policies(namespace) {
   const word = namespace === 'hostile' ? HOSTILE : 'payments';
   const document = (threshold) => ({ apiVersion: 'bellwether.dev/v1', kind: 'ServicePolicy', metadata: { name: word, namespace }, spec: { service: word, circuit_breaker: { consecutive_failures: { threshold } } } });
-  const revision = (revision, threshold) => ({ revision, number: revision, at: iso(Date.now() - 9e6 / revision), action: 'applied', actor: 'token ops', from: 'http', reason: word, document: document(threshold) });
+  const revision = (revision, threshold) => ({ revision, number: revision, at: iso(Date.now() - 9e6 / revision), action: 'updated', actor: 'token ops', from: 'http', reason: word, document: document(threshold) });
   return { word, list: { revision: 9, policies: [{ name: word, kind: 'ServicePolicy', service: word, ...revision(9, 5) }], next: null }, history: { forgotten: 0, revisions: [revision(3, 8), revision(9, 5)] } };
+}
+
+/** What holds for a service: what is built in, and a policy over it. */
+function effective(namespace, service) {
+  const word = namespace === 'hostile' ? HOSTILE : 'payments';
+  const of = (from) => ({ from, policy: from === 'built_in' ? null : word, revision: from === 'built_in' ? null : 9 });
+  return {
+    namespace,
+    service,
+    policy_revision: 9,
+    policy: { timeouts: { connect: '1s', attempt: null, call: '15s' }, retry: { max_retries: 1, on: ['connect_failure', 'refused_stream'] }, circuit_breaker: { mode: 'enforce', consecutive_failures: { threshold: 5 } }, fallback: namespace === 'hostile' ? { body: word } : null, rate_limits: [] },
+    origins: { timeouts: of('built_in'), retry: of('built_in'), circuit_breaker: of('service'), fallback: of('service'), rate_limits: of('built_in') },
+  };
 }
 
 /** Waves for whatever is asked; their labels are hostile where the scene is. */
@@ -281,10 +296,12 @@ function range(namespace, params) {
 }
 
 /** What is below a service: its ring, the owner of a key, why an instance is what it is. */
-function below(namespace, path, params) {
+function below(namespace, path, params, seen) {
   const [, name, rest] = /^([^/]+(?:\/[^/]*>)?)(?:\/(.*))?$/.exec(path) ?? [];
   const of = service(namespace, name ?? path);
-  if (of === null || rest === undefined) return service(namespace, path);
+  const shown = (found) => found && { ...found, instances: seen.instances(namespace, found.instances) };
+  if (of === null || rest === undefined) return shown(service(namespace, path));
+  if (rest === 'policy') return effective(namespace, name);
   const { instances } = of;
   const word = namespace === 'hostile' ? HOSTILE : 'the lease holds';
   if (rest === 'ring') return { service: name, algorithm: 'ring', points: 160 * instances.length, members: instances.map(({ id, status }) => ({ id, status, weight: 100, points: 160, share: 1 / instances.length })) };
@@ -299,7 +316,9 @@ export function start({ port = 0, token = null } = {}) {
     response.writeHead(status, { ...SECURITY, 'content-type': 'application/problem+json' });
     response.end(JSON.stringify({ type: 'about:blank', title, status, code, detail }));
   };
-  const server = createServer((request, response) => {
+  const acts = new Acts();
+  const { seen } = acts;
+  const server = createServer(async (request, response) => {
     const url = new URL(request.url, 'http://fixture');
     const path = decodeURIComponent(url.pathname);
     const namespace = url.searchParams.get('namespace') ?? 'default';
@@ -316,30 +335,41 @@ export function start({ port = 0, token = null } = {}) {
         return problem(response, 401, 'BW-1401', 'A token is needed', 'send a bearer token with the scope read');
       }
       const at = path.slice('/bellwether/v1'.length);
-      if (at === '/overview') return json(overview(namespace, window));
+      if (request.method !== 'GET') {
+        let text = '';
+        for await (const chunk of request) text += chunk;
+        const body = text === '' ? null : JSON.parse(text);
+        const [status, answer] = acts.take(request.method, at, url.searchParams, body) ?? [404, { title: 'Not found', code: 'BW-1404' }];
+        response.writeHead(status, { ...SECURITY, 'content-type': status < 400 ? 'application/json' : 'application/problem+json' });
+        return response.end(answer === null ? '' : JSON.stringify(answer));
+      }
+      if (at === '/overview') return json(seen.overview(overview(namespace, window)));
       if (at === '/namespaces') return json({ namespaces: ['default', 'empty', 'hostile', 'large', 'trouble', 'two'] });
       if (at === '/overview/stream') {
         response.writeHead(200, { ...SECURITY, 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
         let id = Number(request.headers['last-event-id'] ?? 0);
-        const send = () => response.write(`id: ${++id}\nevent: overview\ndata: ${JSON.stringify(overview(namespace, window))}\n\n`);
+        const send = () => response.write(`id: ${++id}\nevent: overview\ndata: ${JSON.stringify(seen.overview(overview(namespace, window)))}\n\n`);
         send();
         const timer = setInterval(send, 500);
         response.on('close', () => clearInterval(timer));
         return undefined;
       }
       if (at === '/proxies') return json({ proxies: [{ proxy: 'gateway-1', version: '0.1.0', connected: true, revision: 42, state: 'synced', policy_revision: 9, policy_state: 'synced', reported_at: iso(Date.now() - 900), snapshot_age_ns: 0, client_connections: 12, endpoint_connections: 9 }, { proxy: 'gateway-2', version: '0.1.0', connected: false, revision: 40, state: 'stale', policy_revision: 9, policy_state: 'synced', reported_at: iso(Date.now() - 9e4), snapshot_age_ns: 9e10, client_connections: 0, endpoint_connections: 0 }] });
-      if (at === '/breakers') return json(breakers(namespace));
-      if (at === '/events') return json({ events: overview(namespace, '5m').events.filter(({ kind }) => kind === (url.searchParams.get('kind') ?? kind)), revision: 42 });
+      if (at === '/breakers') return json(seen.breakers(namespace, breakers(namespace)));
+      if (at === '/events') return json({ events: seen.events(namespace, overview(namespace, '5m').events).filter(({ kind }) => kind === (url.searchParams.get('kind') ?? kind)), revision: 42 });
       const policy = /^\/namespaces\/([^/]+)\/policies(\/.+)?$/.exec(at);
-      if (policy) return json(policy[2]?.endsWith('/history') ? policies(policy[1]).history : policies(policy[1]).list);
+      if (policy) {
+        const name = /^\/(.+)\/history$/.exec(policy[2] ?? '')?.[1];
+        return json(name === undefined ? seen.policies(policy[1], policies(policy[1]).list) : seen.history(policy[1], name, policies(policy[1]).history));
+      }
       if (at === '/traces') return json(found(namespace, url.searchParams));
       if (at === '/traces/compare') return json(comparison(url.searchParams.get('before').startsWith('bad0') ? 'hostile' : namespace));
       const way = /^\/traces\/([0-9a-f]+)\/critical-path$/.exec(at);
       if (way) return json(criticalPath(way[1], namespace));
       const trace = /^\/traces\/([0-9a-f]+)$/.exec(at);
-      if (trace) return json(trace[1].length === 32 ? spansOf(trace[1], namespace) : null);
+      if (trace) return json(trace[1].length === 32 ? seen.trace(spansOf(trace[1], namespace)) : null);
       const named = /^\/namespaces\/([^/]+)\/services\/(.+)$/.exec(at);
-      return json(named ? below(named[1], named[2], url.searchParams) : null);
+      return json(named ? below(named[1], named[2], url.searchParams, seen) : null);
     }
     const file = extname(path) === '' ? 'index.html' : normalize(path);
     try {

@@ -6,11 +6,14 @@ import type {
   BreakerOverride,
   Comparison,
   CriticalPath,
+  DemoAct,
+  EffectivePolicy,
   Events,
   Instance,
   Namespaces,
   Overview,
   Owner,
+  Pin,
   Policy,
   PolicyHistory,
   Proxy,
@@ -152,6 +155,12 @@ export const release = (namespace: string, service: string, id: string, reason: 
 export const getTrace = (traceId: string, namespace: string, ...asking: Asking) =>
   get<Trace>(`${at`/traces/${traceId}`}?${query({ namespace })}`, ...asking);
 
+/** Has a trace stay past its time; for ever where `lasts` is empty. */
+export const pin = (traceId: string, reason: string, lasts: string, token: string | null) =>
+  send<Pin>('POST', at`/traces/${traceId}/pin`, { reason, ...(lasts === '' ? {} : { for: lasts }) }, token);
+
+export const unpin = (traceId: string, token: string | null) => send<null>('DELETE', at`/traces/${traceId}/pin`, undefined, token);
+
 export const searchTraces = (wanted: Record<string, string | null>, ...asking: Asking) =>
   get<Traces>(`/traces?${query(wanted)}`, ...asking);
 
@@ -166,6 +175,12 @@ export const getBreakers = (namespace: string, ...asking: Asking) =>
 
 export const force = (namespace: string, service: string, body: { action: string; reason: string; for?: string }, token: string | null) =>
   send<BreakerOverride>('POST', `${servicePath(namespace, service)}/breaker`, body, token);
+
+export const getEffectivePolicy = (namespace: string, service: string, ...asking: Asking) =>
+  get<EffectivePolicy>(`${servicePath(namespace, service)}/policy`, ...asking);
+
+export const actOnDemo = (namespace: string, act: DemoAct, token: string | null) =>
+  send<DemoAct>('POST', at`/namespaces/${namespace}/demo`, act, token);
 
 export const getEvents = (wanted: Record<string, string | null>, ...asking: Asking) =>
   get<Events>(`/events?${query(wanted)}`, ...asking);

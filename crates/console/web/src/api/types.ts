@@ -175,7 +175,18 @@ export interface Trace {
   incomplete: boolean;
   start: string;
   duration_ns: number;
+  /** Why it stays past its time, where somebody pinned it. */
+  pinned?: Pin;
   spans: Span[];
+}
+
+export interface Pin {
+  trace_id: string;
+  reason: string;
+  actor: string;
+  at: string;
+  /** Null = for ever. */
+  until: string | null;
 }
 
 /** Which part of all keys each instance owns. */
@@ -292,6 +303,24 @@ export interface Policy {
 export interface PolicyHistory {
   forgotten: number;
   revisions: { revision: number; at: string; action: string; actor: string; reason: string; document: unknown }[];
+}
+
+/** What holds for the calls of a service: each section with its values (null = off), and where it comes from. */
+export interface EffectivePolicy {
+  service: string;
+  policy_revision: number;
+  policy: Record<string, unknown>;
+  origins: Record<string, { from: string; policy: string | null; revision: number | null }>;
+}
+
+/** What is done to the services of a running demo. */
+export interface DemoAct {
+  action: 'break' | 'kill' | 'release' | 'heal';
+  service?: string;
+  instance?: string;
+  latency?: string;
+  errors?: string;
+  version?: string;
 }
 
 /** A data plane, and whether it routes by what holds. */
