@@ -15,7 +15,7 @@ use std::time::Duration;
 use ::hash_ring::Scheme;
 
 use crate::process::own_cpu;
-use crate::report::{Figure, Report, Row, progress};
+use crate::report::{Bound, Figure, Report, Row, progress};
 use crate::{Failure, Options};
 
 const NODES: [usize; 3] = [10, 100, 1_000];
@@ -23,6 +23,18 @@ const NODES: [usize; 3] = [10, 100, 1_000];
 const POINTS: usize = 160;
 /// Enough that no processor remembers how each was answered, and few enough to stay near it themselves.
 const KEYS: usize = 1 << 14;
+
+const RING: &str = "bellwether ring";
+const MAGLEV: &str = "bellwether Maglev";
+const PINGORA: &str = "pingora-ketama";
+
+/// What was to be reached: of a lookup in a table, of one on a ring of [`NODES_COMPARED`] beside pingora's, and
+/// of a change of one of [`NODES_CHANGED`].
+const MAGLEV_NANOS: f64 = 10.0;
+const TIMES_PINGORA: f64 = 2.0;
+const NODES_COMPARED: usize = 100;
+const CHANGE_SHARE: f64 = 0.1;
+const NODES_CHANGED: usize = 1_000;
 
 /// A ring, or what does its work.
 trait Subject {
@@ -66,7 +78,7 @@ pub(crate) fn run(options: &Options) -> Result<Report, Failure> {
     report.setting("milliseconds a figure and round", time.as_millis());
     report.setting("keys", KEYS);
     report.version("bellwether", env!("CARGO_PKG_VERSION"));
-    for peer in ["pingora-ketama", "hashring"] {
+    for peer in [PINGORA, "hashring"] {
         report.locked_version(peer)?;
     }
     let text = keys();
@@ -74,10 +86,10 @@ pub(crate) fn run(options: &Options) -> Result<Report, Failure> {
     for nodes in NODES {
         let names: Vec<String> = (0..nodes).map(address).collect();
         let mut subjects: Vec<(&'static str, Box<dyn Subject>)> = vec![
-            ("bellwether ring", Box::new(ours::OurRing::new(Scheme::Bellwether, 100, &names, &keys))),
+            (RING, Box::new(ours::OurRing::new(Scheme::Bellwether, 100, &names, &keys))),
             ("bellwether ring, nginx's", Box::new(ours::OurRing::new(Scheme::Nginx, 1, &names, &keys))),
-            ("bellwether Maglev", Box::new(ours::OurMaglev::new(&names, &keys))),
-            ("pingora-ketama", Box::new(peers::Pingora::new(&names)?)),
+            (MAGLEV, Box::new(ours::OurMaglev::new(&names, &keys))),
+            (PINGORA, Box::new(peers::Pingora::new(&names)?)),
             ("hashring", Box::new(peers::HashRing::new(&names)?)),
         ];
         let agreed = peers::agree(&names, &keys)?;
@@ -95,9 +107,12 @@ pub(crate) fn run(options: &Options) -> Result<Report, Failure> {
                 rounds.measure(subject.as_mut(), &keys, time);
             }
         }
-        for ((name, _), rounds) in subjects.iter().zip(rounds) {
+        let rounds: Vec<(&'static str, Rounds)> =
+            subjects.iter().zip(rounds).map(|((name, _), rounds)| (*name, rounds)).collect();
+        for (name, rounds) in &rounds {
             report.row(rounds.row(name, nodes));
         }
+        goals(&mut report, nodes, &rounds);
     }
     report
         .note("a change that is not given is a rebuild: a Maglev table and pingora-ketama have no other way");
@@ -106,6 +121,31 @@ pub(crate) fn run(options: &Options) -> Result<Report, Failure> {
     );
     report.note("ns/position is a lookup of a key that was hashed before, which ends with the node's number");
     Ok(report)
+}
+
+/// What was to be reached with so many nodes.
+fn goals(report: &mut Report, nodes: usize, rounds: &[(&str, Rounds)]) {
+    let of = |name| rounds.iter().find(|(of, _)| *of == name).map(|(_, rounds)| rounds);
+    let (Some(ring), Some(maglev), Some(pingora)) = (of(RING), of(MAGLEV), of(PINGORA)) else { return };
+    let median = |rounds: &mut dyn Iterator<Item = f64>| {
+        Figure::of("", rounds).map_or(f64::NAN, |figure| figure.median())
+    };
+    let lookup = median(&mut maglev.lookups.iter().copied());
+    report.goal(
+        format!("ns of a lookup in a Maglev table, {nodes} nodes"),
+        lookup,
+        Bound::AtMost,
+        MAGLEV_NANOS,
+    );
+    if nodes == NODES_COMPARED {
+        let times =
+            median(&mut pingora.lookups.iter().zip(&ring.lookups).map(|(theirs, ours)| theirs / ours));
+        report.goal("times as fast as pingora-ketama, 100 nodes", times, Bound::AtLeast, TIMES_PINGORA);
+    }
+    if nodes == NODES_CHANGED {
+        let share = median(&mut ring.changes.iter().zip(&ring.rebuilds).map(|(one, all)| one / all));
+        report.goal("a change of one of 1,000 nodes, of a rebuild", share, Bound::AtMost, CHANGE_SHARE);
+    }
 }
 
 impl Rounds {

@@ -3,6 +3,9 @@
 //! The server runs as its users run it: the release binary with its default settings, on a core of its own,
 //! and so does etcd; the load has the other cores. Both make every acknowledged write durable first. A round
 //! begins with an empty data folder, so that nobody pays for what the rounds before left behind.
+//!
+//! One setting is not the default: instances are not asked for metrics. These have addresses at which nobody
+//! is, and to knock at them would be measured with each figure.
 
 mod fleet;
 mod heartbeats;
@@ -37,6 +40,9 @@ const IN_PROCESS: usize = 1_000_000;
 /// Changes a round that watchers hear of, and how many instances of other services change a second.
 const CHANGES: usize = 50;
 const CHURN: u32 = 200;
+
+/// What the server is told besides.
+const SETTINGS: [&str; 2] = ["--scrape", "off"];
 
 /// What was to be reached.
 const PUT_SHARE: f64 = 1.0 / 4.0;
@@ -98,6 +104,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Report, Failure> {
     report.setting("folder", options.folder.display());
     report.setting("bytes of a registration", fleet::REGISTRATION_BYTES);
     report.setting("services", fleet::SERVICES);
+    report.setting("settings of the server", SETTINGS.join(" "));
     report.version("bellwether", program.version());
     match cores {
         Some(_) => report.note("the servers share one core, the load has the others"),
@@ -178,7 +185,7 @@ impl Bench<'_> {
     }
 
     fn serve(&self, data: &Path) -> Result<Server, Failure> {
-        Server::start(&self.program, self.cores.as_ref(), data)
+        Server::start_with(&self.program, self.cores.as_ref(), data, &SETTINGS)
     }
 
     /// A server that holds [`POPULATION`] instances, and their leases.

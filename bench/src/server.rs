@@ -1,4 +1,5 @@
-//! Our server as its users run it: the release binary, its own process, default settings.
+//! Our server as its users run it: the release binary, its own process, default settings but for those that a
+//! benchmark names.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -71,8 +72,18 @@ pub(crate) struct Server {
 impl Server {
     /// Starts the server on a data folder and waits until it is ready.
     pub(crate) fn start(program: &Program, cores: Option<&Cores>, data: &Path) -> Result<Server, Failure> {
+        Server::start_with(program, cores, data, &[])
+    }
+
+    /// The same with settings of its own.
+    pub(crate) fn start_with(
+        program: &Program,
+        cores: Option<&Cores>,
+        data: &Path,
+        settings: &[&str],
+    ) -> Result<Server, Failure> {
         let begin = clock::now();
-        let mut server = Server::run(program, cores, data, &["server"])?;
+        let mut server = Server::run(program, cores, data, &[&["server"], settings].concat())?;
         while !is_ready(server.address)? {
             if begin.elapsed() > START {
                 return Err(format!("the server was not ready within {} s", START.as_secs()).into());
