@@ -39,11 +39,7 @@ impl Identity {
         attributes.push("service.instance.id", proxy.as_str());
         attributes.push("service.version", version);
         let resource = Arc::new(Resource::new(attributes));
-        Self {
-            proxy,
-            resource,
-            scope: Arc::new(Scope { name: "bellwether".into(), version: version.into() }),
-        }
+        Self { proxy, resource, scope: Arc::new(Scope::new("bellwether", version)) }
     }
 }
 

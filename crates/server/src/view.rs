@@ -190,7 +190,16 @@ fn span(span: &traces::Span, depth: u64, start: Wall) -> api::Span {
         attributes: attributes(&span.attributes),
         events: span.events.iter().map(event).collect(),
         resource: attributes(&span.resource.attributes),
+        scope: scope(&span.scope),
     }
+}
+
+fn scope(scope: &traces::Scope) -> Option<api::SpanScope> {
+    (*scope != traces::Scope::default()).then(|| api::SpanScope {
+        name: scope.name.to_string(),
+        version: scope.version.to_string(),
+        attributes: attributes(&scope.attributes),
+    })
 }
 
 fn attributes(attributes: &Attributes) -> BTreeMap<String, Json> {

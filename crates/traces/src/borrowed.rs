@@ -20,7 +20,7 @@ pub trait SpanSink {
 
     /// The spans that follow were recorded by this code. Without a call since the resource, by no code in
     /// particular.
-    fn scope(&mut self, name: &str, version: &str);
+    fn scope(&mut self, name: &str, version: &str, attributes: &[(&str, ValueRef<'_>)]);
 
     /// A span of the resource and the scope that were named last.
     fn span(&mut self, span: &SpanRef<'_>);
@@ -324,8 +324,9 @@ impl SpanSink for Owned {
         self.scope = Arc::default();
     }
 
-    fn scope(&mut self, name: &str, version: &str) {
-        self.scope = Arc::new(Scope { name: name.into(), version: version.into() });
+    fn scope(&mut self, name: &str, version: &str, attributes: &[(&str, ValueRef<'_>)]) {
+        let attributes = to_attributes(attributes, &mut |text| text.into());
+        self.scope = Arc::new(Scope { attributes, ..Scope::new(name, version) });
     }
 
     fn span(&mut self, span: &SpanRef<'_>) {

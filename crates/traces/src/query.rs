@@ -10,7 +10,7 @@
 //!
 //! Keys are `service`, `namespace`, `operation`, `kind`, `status`, `status_message`, `duration`, `error`, `event`,
 //! or the name of an attribute: of the span, else of its resource, or of one of them with `span.` or
-//! `resource.` before it. A value in quotes is text and nothing else. Without quotes `643` is also the number, and
+//! `resource.` before it, or of the library that recorded the span, with `scope.`. A value in quotes is text and nothing else. Without quotes `643` is also the number, and
 //! equals 643.0. Every comparison needs a value to compare with: `key!=a` holds of no span without the key,
 //! `NOT key=a` of all of them. The whole expression has to hold of one and the same span.
 //!
@@ -129,6 +129,8 @@ pub enum Owner {
     Span,
     /// Its resource's.
     Resource,
+    /// That of the library which recorded it.
+    Scope,
 }
 
 impl Key {
@@ -151,10 +153,11 @@ impl Key {
             return key.clone();
         }
         let attribute = |of, name: &str| Self::Attribute { of, name: name.into() };
-        match (name.strip_prefix("span."), name.strip_prefix("resource.")) {
-            (Some(name), _) if !name.is_empty() => attribute(Owner::Span, name),
-            (_, Some(name)) if !name.is_empty() => attribute(Owner::Resource, name),
-            _ => attribute(Owner::Either, name),
+        let owners = [("span.", Owner::Span), ("resource.", Owner::Resource), ("scope.", Owner::Scope)];
+        let owned = owners.into_iter().find_map(|(prefix, owner)| Some((owner, name.strip_prefix(prefix)?)));
+        match owned.filter(|(_, name)| !name.is_empty()) {
+            Some((owner, name)) => attribute(owner, name),
+            None => attribute(Owner::Either, name),
         }
     }
 }

@@ -239,13 +239,22 @@ impl Resource {
     }
 }
 
-/// The library that recorded spans; both parts are empty where the sender gave none.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// The library that recorded spans; all parts are empty where the sender gave none.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Scope {
     /// Its name.
     pub name: Box<str>,
     /// Its version.
     pub version: Box<str>,
+    /// What else is known about it.
+    pub attributes: Attributes,
+}
+
+impl Scope {
+    /// A library of which nothing but this is known.
+    pub fn new(name: impl Into<Box<str>>, version: impl Into<Box<str>>) -> Self {
+        Self { name: name.into(), version: version.into(), attributes: Attributes::new() }
+    }
 }
 
 /// Something that happened at one moment of a span.

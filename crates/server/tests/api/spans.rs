@@ -9,7 +9,7 @@ use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use opentelemetry_proto::tonic::{
     collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse},
-    common::v1::{AnyValue, KeyValue, any_value::Value},
+    common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value},
     resource::v1::Resource,
     trace::v1::{ResourceSpans, ScopeSpans, Span},
 };
@@ -118,6 +118,44 @@ async fn spans_come_in_each_encoding_and_coding_and_keep_their_types_across_a_re
     let server = start(folder.path()).await;
     all_are_found(&server).await;
     assert_eq!(account(&server).await, (5, 5, json!({})));
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_library_is_kept_searched_shown_and_exported() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    let scope = |version: &str, attributes| InstrumentationScope {
+        name: "library".into(),
+        version: version.into(),
+        attributes,
+        ..Default::default()
+    };
+    let short = vec![attribute("short_name", Value::StringValue("lib".into()))];
+    let mut with = request(vec![span(1, 1)]);
+    with.resource_spans[0].scope_spans[0].scope = Some(scope("1.2", short));
+    let mut without = request(vec![span(2, 1)]);
+    without.resource_spans[0].scope_spans[0].scope = Some(scope("1.2", vec![]));
+    for request in [with, without] {
+        assert_eq!(export(&server, &[PROTOBUF], request.encode_to_vec()).await.0, 200);
+    }
+    let check = async |server: &Server| {
+        let trace = get(server, &format!("/bellwether/v1/traces/{}", "01".repeat(16))).await;
+        let expected = json!({ "name": "library", "version": "1.2", "attributes": { "short_name": "lib" } });
+        assert_eq!(trace["spans"][0]["scope"], expected);
+        let found = get(server, "/bellwether/v1/traces?q=scope.short_name%3Dlib").await;
+        let ids: Vec<_> = found["traces"].as_array().unwrap().iter().map(|of| &of["trace_id"]).collect();
+        assert_eq!(ids, [&json!("01".repeat(16))]);
+        let file =
+            send(server, Method::GET, "/bellwether/v1/traces/export?q=exists(scope.short_name)", &[], "")
+                .await;
+        let line = file.into_body().collect().await.unwrap().to_bytes();
+        let exported: Json = serde_json::from_slice(&line).unwrap();
+        let attributes = &exported["resourceSpans"][0]["scopeSpans"][0]["scope"]["attributes"];
+        assert_eq!(*attributes, json!([{ "key": "short_name", "value": { "stringValue": "lib" } }]));
+    };
+    check(&server).await;
+    server.shutdown().await;
+    check(&start(folder.path()).await).await;
 }
 
 #[tokio::test]

@@ -12,7 +12,8 @@
 //! ```text
 //! chunk      v count of texts, v length of each, their bytes one after the other (UTF-8);
 //!            v count of resources, of each its attributes;
-//!            v count of scopes, of each name (text) and version (text);
+//!            v count of scopes, of each name (text) and version (text); where any has attributes, 0 and then
+//!            v count of scopes, of each name, version and attributes (no spans are without a scope);
 //!            v count of spans, of each v length, span
 //! span       v bits: 1 parent, 2 flags, 4 trace state, 8 status message, 16 events, 32 links, 64 dropped,
 //!              128 is an error, 256 names a called service
@@ -118,6 +119,10 @@ impl Chunk {
         self.scopes.get(at as usize)
     }
 
+    pub(crate) fn scopes(&self) -> &[Arc<Scope>] {
+        &self.scopes
+    }
+
     /// The memory that it takes.
     pub(crate) fn bytes(&self) -> usize {
         let resources = self.resources.iter();
@@ -126,7 +131,7 @@ impl Chunk {
             + self.text.0.len()
             + self.body.len()
             + 4 * (self.ends.len() + self.spans.len())
-            + self.scopes.len() * 96
+            + self.scopes.iter().map(|scope| scope.attributes.heap_bytes() + 128).sum::<usize>()
             + resources
     }
 }

@@ -378,6 +378,7 @@ fn is_shallow(span: &Span) -> bool {
     let shallow = |attributes: &Attributes| attributes.iter().all(|(_, value)| fits(value, MAX_VALUE_DEPTH));
     shallow(&span.attributes)
         && shallow(&span.resource.attributes)
+        && shallow(&span.scope.attributes)
         && span.events.iter().all(|event| shallow(&event.attributes))
         && span.links.iter().all(|link| shallow(&link.attributes))
 }
@@ -396,7 +397,8 @@ fn write_all(into: &mut SpanWriter, spans: &[Span]) {
             into.resource(&borrow(&span.resource.attributes));
         }
         if is_new || last.is_none_or(|last| !Arc::ptr_eq(&last.scope, &span.scope)) {
-            into.scope(&span.scope.name, &span.scope.version);
+            let scope = &*span.scope;
+            into.scope(&scope.name, &scope.version, &borrow(&scope.attributes));
         }
         into.span(&SpanRef::from(span));
         last = Some(span);

@@ -545,8 +545,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Batch, NotUnderstood> {
         .into_iter()
         .map(|resource| Ok(Arc::new(Resource::new(attributes(resource.attributes, &strings)?))))
         .collect::<Result<_, NotUnderstood>>()?;
-    let scope =
-        |scope: ScopeRecord| Arc::new(Scope { name: scope.name.into(), version: scope.version.into() });
+    let scope = |scope: ScopeRecord| Arc::new(Scope::new(scope.name, scope.version));
     let scopes: Vec<Arc<Scope>> = record.scopes.into_iter().map(scope).collect();
     let shared = Shared { strings: &strings, resources: &resources, scopes: &scopes };
     let spans: Vec<Span> =
@@ -559,7 +558,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Batch, NotUnderstood> {
             last = (Some(&span.resource), None);
         }
         if last.1 != Some(&span.scope) {
-            writer.scope(&span.scope.name, &span.scope.version);
+            writer.scope(&span.scope.name, &span.scope.version, &borrow(&span.scope.attributes));
             last.1 = Some(&span.scope);
         }
         writer.span(&SpanRef::from(span));

@@ -2,7 +2,7 @@
 
 use super::{Facts, Key, Owner};
 use crate::{
-    Attributes, Resource, Span, StatusCode, Value,
+    Attributes, Resource, Scope, Span, StatusCode, Value,
     borrowed::{SpanRef, ValueRef},
 };
 
@@ -25,6 +25,7 @@ impl Facts for Span {
                 let found = match of {
                     Owner::Span => own(&self.attributes, name),
                     Owner::Resource => own(&self.resource.attributes, name),
+                    Owner::Scope => own(&self.scope.attributes, name),
                     Owner::Either => {
                         own(&self.attributes, name).or_else(|| own(&self.resource.attributes, name))
                     }
@@ -43,18 +44,20 @@ impl Facts for Span {
     }
 }
 
-/// A span that borrows its texts, with the resource that recorded it.
+/// A span that borrows its texts, with the resource and the library that recorded it.
 #[derive(Debug, Clone, Copy)]
 pub struct Borrowed<'a> {
     /// The span.
     pub span: &'a SpanRef<'a>,
     /// Its resource.
     pub resource: &'a Resource,
+    /// Its library.
+    pub scope: &'a Scope,
 }
 
 impl Facts for Borrowed<'_> {
     fn any(&self, key: &Key, test: &mut dyn FnMut(&ValueRef<'_>) -> bool) -> bool {
-        let Self { span, resource } = self;
+        let Self { span, resource, scope } = self;
         let mut text = |text: &str| test(&ValueRef::Str(text));
         match key {
             Key::Service => {
@@ -71,19 +74,23 @@ impl Facts for Borrowed<'_> {
             Key::Error => test(&ValueRef::Bool(span.is_error())),
             Key::Event => span.events.iter().any(|event| text(event.name)),
             Key::Attribute { of, name } => {
-                if *of != Owner::Resource
+                if matches!(of, Owner::Span | Owner::Either)
                     && let Some(value) = span.get(name)
                 {
                     return test(value);
                 }
-                let value = resource.attributes.get(name).filter(|_| *of != Owner::Span);
+                let value = match of {
+                    Owner::Span => None,
+                    Owner::Resource | Owner::Either => resource.attributes.get(name),
+                    Owner::Scope => scope.attributes.get(name),
+                };
                 value.is_some_and(|value| test(&ValueRef::from(value)))
             }
         }
     }
 
     fn contains(&self, text: &str) -> bool {
-        let Self { span, resource } = self;
+        let Self { span, resource, .. } = self;
         span.name.contains(text)
             || resource.service().contains(text)
             || span.status_message.contains(text)

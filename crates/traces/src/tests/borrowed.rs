@@ -32,7 +32,7 @@ fn a_span_comes_back_from_its_borrowed_form() {
     });
     let mut sink = Owned::default();
     sink.resource(&borrow(&whole.resource.attributes));
-    sink.scope(&whole.scope.name, &whole.scope.version);
+    sink.scope(&whole.scope.name, &whole.scope.version, &[]);
     sink.span(&SpanRef::from(&whole));
     assert_eq!(sink.spans, [whole]);
 }
@@ -41,7 +41,7 @@ fn a_span_comes_back_from_its_borrowed_form() {
 fn a_new_resource_ends_the_scope_before() {
     let bare = span(1, 0, "unknown_service", 5, 7);
     let mut sink = Owned::default();
-    sink.scope("library", "1");
+    sink.scope("library", "1", &[]);
     sink.resource(&[]);
     sink.span(&SpanRef::from(&bare));
     assert_eq!(*sink.spans[0].scope, crate::Scope::default());

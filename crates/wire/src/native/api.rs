@@ -56,5 +56,5 @@ pub use tap::{LeftOut, TapOpen, TappedCall};
 pub use tokens::{Token, TokenCreated, TokenRequest, Tokens};
 pub use traces::{
     AttributeKey, AttributeKeys, AttributeValue, AttributeValues, Operation, Pin, PinRequest, Pins, Span,
-    SpanCount, SpanEvent, SpanStatus, Trace, TraceSummary, Traces,
+    SpanCount, SpanEvent, SpanScope, SpanStatus, Trace, TraceSummary, Traces,
 };

@@ -79,6 +79,8 @@ pub struct Scope<'a> {
     pub name: &'a str,
     /// Its version.
     pub version: &'a str,
+    /// What else is known about it: a part of [`Batch::attributes`].
+    pub attributes: Part,
 }
 
 /// One step of a call: [`traces::Span`], borrowed.
@@ -219,7 +221,7 @@ impl<'a> Batch<'a> {
             }
             if given.is_none_or(|(_, scope)| scope != span.scope) {
                 let scope = self.scopes.get(span.scope as usize).copied().unwrap_or_default();
-                sink.scope(scope.name, scope.version);
+                sink.scope(scope.name, scope.version, &self.attributes_of(scope.attributes));
             }
             given = Some((span.resource, span.scope));
             sink.span(lent);

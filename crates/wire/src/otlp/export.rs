@@ -19,7 +19,11 @@ pub fn to_json<S: AsRef<Span>>(spans: &[S]) -> String {
             resources.push(json!({
                 "resource": { "attributes": attributes(&of.resource.attributes) },
                 "scopeSpans": [{
-                    "scope": present([("name", text(&of.scope.name)), ("version", text(&of.scope.version))]),
+                    "scope": present([
+                        ("name", text(&of.scope.name)),
+                        ("version", text(&of.scope.version)),
+                        ("attributes", attributes(&of.scope.attributes)),
+                    ]),
                     "spans": [],
                 }],
             }));

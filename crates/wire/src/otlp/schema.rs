@@ -141,7 +141,8 @@ static RESOURCE: Message = Message(&[Field("attributes", 1, Many(&KEY_VALUE))]);
 
 static SCOPE_SPANS: Message = Message(&[Field("scope", 1, One(&SCOPE)), Field("spans", 2, Many(&SPAN))]);
 
-static SCOPE: Message = Message(&[Field("name", 1, Text), Field("version", 2, Text)]);
+static SCOPE: Message =
+    Message(&[Field("name", 1, Text), Field("version", 2, Text), Field("attributes", 3, Many(&KEY_VALUE))]);
 
 static SPAN: Message = Message(&[
     Field("traceId", 1, Id),

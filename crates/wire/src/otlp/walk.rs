@@ -142,12 +142,16 @@ impl<'a> Walk<'a, '_> {
         if let Some(known) = self.scopes.get(message) {
             return Ok(*known);
         }
+        let marks = self.nest.marks();
         let shared = match self.scope_of(message) {
             Ok(scope) => {
                 self.nest.batch.scopes.push(scope);
                 Ok(self.nest.batch.scopes.len() as u32 - 1)
             }
-            Err(fault) => Err(reason(fault)?),
+            Err(fault) => {
+                self.nest.back_to(marks);
+                Err(reason(fault)?)
+            }
         };
         self.scopes.insert(message, shared);
         Ok(shared)
@@ -155,15 +159,18 @@ impl<'a> Walk<'a, '_> {
 
     fn scope_of(&mut self, message: &'a [u8]) -> Result<Scope<'a>, Fault> {
         let mut scope = Scope::default();
+        let mut open = self.nest.open();
         let mut fields = Fields::of(message);
         while let Some((number, raw)) = fields.next()? {
             match (number, raw) {
                 (1, Raw::Bytes(name)) => scope.name = self.nest.text(name)?,
                 (2, Raw::Bytes(version)) => scope.version = self.nest.text(version)?,
-                (1 | 2, _) => return Err(fields.broken(WRONG_TYPE).into()),
+                (3, Raw::Bytes(message)) => self.nest.attribute(&mut open, message)?,
+                (1..=3, _) => return Err(fields.broken(WRONG_TYPE).into()),
                 _ => {}
             }
         }
+        scope.attributes = self.nest.close(open);
         Ok(scope)
     }
 

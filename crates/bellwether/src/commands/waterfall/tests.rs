@@ -26,6 +26,7 @@ fn span(id: u64, depth: u64, service: &str, operation: &str, offset: u64, durati
         attributes: BTreeMap::new(),
         events: vec![],
         resource: BTreeMap::new(),
+        scope: None,
     }
 }
 

@@ -18,7 +18,7 @@ use traces::{Attributes, Key, Kind, Resource, Scope, Span, Status, StatusCode, V
 use super::{
     Block, json,
     layout::{Columns, Source, Unreadable, damaged},
-    schema::{Column, KEY_PREFIX, PAGE_ROWS},
+    schema::{Column, KEY_PREFIX, PAGE_ROWS, SCOPE_ATTRIBUTES},
 };
 
 /// The columns of an open block.
@@ -302,14 +302,25 @@ impl Reader {
     fn scopes(&self, rows: &Range<u32>) -> Result<Vec<Arc<Scope>>, Unreadable> {
         let names = self.texts(Column::ScopeName, rows)?;
         let versions = self.texts(Column::ScopeVersion, rows)?;
-        let mut known: HashMap<(String, String), Arc<Scope>> = HashMap::new();
-        let scope = |pair: (String, String)| {
-            let new = |(name, version): &(String, String)| {
-                Arc::new(Scope { name: name.as_str().into(), version: version.as_str().into() })
-            };
-            Arc::clone(known.entry(pair).or_insert_with_key(new))
+        let others = match self.position(SCOPE_ATTRIBUTES) {
+            Some(column) => self.cells::<ByteArrayType>(column, rows)?,
+            None => vec![None; names.len()],
         };
-        Ok(names.into_iter().zip(versions).map(scope).collect())
+        let mut known: HashMap<(String, String, Vec<u8>), Arc<Scope>> = HashMap::new();
+        let scope = |((name, version), other): ((String, String), Option<parquet::data_type::ByteArray>)| {
+            let attributes = other.map_or(Vec::new(), |other| other.data().to_vec());
+            let key = (name, version, attributes);
+            if let Some(scope) = known.get(&key) {
+                return Ok(Arc::clone(scope));
+            }
+            let mut scope = Scope::new(key.0.as_str(), key.1.as_str());
+            if !key.2.is_empty() {
+                let read = json::read_attributes(text(&key.2)?);
+                scope.attributes = read.ok_or_else(|| damaged("a scope that is none"))?;
+            }
+            Ok(Arc::clone(known.entry(key).or_insert_with(|| Arc::new(scope))))
+        };
+        names.into_iter().zip(versions).zip(others).map(scope).collect()
     }
 
     fn attributes(&self, rows: &Range<u32>) -> Result<Vec<Attributes>, Unreadable> {

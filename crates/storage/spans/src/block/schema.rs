@@ -20,6 +20,7 @@
 //! | `DroppedAttributes`, `DroppedEvents`, `DroppedLinks` | what the sender left out; none for 0 |
 //! | `SpanAttributes` | JSON, with types: those that have no column of their own |
 //! | `SpanAttributes.KEY` | a frequent key, of the type that most of its values have |
+//! | `ScopeAttributes` | JSON, with types; there only where a library of the block has any |
 //!
 //! Rows are sorted by trace id, then by start. One query gives every span its parent:
 //!
@@ -143,14 +144,17 @@ impl Column {
 /// What the names of columns for single keys begin with.
 pub(crate) const KEY_PREFIX: &str = "SpanAttributes.";
 
+/// The last column of a block in which a library has attributes, which nearly none has.
+pub(crate) const SCOPE_ATTRIBUTES: &str = "ScopeAttributes";
+
 /// Rows of a page: as many as a trace's lookup decodes too many of in each column.
 pub(crate) const PAGE_ROWS: usize = 4_096;
 
 /// Beyond this a dictionary is given up: it is read whole for a single row, and ids in texts gain nothing by it.
 const DICTIONARY_BYTES: usize = 64 << 10;
 
-/// The schema of a block with columns for these keys.
-pub(crate) fn schema(keys: &[(String, KeyType)]) -> Result<Arc<Type>, ParquetError> {
+/// The schema of a block with columns for these keys, and for attributes of scopes or not.
+pub(crate) fn schema(keys: &[(String, KeyType)], of_scopes: bool) -> Result<Arc<Type>, ParquetError> {
     let mut fields = Vec::new();
     for column in Column::ALL {
         fields.push(Arc::new(base(column)?));
@@ -165,6 +169,13 @@ pub(crate) fn schema(keys: &[(String, KeyType)]) -> Result<Arc<Type>, ParquetErr
             }
             _ => field,
         };
+        fields.push(Arc::new(field.build()?));
+    }
+    if of_scopes {
+        let field = Type::primitive_type_builder(SCOPE_ATTRIBUTES, Physical::BYTE_ARRAY)
+            .with_repetition(Repetition::OPTIONAL)
+            .with_logical_type(Some(LogicalType::Json))
+            .with_converted_type(ConvertedType::JSON);
         fields.push(Arc::new(field.build()?));
     }
     Ok(Arc::new(Type::group_type_builder("span").with_fields(fields).build()?))

@@ -160,7 +160,8 @@ struct Shared {
     resources: Vec<(ByteArray, ByteArray)>,
     resource_at: HashMap<(u32, u32), u32>,
     resource_of: HashMap<Box<[u8]>, u32>,
-    scopes: Vec<(ByteArray, ByteArray)>,
+    /// Name, version and attributes.
+    scopes: Vec<(ByteArray, ByteArray, Option<ByteArray>)>,
     scope_at: HashMap<(u32, u32), u32>,
 }
 
@@ -359,7 +360,7 @@ impl<'a> Lists<'a> {
     }
 
     fn write(self, mut header: Header, sections: [Vec<u8>; SECTIONS]) -> Result<Vec<u8>, ParquetError> {
-        let schema = schema::schema(&self.keys)?;
+        let schema = schema::schema(&self.keys, self.scope_attributes().is_some())?;
         let properties = Arc::new(schema::properties(&self.keys)?);
         let mut writer = SerializedFileWriter::new(Vec::new(), schema, properties)?;
         writer.write_all(&vec![0; DATA_AT - 4])?;
@@ -377,6 +378,17 @@ impl<'a> Lists<'a> {
         header.file_bytes = bytes.len() as u64;
         layout::seal(&mut bytes, header, &places);
         Ok(bytes)
+    }
+
+    /// The rows whose scope has attributes, with the number of the scope; nothing where none has.
+    fn scope_attributes(&self) -> Option<Sparse<u32>> {
+        let has = |scope: &u32| self.shared.scopes[*scope as usize].2.is_some();
+        if !(0..self.shared.scopes.len() as u32).any(|scope| has(&scope)) {
+            return None;
+        }
+        let mut of = Sparse::default();
+        (0..).zip(&self.scope).filter(|(_, scope)| has(scope)).for_each(|(row, scope)| of.push(row, *scope));
+        Some(of)
     }
 
     fn write_columns<W: Write + Send>(
@@ -452,6 +464,10 @@ impl<'a> Lists<'a> {
                 KeyType::Text | KeyType::Other => sparse::<ByteArrayType, _>(into, values, rows, text)?,
             }
         }
+        if let Some(of_scopes) = self.scope_attributes() {
+            let value = |at: &u32| self.shared.scopes[*at as usize].2.clone().unwrap_or_default();
+            sparse::<ByteArrayType, _>(into, &of_scopes, rows, value)?;
+        }
         Ok(())
     }
 }
@@ -504,9 +520,15 @@ impl Shared {
         *self.scope_at.entry((number, at)).or_insert_with(|| {
             let text = |text: &str| ByteArray::from(text.as_bytes().to_vec());
             let scope = chunk.scope(at);
+            let attributes = scope.map(|scope| &scope.attributes).filter(|of| !of.is_empty()).map(|of| {
+                let mut text = String::new();
+                json::put_attributes(&mut text, borrow(of).iter().map(|(key, value)| (*key, value)));
+                ByteArray::from(text.into_bytes())
+            });
             self.scopes.push((
                 text(scope.map_or("", |scope| &scope.name)),
                 text(scope.map_or("", |scope| &scope.version)),
+                attributes,
             ));
             (self.scopes.len() - 1) as u32
         })

@@ -238,9 +238,18 @@ impl Chunk {
             resources.push(Arc::new(Resource::new(to_attributes(&attributes, &mut |text| text.into()))));
         }
         let mut scopes = Vec::new();
-        for _ in 0..at.count()? {
-            let (name, version) = (chunk.text(at.var32()?)?, chunk.text(at.var32()?)?);
-            scopes.push(Arc::new(Scope { name: name.into(), version: version.into() }));
+        let mut count = at.count()?;
+        let have_attributes = count == 0 && { at }.count()? != 0;
+        if have_attributes {
+            count = at.count()?;
+        }
+        for _ in 0..count {
+            let mut scope = Scope::new(chunk.text(at.var32()?)?, chunk.text(at.var32()?)?);
+            if have_attributes {
+                let attributes = read_attributes(&names, &mut at, MAX_VALUE_DEPTH)?;
+                scope.attributes = to_attributes(&attributes, &mut |text| text.into());
+            }
+            scopes.push(Arc::new(scope));
         }
         let count = at.count()?;
         let body: Box<[u8]> = at.0.into();

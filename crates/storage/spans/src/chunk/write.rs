@@ -27,10 +27,6 @@ struct Texts {
 }
 
 impl Texts {
-    fn text(&self, at: u32) -> &str {
-        text(&self.text, &self.ends, at)
-    }
-
     fn position(&mut self, wanted: &str) -> u64 {
         let hash = self.hasher.hash_one(wanted);
         let (all, ends) = (&self.text, &self.ends);
@@ -60,8 +56,9 @@ pub struct Writer {
     resources: Vec<Arc<Resource>>,
     /// The resources as they are written.
     resource_bytes: Vec<u8>,
-    /// Names and versions by their positions.
-    scopes: Vec<(u64, u64)>,
+    scopes: Vec<Arc<Scope>>,
+    /// Their names, versions and attributes as they are written, where any has attributes, and where none has.
+    scope_bytes: [Vec<u8>; 2],
     body: Vec<u8>,
     spans: Vec<u32>,
     /// The span that is being written.
@@ -71,12 +68,13 @@ pub struct Writer {
     /// Spans that were left out because their values are nested too deep.
     pub(crate) too_deep: u64,
     resource_is_deep: bool,
+    scope_is_deep: bool,
 }
 
 impl SpanSink for Writer {
     fn resource(&mut self, attributes: &[(&str, ValueRef<'_>)]) {
-        self.resource_is_deep = !attributes.iter().all(|(_, value)| is_shallow(value, MAX_VALUE_DEPTH));
-        self.scope = None;
+        self.resource_is_deep = !is_list_shallow(attributes);
+        (self.scope, self.scope_is_deep) = (None, false);
         if self.resource_is_deep {
             return;
         }
@@ -90,17 +88,29 @@ impl SpanSink for Writer {
         }) as u64);
     }
 
-    fn scope(&mut self, name: &str, version: &str) {
-        let scope = (self.texts.position(name), self.texts.position(version));
-        let known = self.scopes.iter().rposition(|known| *known == scope);
+    fn scope(&mut self, name: &str, version: &str, attributes: &[(&str, ValueRef<'_>)]) {
+        self.scope_is_deep = !is_list_shallow(attributes);
+        if self.scope_is_deep {
+            return;
+        }
+        let texts = &mut self.texts;
+        let of = to_attributes(attributes, &mut |text| text.into());
+        let scope = Scope { attributes: of, ..Scope::new(name, version) };
+        let known = self.scopes.iter().rposition(|known| **known == scope);
         self.scope = Some(known.unwrap_or_else(|| {
-            self.scopes.push(scope);
+            let [full, plain] = &mut self.scope_bytes;
+            for into in [&mut *full, plain] {
+                put_var(into, texts.position(name));
+                put_var(into, texts.position(version));
+            }
+            put_attributes(full, attributes, texts);
+            self.scopes.push(Arc::new(scope));
             self.scopes.len() - 1
         }) as u64);
     }
 
     fn span(&mut self, span: &SpanRef<'_>) {
-        if self.resource_is_deep || !is_span_shallow(span) {
+        if self.resource_is_deep || self.scope_is_deep || !is_span_shallow(span) {
             self.too_deep += 1;
             return;
         }
@@ -108,7 +118,7 @@ impl SpanSink for Writer {
             self.resource(&[]);
         }
         if self.scope.is_none() {
-            self.scope("", "");
+            self.scope("", "", &[]);
         }
         let mut bytes = mem::take(&mut self.span);
         bytes.clear();
@@ -216,20 +226,17 @@ impl Writer {
         bytes.extend_from_slice(text.as_bytes());
         put_var(&mut bytes, self.resources.len() as u64);
         bytes.extend_from_slice(&self.resource_bytes);
-        put_var(&mut bytes, self.scopes.len() as u64);
-        for (name, version) in &self.scopes {
-            put_var(&mut bytes, *name);
-            put_var(&mut bytes, *version);
+        let [full, plain] = &self.scope_bytes;
+        let have_attributes = self.scopes.iter().any(|scope| !scope.attributes.is_empty());
+        if have_attributes {
+            bytes.push(0);
         }
+        put_var(&mut bytes, self.scopes.len() as u64);
+        bytes.extend_from_slice(if have_attributes { full } else { plain });
         put_var(&mut bytes, self.spans.len() as u64);
         bytes.extend_from_slice(&self.body);
-
-        let text = |at: u64| self.texts.text(at as u32).into();
-        let scope =
-            |(name, version): &(u64, u64)| Arc::new(Scope { name: text(*name), version: text(*version) });
-        let scopes = self.scopes.iter().map(scope).collect();
         let chunk = Chunk {
-            scopes,
+            scopes: self.scopes.into(),
             text: Text(self.texts.text.into()),
             ends: self.texts.ends.into(),
             resources: self.resources.into(),
@@ -283,11 +290,13 @@ fn put_value(into: &mut Vec<u8>, value: &ValueRef<'_>, texts: &mut Texts) {
 }
 
 fn is_span_shallow(span: &SpanRef<'_>) -> bool {
-    let shallow =
-        |all: &[(&str, ValueRef<'_>)]| all.iter().all(|(_, value)| is_shallow(value, MAX_VALUE_DEPTH));
-    shallow(&span.attributes)
-        && span.events.iter().all(|event| shallow(&event.attributes))
-        && span.links.iter().all(|link| shallow(&link.attributes))
+    is_list_shallow(&span.attributes)
+        && span.events.iter().all(|event| is_list_shallow(&event.attributes))
+        && span.links.iter().all(|link| is_list_shallow(&link.attributes))
+}
+
+fn is_list_shallow(attributes: &[(&str, ValueRef<'_>)]) -> bool {
+    attributes.iter().all(|(_, value)| is_shallow(value, MAX_VALUE_DEPTH))
 }
 
 fn is_shallow(value: &ValueRef<'_>, depth: usize) -> bool {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use identity::{TraceId, Wall};
 use traces::{
-    Resource,
+    Resource, Scope,
     borrowed::ValueRef,
     query::{Borrowed, Comparison, Facts as _, Key, Leaf, Owner, Term, Test},
 };
@@ -142,7 +142,9 @@ pub(crate) fn has(chunk: &Chunk, at: u32, wanted: &Wanted<'_>) -> Option<bool> {
         }
     }
     let span = chunk.span(at)?;
-    let span = Borrowed { span: &span, resource };
+    let none = Scope::default();
+    let scope = chunk.scope(head.scope).map_or(&none, |scope| scope);
+    let span = Borrowed { span: &span, resource, scope };
     Some(match wanted {
         Wanted::Text(text) => span.contains(text),
         Wanted::Criterion(criterion) => criterion.expression.holds(&span),
@@ -187,6 +189,9 @@ pub(crate) fn may_have(chunk: &Chunk, wanted: &Wanted<'_>) -> bool {
             criterion.expression.necessary().into_iter().all(|Term { key, test }| match (key, test) {
                 (Key::Operation, Test::Compare(Comparison::Equal, literal)) => all.contains(&*literal.text),
                 (Key::Attribute { of: Owner::Span, name }, _) => all.contains(&**name),
+                (Key::Attribute { of: Owner::Scope, name }, _) => {
+                    chunk.scopes().iter().any(|scope| scope.attributes.get(name).is_some())
+                }
                 (Key::Attribute { of: Owner::Either, name }, _) => {
                     let has = |resource: &Arc<Resource>| resource.attributes.get(name).is_some();
                     all.contains(&**name) || chunk.resources().iter().any(has)

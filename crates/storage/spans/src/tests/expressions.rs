@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use proptest::prelude::*;
 use storage_disk::FaultyDisk;
-use traces::{Attributes, Event, Kind, Resource, Span, Status, StatusCode, Value, query::Expression};
+use traces::{Attributes, Event, Kind, Resource, Scope, Span, Status, StatusCode, Value, query::Expression};
 
 use identity::Wall;
 
@@ -125,6 +125,7 @@ prop_compose! {
         kind in prop::sample::select(&Kind::ALL[..]),
         values in prop::collection::vec((0..3_usize, any_value()), 0..4),
         of_resource in prop::option::of((0..3_usize, any_value())),
+        of_scope in prop::option::weighted(0.3, (0..3_usize, any_value())),
         called in prop::option::weighted(0.2, (0..2_usize, any::<bool>())),
         event in prop::option::weighted(0.2, 0..3_usize),
     ) -> Span {
@@ -134,6 +135,11 @@ prop_compose! {
             attributes.push(["k", "l", "m"][key], value);
         }
         span.resource = Arc::new(Resource::new(attributes));
+        if let Some((key, value)) = of_scope {
+            let mut attributes = Attributes::default();
+            attributes.push(["k", "l", "m"][key], value);
+            span.scope = Arc::new(Scope { attributes, ..Scope::new("library", "1") });
+        }
         (span.start, span.duration_ns, span.kind) = (Wall(start), length, kind);
         match failed {
             0 => span.status = Status { code: StatusCode::Error, message: "declined".into() },
@@ -173,6 +179,8 @@ fn any_expression() -> impl Strategy<Value = String> {
         "l",
         "span.k",
         "resource.k",
+        "scope.k",
+        "scope.l",
         "span.m",
         "nowhere",
     ]);

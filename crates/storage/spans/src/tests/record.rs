@@ -40,7 +40,7 @@ prop_compose! {
         texts in ("[a-z ]{0,9}", any::<String>(), "[a-z=]{0,9}", "[a-c]"),
         times in (any::<u64>(), any::<u64>(), any::<u64>()),
         choices in (0..5_usize, 0..3_usize, any::<[u32; 4]>()),
-        attributes in attributes(), of_event in attributes(), of_link in attributes(),
+        attributes in attributes(), of_event in attributes(), of_link in attributes(), of_scope in attributes(),
     ) -> Span {
         let mut span = span(ids.0, ids.1, &texts.3, &texts.0);
         span.parent_span_id = identity::SpanId::new(ids.2);
@@ -50,7 +50,7 @@ prop_compose! {
         (span.start, span.duration_ns) = (Wall(times.0), times.1);
         let code = [StatusCode::Unset, StatusCode::Ok, StatusCode::Error][choices.1];
         span.status = Status { code, message: texts.1.as_str().into() };
-        span.scope = Scope { name: texts.3.as_str().into(), version: texts.0.as_str().into() }.into();
+        span.scope = Scope { attributes: of_scope, ..Scope::new(texts.3.as_str(), texts.0.as_str()) }.into();
         let [a, b, c, d] = choices.2;
         span.dropped = Dropped { attributes: a, events: b, links: c };
         span.attributes = attributes;
@@ -91,7 +91,13 @@ proptest! {
         let (chunk, bytes) = written(&spans);
         let packed = record::unpack(&record::pack(&Default::default(), origin.as_ref(), Wall(7), &ledger, &bytes)).unwrap();
         prop_assert_eq!(&*packed.chunk, &chunk);
-        for batch in [of_earlier_versions.unwrap(), packed] {
+        // They knew nothing of the attributes of scopes.
+        let plain = |span: &Span| Span {
+            scope: Scope::new(&*span.scope.name, &*span.scope.version).into(),
+            ..span.clone()
+        };
+        let of_earlier_spans: Vec<Span> = spans.iter().map(plain).collect();
+        for (batch, spans) in [(of_earlier_versions.unwrap(), of_earlier_spans), (packed, spans)] {
             prop_assert_eq!((batch.origin, batch.chunk.received_at, batch.ledger), (origin.clone(), Wall(7), ledger.clone()));
             let read: Vec<Span> = (0..batch.chunk.len() as u32).map(|at| batch.chunk.owned(at).unwrap()).collect();
             prop_assert_eq!(&read, &spans);

@@ -115,6 +115,21 @@ pub struct Span {
     /// What is known about its service.
     #[schema(value_type = Object)]
     pub resource: BTreeMap<String, Json>,
+    /// The library that recorded it, where it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<SpanScope>,
+}
+
+/// The library that recorded a span.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SpanScope {
+    /// Its name.
+    pub name: String,
+    /// Its version; empty for none.
+    pub version: String,
+    /// What else is known about it.
+    #[schema(value_type = Object)]
+    pub attributes: BTreeMap<String, Json>,
 }
 
 /// How a span ended.

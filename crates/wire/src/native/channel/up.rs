@@ -214,9 +214,8 @@ fn span_from_proto(
     };
     let proto::Scope { name, version } = span.scope.unwrap_or_default();
     let scope = scopes.entry((name, version));
-    let scope = scope.or_insert_with_key(|(name, version)| {
-        Arc::new(Scope { name: name.as_str().into(), version: version.as_str().into() })
-    });
+    let scope =
+        scope.or_insert_with_key(|(name, version)| Arc::new(Scope::new(name.as_str(), version.as_str())));
     let resource = resources.get(span.resource as usize);
     let kind = Kind::ALL.get(span.kind as usize);
     Ok(Span {

@@ -26,6 +26,8 @@ fn attributes() -> Attributes {
 fn full() -> Span {
     let mut of_resource = Attributes::new();
     of_resource.push("service.name", "cart");
+    let mut of_scope = Attributes::new();
+    of_scope.push("short_name", "lib");
     let (trace, id) = (TraceId::new(0xabc).unwrap(), SpanId::new(1).unwrap());
     Span {
         parent_span_id: SpanId::new(2),
@@ -34,7 +36,7 @@ fn full() -> Span {
         kind: Kind::Consumer,
         duration_ns: 7,
         status: Status { code: StatusCode::Error, message: "refused".into() },
-        scope: Arc::new(Scope { name: "library".into(), version: "1.2".into() }),
+        scope: Arc::new(Scope { attributes: of_scope, ..Scope::new("library", "1.2") }),
         attributes: attributes(),
         events: vec![Event {
             at: Wall(1_700_000_000_000_000_001),

@@ -97,8 +97,9 @@ fn spans() -> impl Strategy<Value = Vec<Span>> {
 }
 
 fn requests() -> impl Strategy<Value = ExportTraceServiceRequest> {
-    let scope = ("[a-c]{0,2}", "[0-9]{0,2}", spans()).prop_map(|(name, version, spans)| ScopeSpans {
-        scope: Some(InstrumentationScope { name, version, ..Default::default() }),
+    let scope = ("[a-c]{0,2}", "[0-9]{0,2}", attributes(), spans());
+    let scope = scope.prop_map(|(name, version, attributes, spans)| ScopeSpans {
+        scope: Some(InstrumentationScope { name, version, attributes, ..Default::default() }),
         spans,
         ..Default::default()
     });
@@ -118,8 +119,11 @@ fn expected(request: &ExportTraceServiceRequest) -> Vec<traces::Span> {
         for scoped in &of.scope_spans {
             let scope = scoped.scope.clone().unwrap_or_default();
             for span in &scoped.spans {
-                let (name, version) = (scope.name.as_str().into(), scope.version.as_str().into());
-                let scope = traces::Scope { name, version };
+                let attributes = list(&scope.attributes);
+                let scope = traces::Scope {
+                    attributes,
+                    ..traces::Scope::new(scope.name.as_str(), scope.version.as_str())
+                };
                 let mut owned = translated(span, traces::Resource::new(resource.clone()));
                 owned.scope = scope.into();
                 all.push(owned);

@@ -18,7 +18,7 @@ use crate::{
         json,
         layout::{Unreadable, damaged},
         read::{Reader, text},
-        schema::{Column, KEY_PREFIX},
+        schema::{Column, KEY_PREFIX, SCOPE_ATTRIBUTES},
     },
     names::{KeyType, Names},
 };
@@ -68,6 +68,15 @@ impl Columns<'_> {
         self.texts(Column::ResourceAttributes as usize, within, None, |text| {
             let attributes = json::read_attributes(text).ok_or_else(|| damaged("a resource that is none"))?;
             Ok(holds(&Resource::new(attributes)))
+        })
+    }
+
+    /// Rows that were recorded by a library with an attribute that is asked for.
+    pub(super) fn of_scopes(&self, name: &str, within: &Rows, asked: &Asked<'_>) -> Result<Rows, Unreadable> {
+        let Some(column) = self.reader.position(SCOPE_ATTRIBUTES) else { return Ok(Rows::none(self.rows)) };
+        self.texts(column, within, None, |text| {
+            let attributes = json::read_attributes(text).ok_or_else(|| damaged("a scope that is none"))?;
+            Ok(attributes.get(name).is_some_and(|value| (asked.holds)(&ValueRef::from(value))))
         })
     }
 

@@ -208,6 +208,7 @@ impl Columns<'_> {
             Key::Event => self.of_events(within, &asked),
             Key::Attribute { of: Owner::Span, name } => self.of_attribute(name, within, &asked),
             Key::Attribute { of: Owner::Resource, name } => self.of_resource_attribute(name, within, &asked),
+            Key::Attribute { of: Owner::Scope, name } => self.of_scopes(name, within, &asked),
             Key::Attribute { of: Owner::Either, name } => {
                 let found = self.of_attribute(name, within, &asked)?;
                 let of_resource = self.of_resource_attribute(name, within, &asked)?;
