@@ -40,7 +40,7 @@ use crate::{
     discovery,
     families::Families,
     forced::Forced,
-    graph::Graph,
+    graph::{self, Graph},
     jaeger,
     listener::{self, BodyRule, Hosts, Limits, ListenerStats, Refusal, Tls, TlsFiles},
     live::Live,
@@ -163,9 +163,12 @@ impl Server {
         let opened = tokio::task::spawn_blocking(move || Stores::open(&data, &budgets, tail)).await;
         let stores = opened.map_err(|error| Problem::new(Code::Internal, error.to_string()))??;
         let spans = stores.spans;
-        let recalled = move || (Graph::recalled(&spans, clock::now().wall), spans);
-        let recalled = tokio::task::spawn_blocking(recalled).await;
-        let (graph, spans) = recalled.map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
+        let (disk, place) = (stores.folder.disk(), stores.folder.store(Store::Spans).join("graph"));
+        let reserve_bytes = settings.budgets.reserve_bytes;
+        let opened = move || (Graph::open(&spans, disk, &place, reserve_bytes, clock::now().wall), spans);
+        let opened = tokio::task::spawn_blocking(opened).await;
+        let (graph, spans) = opened.map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
+        let graph = graph.map_err(|error| problems::open(&error))?;
         let (disk, data) = (stores.folder.disk(), stores.folder.path().to_path_buf());
         let pins = tokio::task::spawn_blocking(move || Pins::open(disk, &data)).await;
         let pins = pins.map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
@@ -227,6 +230,7 @@ impl Server {
         tokio::spawn(decide(state.clone()));
         tokio::spawn(subscribers::tend(state.clone()));
         tokio::spawn(diary::keep(state.clone()));
+        tokio::spawn(graph::keep(state.clone()));
         let scraper = scraper::run(
             state.clone(),
             settings.scrape,
@@ -295,6 +299,10 @@ impl Server {
         }
         if let Err(error) = self.state.diary.write(&self.state).await {
             tracing::error!(%error, "what proxies acknowledged last was not written down");
+        }
+        let of = Arc::clone(&self.state);
+        if let Err(error) = tokio::task::spawn_blocking(move || of.graph.keep()).await {
+            tracing::error!(%error, "the graph was not kept");
         }
         self.state.roll.close();
         for task in [self.scraper, self.prober, self.writer, self.chronicler] {

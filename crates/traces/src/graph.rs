@@ -14,7 +14,7 @@ mod durations;
 mod end;
 mod pairing;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use identity::Wall;
@@ -53,6 +53,10 @@ pub enum NodeKind {
 }
 
 impl NodeKind {
+    /// All kinds.
+    pub const ALL: [Self; 6] =
+        [Self::Service, Self::Database, Self::Queue, Self::External, Self::Outside, Self::Unknown];
+
     /// The kind as a lower-case word.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -78,6 +82,9 @@ pub enum EdgeKind {
 }
 
 impl EdgeKind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Call, Self::Database, Self::Messaging];
+
     /// The kind as a lower-case word.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -212,6 +219,8 @@ pub struct Graph {
     pairing: Pairing,
     minutes: BTreeMap<u64, HashMap<EdgeKey, Figures>>,
     rows: usize,
+    /// Minutes with calls that came since somebody asked.
+    changed: BTreeSet<u64>,
     /// The minute before which everything has gone.
     gone: u64,
     losses: Losses,
@@ -244,6 +253,7 @@ impl Graph {
                 self.losses.late += 1;
                 continue;
             }
+            self.changed.insert(minute);
             let edges = self.minutes.entry(minute).or_default();
             if let Some(figures) = edges.get_mut(&call.key) {
                 figures.count(&call);
@@ -266,38 +276,57 @@ impl Graph {
         }
     }
 
-    /// Puts back an edge of a minute that was stored.
-    pub fn restore(&mut self, stored: EdgeMinute) {
-        let edges = self.minutes.entry(stored.minute.0 / MINUTE_NS).or_default();
+    /// Takes in a span that was received before a restart. Waits for the other end begin when it ended, and are over
+    /// with [`Self::recalled`].
+    pub fn recall(&mut self, span: &Seen<'_>) {
+        let ended = Wall(span.start.0.saturating_add(span.duration_ns));
+        self.pairing.recall(span, ended);
+    }
+
+    /// All spans were recalled that are to be.
+    pub fn recalled(&mut self, now: Wall) {
+        self.pairing.in_order();
+        self.advance(now);
+    }
+
+    /// Puts back an edge of a minute that was kept. What was recalled of the same calls may be less, because not all
+    /// spans are stored, or more, because what came last was not kept: neither knows of a call that was not, so
+    /// the one with more calls is the truer.
+    pub fn restore(&mut self, kept: EdgeMinute) {
+        let minute = kept.minute.0 / MINUTE_NS;
+        if minute < self.gone {
+            return;
+        }
+        let edges = self.minutes.entry(minute).or_default();
         let before = edges.len();
-        edges.entry(stored.edge.key).or_default().add(&stored.edge.figures);
+        let known = edges.entry(kept.edge.key).or_default();
+        if known.calls <= kept.edge.figures.calls {
+            *known = kept.edge.figures;
+        }
         self.rows += edges.len() - before;
         self.make_room();
     }
 
     /// The edges of all minutes, the oldest minute first.
     pub fn minutes(&self) -> impl Iterator<Item = EdgeMinute> + '_ {
-        self.minutes.iter().flat_map(|(minute, edges)| {
-            edges.iter().map(move |(key, figures)| EdgeMinute {
-                minute: Wall(minute * MINUTE_NS),
-                edge: Edge { key: key.clone(), figures: figures.clone() },
-            })
-        })
+        self.minutes.iter().flat_map(|(minute, edges)| of_minute(*minute, edges))
     }
 
-    /// Takes out the minutes that ended before this moment, for whoever keeps them elsewhere.
-    pub fn take_before(&mut self, moment: Wall) -> Vec<EdgeMinute> {
-        let rest = self.minutes.split_off(&(moment.0 / MINUTE_NS));
-        let taken = std::mem::replace(&mut self.minutes, rest);
-        self.rows -= taken.values().map(HashMap::len).sum::<usize>();
-        self.gone = self.gone.max(taken.last_key_value().map_or(0, |(minute, _)| minute + 1));
-        let minute = |(minute, edges): (u64, HashMap<EdgeKey, Figures>)| {
-            edges.into_iter().map(move |(key, figures)| EdgeMinute {
-                minute: Wall(minute * MINUTE_NS),
-                edge: Edge { key, figures },
-            })
-        };
-        taken.into_iter().flat_map(minute).collect()
+    /// The edges of the minutes that have changed since this was asked, whole, for whoever keeps them elsewhere.
+    pub fn take_changed(&mut self) -> Vec<EdgeMinute> {
+        let changed = std::mem::take(&mut self.changed);
+        let there = changed.iter().filter_map(|minute| Some((minute, self.minutes.get(minute)?)));
+        there.flat_map(|(minute, edges)| of_minute(*minute, edges)).collect()
+    }
+
+    /// These could not be kept: they count as changed again.
+    pub fn give_back(&mut self, unkept: &[EdgeMinute]) {
+        self.changed.extend(unkept.iter().map(|edge| edge.minute.0 / MINUTE_NS));
+    }
+
+    /// The begin of the minute before which everything has gone to make room; zero where nothing has.
+    pub fn gone_before(&self) -> Wall {
+        Wall(self.gone.saturating_mul(MINUTE_NS))
     }
 
     /// The edges of the calls that began from the minute of `start` to that of `end`, which is not included
@@ -322,4 +351,11 @@ impl Graph {
     pub fn losses(&self) -> Losses {
         self.losses
     }
+}
+
+fn of_minute(minute: u64, edges: &HashMap<EdgeKey, Figures>) -> impl Iterator<Item = EdgeMinute> + '_ {
+    edges.iter().map(move |(key, figures)| EdgeMinute {
+        minute: Wall(minute * MINUTE_NS),
+        edge: Edge { key: key.clone(), figures: figures.clone() },
+    })
 }

@@ -66,7 +66,7 @@ async fn graph(
     Ok(Json(api::Graph {
         start: start.to_string(),
         end: end.to_string(),
-        complete_since: state.graph.complete_since.to_string(),
+        complete_since: seen.complete_since.to_string(),
         nodes,
         edges,
         waiting: seen.waiting as u64,

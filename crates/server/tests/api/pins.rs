@@ -87,6 +87,27 @@ async fn what_cannot_be_pinned_is_told_with_the_reason() {
 }
 
 #[tokio::test]
+async fn the_graph_of_a_time_range_survives_restarts_also_of_what_is_not_stored_and_long_ago() {
+    let folder = tempfile::tempdir().unwrap();
+    let none = |settings: &mut server::Settings| settings.share = Ratio::NONE;
+    let mut server = start_with(folder.path(), none).await;
+    give(&server, &call(ID)).await;
+    let graph = async |server: &Server| {
+        let graph =
+            get(server, "/bellwether/v1/graph?start=2000-01-01T00:00:00Z&end=2024-01-01T00:00:00Z").await;
+        (graph["edges"].clone(), graph["complete_since"].clone())
+    };
+    let before = graph(&server).await;
+    let calls = before.0.as_array().unwrap().iter().filter(|edge| edge["calls"] == 1).count();
+    assert!(calls > 0 && get(&server, "/bellwether/v1/traces").await["traces"] == json!([]), "{before:?}");
+    for _ in 0..2 {
+        server.shutdown().await;
+        server = start_with(folder.path(), none).await;
+        assert_eq!(graph(&server).await, before);
+    }
+}
+
+#[tokio::test]
 async fn of_a_share_of_traces_each_is_kept_whole_or_not_and_all_are_counted() {
     const TRACES: u64 = 200;
     let folder = tempfile::tempdir().unwrap();

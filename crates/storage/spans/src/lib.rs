@@ -19,6 +19,7 @@ mod applier;
 mod block;
 mod cache;
 mod chunk;
+mod edges;
 mod export;
 mod memory;
 mod names;
@@ -51,6 +52,7 @@ use traces::{
 };
 
 pub use chunk::Writer as SpanWriter;
+pub use edges::{Edges, Kept};
 pub use export::parquet;
 pub use names::{AttributeKey, KeyType, Operation, ServiceKey};
 pub use search::{AttributeCondition, Page, PageToken, Query};

@@ -1,6 +1,7 @@
 //! Spans over a disk that fails.
 
 mod budget;
+mod edges;
 mod expressions;
 mod faults;
 mod ledger;

@@ -129,6 +129,11 @@ impl Pairing {
         std::mem::take(&mut self.calls)
     }
 
+    /// Those that were recalled leave in the order in which their waits began.
+    pub fn in_order(&mut self) {
+        self.order.make_contiguous().sort_unstable();
+    }
+
     /// Lets time pass.
     pub fn advance(&mut self, now: Wall) {
         while self.order.front().is_some_and(|(until, _)| *until <= now.0) {
@@ -139,6 +144,11 @@ impl Pairing {
     /// Takes in a span that was received at `now`.
     pub fn observe(&mut self, span: &Seen<'_>, now: Wall) {
         self.advance(now);
+        self.recall(span, now);
+    }
+
+    /// Takes in a span without letting time pass: one that was received before now. Its wait began at `then`.
+    pub fn recall(&mut self, span: &Seen<'_>, now: Wall) {
         let place = (span.trace_id, span.span_id);
         match (span.kind, span.peer.proxy) {
             (Kind::Internal, _) => {}

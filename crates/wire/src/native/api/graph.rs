@@ -12,7 +12,7 @@ pub struct Graph {
     pub start: String,
     /// Its end.
     pub end: String,
-    /// Spans that were received before this are not all in the graph.
+    /// Calls that began before this are not all in the graph.
     pub complete_since: String,
     /// Services, databases, queues and whatever else is called.
     pub nodes: Vec<GraphNode>,
