@@ -61,6 +61,7 @@ export interface TraceSummary {
   errors: number;
   services: { service: string; spans: number }[];
   incomplete: boolean;
+  kept_one_in?: number;
 }
 
 export interface GovernanceEvent {
@@ -168,11 +169,15 @@ export interface Span {
   attributes: Record<string, unknown> | null;
   events: SpanEvent[] | null;
   resource: Record<string, unknown> | null;
+  /** Its sender kept one in so many, as it tells. */
+  kept_one_in?: number;
+  scope?: { name: string; version: string; attributes: Record<string, unknown> };
 }
 
 export interface Trace {
   trace_id: string;
   incomplete: boolean;
+  kept_one_in?: number;
   start: string;
   duration_ns: number;
   /** Why it stays past its time, where somebody pinned it. */
