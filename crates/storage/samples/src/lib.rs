@@ -32,7 +32,8 @@ use storage_journal::{Journal, OpenError, Recovery};
 
 pub use history::{FAMILIES, History};
 pub use series::{
-    OVERFLOW, OverBudget, SampleAccount, SampleWriter, SeriesRef, SeriesSettings, SeriesStats, SeriesStore,
+    Exemplar, OVERFLOW, OverBudget, SampleAccount, SampleWriter, SeriesRef, SeriesSettings, SeriesStats,
+    SeriesStore,
 };
 pub use settings::Settings;
 pub use storage_intake::{Accept, AcceptError, Receipt};

@@ -18,6 +18,7 @@ mod applier;
 mod budget;
 mod cache;
 mod column;
+mod exemplar;
 mod head;
 mod index;
 mod key;
@@ -31,6 +32,7 @@ mod varint;
 mod writer;
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     sync::{Arc, atomic::Ordering::Relaxed, mpsc},
 };
@@ -39,13 +41,14 @@ use identity::Wall;
 use monitoring::{
     Ledger,
     promql::{Selected, Storage, StorageError},
-    series::Matcher,
+    series::{Labels, Matcher},
 };
 use storage_disk::Disk;
 use storage_intake::{Accept, AcceptError, Intake};
 use storage_journal::{OpenError, Recovery};
 
 pub use budget::{OVERFLOW, OverBudget};
+pub use exemplar::Exemplar;
 pub use settings::SeriesSettings;
 pub use writer::{SampleWriter, SeriesRef};
 
@@ -86,6 +89,8 @@ pub struct SeriesStats {
     pub disk_bytes: u64,
     /// Disk for parts alone.
     pub part_bytes: u64,
+    /// Exemplars that were left out since the store was opened, beyond how many are kept.
+    pub exemplars_dropped: u64,
     /// What the journal counts.
     pub journal: storage_journal::Stats,
 }
@@ -133,6 +138,8 @@ impl SeriesStore {
         let (oldest, newest) =
             (now.saturating_sub(span(self.settings.max_age)), now.saturating_add(span(self.settings.ahead)));
         let (old, new) = writer.keep(oldest, newest);
+        let dropped = writer.keep_exemplars(oldest, newest);
+        self.shared.exemplars_dropped.fetch_add(dropped, Relaxed);
         ledger.drop_for(TOO_OLD, old);
         ledger.drop_for(TOO_NEW, new);
         // What is stored is known when it is applied.
@@ -168,6 +175,19 @@ impl SeriesStore {
         self.shared.store.read().ledger()
     }
 
+    /// The exemplars of the series that all matchers mean, in a time, by series and in the order of their times.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn exemplars(
+        &self,
+        matchers: &[Matcher],
+        from: i64,
+        to: i64,
+    ) -> Result<BTreeMap<Labels, Vec<Exemplar>>, StorageError> {
+        self.shared.store.exemplars(matchers, from, to)
+    }
+
     /// The services that have more series than they may have, by the names that [`OverBudget`] has.
     pub fn folding(&self) -> Vec<Box<str>> {
         self.shared.admission.over_budget().into_iter().map(|over| over.service).collect()
@@ -199,6 +219,7 @@ impl SeriesStore {
             memory_bytes: durable.memory_bytes() + self.shared.cache.bytes() + self.shared.admission.bytes(),
             disk_bytes: self.shared.journal.bytes() + part_bytes,
             part_bytes,
+            exemplars_dropped: self.shared.exemplars_dropped.load(Relaxed),
             journal: self.shared.journal.stats(),
         }
     }

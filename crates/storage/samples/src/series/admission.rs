@@ -72,7 +72,8 @@ impl Admission {
         batch.rows.reserve(writer.rows.len());
         let (mut left_out, mut folded) = (0, 0);
         let mut sums: BTreeMap<u32, BTreeMap<i64, f64>> = BTreeMap::new();
-        for written in writer.rows.iter().filter(|row| row.from < row.to) {
+        let rows = writer.rows.iter().enumerate().filter(|(_, row)| row.from < row.to);
+        for (row, written) in rows {
             let key = writer.key_of(written);
             let place = match &written.named {
                 Named::Key(..) => self.place_of(&mut epoch, key),
@@ -88,6 +89,7 @@ impl Admission {
                 continue;
             };
             let series = place & !IS_FOLDED;
+            batch.exemplars.extend(writer.exemplars_of(row).map(|case| (series, case)));
             let is_known = epoch.is_known.get(series as usize).copied().unwrap_or_default();
             if series == place {
                 if !is_known {

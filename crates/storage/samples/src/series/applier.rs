@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) folder: std::path::PathBuf,
     /// Memory for what is not sealed, as of the last batch.
     pub(crate) memory_bytes: Arc<AtomicU64>,
+    /// Exemplars that were left out since the store was opened.
+    pub(crate) exemplars_dropped: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -162,7 +164,9 @@ impl Applier for SeriesApplier {
         if durable.active.epoch < batch.epoch {
             durable.freeze(position.segment, batch.epoch);
         }
+        let dropped = durable.active.cases.dropped;
         let stored = durable.active.add(&batch);
+        self.shared.exemplars_dropped.fetch_add(durable.active.cases.dropped - dropped, Relaxed);
         self.shared.memory_bytes.store(durable.memory_bytes(), Relaxed);
         drop(durable);
         self.shared.admission.know(&batch);

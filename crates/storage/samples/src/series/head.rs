@@ -20,6 +20,7 @@ use monitoring::{
 
 use super::{
     budget::{self, FOLDED, OverBudget},
+    exemplar::{Cases, Exemplar},
     key,
     record::Batch,
 };
@@ -52,6 +53,7 @@ pub(crate) struct Head {
     texts: Texts,
     series: Vec<Option<OfSeries>>,
     postings: BTreeMap<(Arc<str>, Arc<str>), Vec<u32>>,
+    pub(crate) cases: Cases,
     bytes: usize,
 }
 
@@ -98,6 +100,11 @@ impl Head {
             let closed = series.closed.len() * CHUNK_BYTES;
             self.bytes += (series.open.bytes() + closed).saturating_sub(before);
         }
+        for (series, case) in &batch.exemplars {
+            if self.series.get(*series as usize).is_some_and(Option::is_some) {
+                self.cases.add(*series, case);
+            }
+        }
         let mut ledger = batch.ledger.clone();
         ledger.stored = stored;
         ledger.drop_for(DUPLICATE, duplicate);
@@ -141,7 +148,7 @@ impl Head {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.cases.bytes()
     }
 
     /// Whether there is nothing that would have to be sealed: not even a count.
@@ -176,6 +183,24 @@ impl Head {
         let found = found.filter_map(|number| self.series.get(number as usize)?.as_ref());
         let found = found.map(|series| (series.labels.clone(), chunks(series)));
         found.filter(|(_, chunks)| !chunks.is_empty()).collect()
+    }
+
+    /// The exemplars of the series that all matchers mean, in a time.
+    pub(crate) fn exemplars(&self, matchers: &[Matcher], from: i64, to: i64) -> Vec<(Labels, Vec<Exemplar>)> {
+        if self.cases.len() == 0 {
+            return Vec::new();
+        }
+        let mut texts = Texts::default();
+        let mut found = Vec::new();
+        for number in self.matching(matchers) {
+            let Some(Some(series)) = self.series.get(number as usize) else { continue };
+            let within = self.cases.of(number).filter(|case| (from..=to).contains(&case.time));
+            let exemplars: Vec<_> = within.filter_map(|case| case.exemplar(&mut texts)).collect();
+            if !exemplars.is_empty() {
+                found.push((series.labels.clone(), exemplars));
+            }
+        }
+        found
     }
 
     fn matching(&self, matchers: &[Matcher]) -> Vec<u32> {

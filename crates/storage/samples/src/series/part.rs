@@ -4,6 +4,7 @@
 //! magic     8 bytes
 //! columns   those of the first series, then those of the next; each is followed by the CRC-32C of its bytes.
 //!           A column of times stands before the first column of values that needs it, and only once.
+//! exemplars packed by zstd, where there are any; see `exemplar`, the numbers are places in the index
 //! index     packed by zstd; see `index`
 //! record    a Protocol Buffers message; see `PartRecord`
 //! its length u32, its CRC-32C u32, magic 8 bytes
@@ -26,9 +27,11 @@ use storage_disk::{Disk, File, Open};
 use super::{
     cache::Cache,
     column::{COLUMN_SAMPLES, pack, pack_times, unpack, unpack_times},
+    exemplar::{self, Case},
     head::{Head, OfSeries},
     index::{Block, Index, IndexWriter, Place},
-    record::PartRecord,
+    record::{ExemplarsRecord, PartRecord},
+    varint::Cursor,
 };
 
 /// The folder of parts within a store's.
@@ -120,6 +123,12 @@ impl Part {
             return Err(damaged("its record is damaged"));
         }
         let record = PartRecord::decode(&*bytes).map_err(|error| damaged(error.to_string()))?;
+        let before_index = |of: &ExemplarsRecord| {
+            of.offset.checked_add(of.bytes) == Some(record.index_offset) && of.raw_bytes <= MAX_INDEX
+        };
+        if !record.exemplars.as_ref().is_none_or(before_index) {
+            return Err(damaged("its exemplars are not where they should be"));
+        }
         let is_within = record.index_offset.checked_add(record.index_bytes) == Some(end - len);
         if !is_within || record.index_raw_bytes > MAX_INDEX {
             return Err(damaged("its index is not where it should be"));
@@ -131,6 +140,24 @@ impl Part {
     /// Whether it has samples in a time, both ends included.
     pub(crate) fn is_within(&self, from: i64, to: i64) -> bool {
         self.record.samples > 0 && self.record.first <= to && self.record.last >= from
+    }
+
+    /// Exemplars of a time with the places of their series in the index.
+    pub(crate) fn exemplars(&self, from: i64, to: i64) -> Result<Vec<(u32, Case)>, Unreadable> {
+        let is_within = |of: &&ExemplarsRecord| of.first <= to && of.last >= from;
+        let Some(of) = self.record.exemplars.as_ref().filter(is_within) else { return Ok(Vec::new()) };
+        let file = self.disk.open(&self.path, Open::Read)?;
+        let mut bytes = vec![0; of.bytes as usize];
+        file.read_exact_at(&mut bytes, of.offset)?;
+        if crc32c::crc32c(&bytes) != of.crc {
+            return Err(damaged("its exemplars are damaged"));
+        }
+        let raw = zstd::bulk::decompress(&bytes, of.raw_bytes as usize);
+        let raw = raw.map_err(|error| damaged(error.to_string()))?;
+        let mut cases =
+            exemplar::decode(&mut Cursor(&raw)).ok_or_else(|| damaged("its exemplars are not understood"))?;
+        cases.retain(|(_, case)| (from..=to).contains(&case.time));
+        Ok(cases)
     }
 
     /// What it has where.
@@ -223,13 +250,17 @@ pub(crate) fn save(
         let mut writer =
             Writer { file: disk.open(&temporary, Open::CreateNew)?, offset: 0, buffer: Vec::new() };
         writer.put(MAGIC)?;
-        let mut series: Vec<&OfSeries> = head.series().map(|(_, series)| series).collect();
-        series.sort_unstable_by(|one, other| one.labels.cmp(&other.labels));
+        let mut series: Vec<(u32, &OfSeries)> = head.series().collect();
+        series.sort_unstable_by(|(_, one), (_, other)| one.labels.cmp(&other.labels));
         let mut index = IndexWriter::default();
         let mut shared = HashMap::new();
-        for series in series {
+        for (_, series) in &series {
             record.samples += put_series(&mut writer, &mut index, &mut shared, series)?;
         }
+        let cases = (0..)
+            .zip(&series)
+            .flat_map(|(place, (number, _))| head.cases.of(*number).map(move |case| (place, case)));
+        record.exemplars = put_exemplars(&mut writer, cases.collect())?;
         record.series = index.len() as u64;
         (record.first, record.last) = head.times.unwrap_or_default();
         let raw = index.encode();
@@ -252,6 +283,17 @@ pub(crate) fn save(
         return Err(error);
     }
     disk.sync_folder(folder)
+}
+
+fn put_exemplars(writer: &mut Writer, cases: Vec<(u32, &Case)>) -> io::Result<Option<ExemplarsRecord>> {
+    let times = || cases.iter().map(|(_, case)| case.time);
+    let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(None) };
+    let mut raw = Vec::new();
+    exemplar::encode(cases.iter().copied(), &mut raw);
+    let packed = zstd::bulk::compress(&raw, 6)?;
+    let (offset, bytes, raw_bytes) = (writer.offset, packed.len() as u64, raw.len() as u64);
+    writer.put(&packed)?;
+    Ok(Some(ExemplarsRecord { offset, bytes, raw_bytes, crc: crc32c::crc32c(&packed), first, last }))
 }
 
 fn put_series(

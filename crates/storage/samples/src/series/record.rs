@@ -9,7 +9,8 @@
 //!         series that are new: count, then for each its number and its labels (see `key`)
 //!         series: count, then for each the signed distance of its number to the one before, how many samples,
 //!                 and for each the signed distance of its time to the one before, and its fixed value
-//!         only where it is not 0: how many of these series, the last ones, are sums (see `budget`)
+//!         only where there are sums or exemplars: how many of these series, the last ones, are sums (see `budget`)
+//!         only where there are exemplars: those (see `exemplar`)
 //! ```
 //!
 //! A series has its number for one epoch, which is the time between two parts; it is new in a batch until a batch
@@ -20,7 +21,10 @@ use monitoring::Ledger;
 use prost::Message;
 use storage_intake::record::LedgerRecord;
 
-use super::varint::{Cursor, put, put_bytes, put_signed};
+use super::{
+    exemplar::{self, Case},
+    varint::{Cursor, put, put_bytes, put_signed},
+};
 
 pub(crate) use storage_intake::record::BATCH;
 /// The kind of a record that holds a [`RemovedRecord`].
@@ -76,6 +80,32 @@ pub(crate) struct PartRecord {
     /// The CRC-32C of its bytes.
     #[prost(fixed32, tag = "11")]
     pub(crate) index_crc: u32,
+    /// The exemplars; none where there are none.
+    #[prost(message, optional, tag = "12")]
+    pub(crate) exemplars: Option<ExemplarsRecord>,
+}
+
+/// Where the exemplars of a part stand, packed by zstd.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct ExemplarsRecord {
+    /// Where they begin.
+    #[prost(uint64, tag = "1")]
+    pub(crate) offset: u64,
+    /// How many bytes they have.
+    #[prost(uint64, tag = "2")]
+    pub(crate) bytes: u64,
+    /// And before they were packed.
+    #[prost(uint64, tag = "3")]
+    pub(crate) raw_bytes: u64,
+    /// The CRC-32C of the bytes.
+    #[prost(fixed32, tag = "4")]
+    pub(crate) crc: u32,
+    /// The time of the earliest.
+    #[prost(sint64, tag = "5")]
+    pub(crate) first: i64,
+    /// That of the latest.
+    #[prost(sint64, tag = "6")]
+    pub(crate) last: i64,
 }
 
 /// The samples of one series in a batch: their places among all.
@@ -98,6 +128,8 @@ pub(crate) struct Batch {
     pub(crate) samples: Vec<(i64, f64)>,
     /// The samples of so many of the rows, the last ones, are added to what is there at their times.
     pub(crate) sums: usize,
+    /// Exemplars with the numbers of their series.
+    pub(crate) exemplars: Vec<(u32, Case)>,
 }
 
 impl Batch {
@@ -136,8 +168,11 @@ pub(crate) fn encode(batch: &Batch) -> Vec<u8> {
         }
         series = number;
     }
-    if batch.sums > 0 {
+    if batch.sums > 0 || !batch.exemplars.is_empty() {
         put(&mut into, batch.sums as u64);
+    }
+    if !batch.exemplars.is_empty() {
+        exemplar::encode(batch.exemplars.iter().map(|(series, case)| (*series, case)), &mut into);
     }
     into
 }
@@ -169,6 +204,9 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Batch> {
     }
     if !cursor.0.is_empty() {
         batch.sums = usize::try_from(cursor.number()?).ok()?;
+    }
+    if !cursor.0.is_empty() {
+        batch.exemplars = exemplar::decode(&mut cursor)?;
     }
     (cursor.0.is_empty() && batch.sums <= batch.rows.len()).then_some(batch)
 }

@@ -68,7 +68,16 @@ pub(crate) fn open(
 
     let admission = Arc::new(Admission::new(&settings, &store.read().active));
     let memory_bytes = Arc::new(AtomicU64::new(store.read().memory_bytes()));
-    let shared = Shared { journal, store, admission, disk, cache, folder: parts, memory_bytes };
+    let shared = Shared {
+        journal,
+        store,
+        admission,
+        disk,
+        cache,
+        folder: parts,
+        memory_bytes,
+        exemplars_dropped: Arc::default(),
+    };
     let sealing = Sealing::start(shared.clone())?;
     let applier = SeriesApplier::new(shared.clone(), sealing, settings.clone());
     let queue_bytes = settings.queue_bytes;

@@ -1,18 +1,19 @@
 //! What is durable, behind the lock that readers and the writers share.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use monitoring::{
     Ledger,
     promql::{ReadSeries, Samples, Selected, Storage, StorageError},
-    series::{Labels, Matcher},
+    series::{Labels, Matcher, Texts},
 };
 
 use super::{
     budget,
+    exemplar::Exemplar,
     head::{Chunks, Head},
     part::{Part, Reader, Unreadable},
 };
@@ -137,6 +138,54 @@ fn merge(start: usize, into: &mut Samples, is_sum: bool) {
 
 fn failed(error: Unreadable) -> StorageError {
     StorageError(format!("a part of the samples cannot be read: {error}"))
+}
+
+/// Exemplars by series, in the order of their times.
+pub(crate) type Exemplars = BTreeMap<Labels, Vec<Exemplar>>;
+
+impl Store {
+    /// The exemplars of the series that all matchers mean, in a time.
+    pub(crate) fn exemplars(
+        &self,
+        matchers: &[Matcher],
+        from: i64,
+        to: i64,
+    ) -> Result<Exemplars, StorageError> {
+        let (parts, heads) = {
+            let durable = self.read();
+            let frozen = durable.frozen.iter().map(|frozen| frozen.head.exemplars(matchers, from, to));
+            let heads: Vec<_> = frozen.chain([durable.active.exemplars(matchers, from, to)]).collect();
+            (Arc::clone(&durable.parts), heads)
+        };
+        let (mut found, mut texts) = (Exemplars::new(), Texts::default());
+        for part in parts.iter() {
+            let cases = part.exemplars(from, to).map_err(failed)?;
+            if cases.is_empty() {
+                continue;
+            }
+            let index = part.index().map_err(failed)?;
+            // In ascending order.
+            let matching = index.matching(matchers);
+            for (series, case) in cases {
+                if matching.binary_search(&series).is_ok()
+                    && let Some(exemplar) = case.exemplar(&mut texts)
+                {
+                    found.entry(index.labels(series)).or_default().push(exemplar);
+                }
+            }
+        }
+        for (labels, exemplars) in heads.into_iter().flatten() {
+            found.entry(labels).or_default().extend(exemplars);
+        }
+        for exemplars in found.values_mut() {
+            exemplars.sort_by_key(|exemplar| exemplar.time);
+            // A sender repeats what it has, also when a part has been sealed between.
+            exemplars.dedup_by(|one, before| {
+                one.labels == before.labels && one.value.to_bits() == before.value.to_bits()
+            });
+        }
+        Ok(found)
+    }
 }
 
 impl Storage for Store {

@@ -126,6 +126,7 @@ proptest! {
         let _ = super::record::decode(&bytes);
         let _ = column::unpack_times(&bytes);
         let _ = super::index::Index::decode(&bytes);
+        let _ = super::exemplar::decode(&mut super::varint::Cursor(&bytes));
     }
 
     #[test]
@@ -212,6 +213,53 @@ proptest! {
             prop_assert_eq!(ledger.received, sent.len() as u64);
         }
     }
+}
+
+#[test]
+fn exemplars_come_back_with_their_series_wherever_they_are_and_a_repeated_one_is_kept_once() {
+    let mut disk = FaultyDisk::new(1);
+    let mut store = open(&disk);
+    let say = |store: &SeriesStore, round: i64, repeat: bool| {
+        let mut writer = SampleWriter::default();
+        for series in ["a", "b"] {
+            writer.series([("__name__", "m"), ("of", series)]);
+            writer.sample(START + round, round as f64);
+            let trace = format!("{series}{}", if repeat { round - 1 } else { round });
+            let value = if repeat { round - 1 } else { round };
+            writer.exemplar(START + round, value as f64, [("trace_id", &*trace)]);
+        }
+        writer.exemplar(START - 86_400_000 * 30, 1.0, [("trace_id", "too old")]);
+        store.accept(account(2), writer).wait().unwrap();
+    };
+    let found = |store: &SeriesStore, from: i64, to: i64| -> Vec<String> {
+        let of_b = [Matcher::new("of", MatchOp::Equal, "b").unwrap()];
+        let found = store.exemplars(&of_b, from, to).unwrap();
+        assert!(found.keys().all(|labels| labels.get("of") == "b"));
+        let all = found.into_values().flatten();
+        all.map(|of| format!("{}={}@{}", of.labels.get("trace_id"), of.value, of.time - START)).collect()
+    };
+    for round in 0..6 {
+        say(&store, 2 * round, false);
+        say(&store, 2 * round + 1, true);
+        match round {
+            1 | 4 => store.seal().unwrap(),
+            2 | 5 => {
+                disk = disk.crash();
+                drop(store);
+                store = open(&disk);
+            }
+            _ => {}
+        }
+    }
+    let all = ["b0=0@0", "b2=2@2", "b4=4@4", "b6=6@6", "b8=8@8", "b10=10@10"];
+    assert_eq!(found(&store, i64::MIN, i64::MAX), all);
+    assert_eq!(found(&store, START + 2, START + 4), all[1..3]);
+    say(&store, 100, false);
+    assert_eq!(store.stats().exemplars_dropped, 1, "since it was opened");
+    for round in 200..400 {
+        say(&store, round, false);
+    }
+    assert_eq!(found(&store, i64::MIN, i64::MAX).len(), 5 + 100, "the newest of each series stay");
 }
 
 #[test]

@@ -7,7 +7,10 @@ use std::sync::{
 
 use monitoring::series::Labels;
 
-use super::key;
+use super::{
+    exemplar::{Case, MAX_LABEL_BYTES},
+    key,
+};
 
 /// A series that samples are appended to often: its labels are looked up once between two parts. A clone costs a
 /// counter; who keeps one keeps the bytes of its labels and nothing else.
@@ -62,6 +65,8 @@ pub struct SampleWriter {
     pub(crate) keys: Vec<u8>,
     pub(crate) rows: Vec<Written>,
     pub(crate) samples: Vec<(i64, f64)>,
+    /// Exemplars with the places of their series among the rows, and of their labels among the keys.
+    pub(crate) exemplars: Vec<(u32, i64, f64, std::ops::Range<u32>)>,
 }
 
 impl SampleWriter {
@@ -89,6 +94,38 @@ impl SampleWriter {
             self.samples.push((time, value));
             row.to += 1;
         }
+    }
+
+    /// Appends an exemplar to the series that was begun last, with labels that are sorted by name and unique.
+    pub fn exemplar<'a>(
+        &mut self,
+        time: i64,
+        value: f64,
+        labels: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) {
+        let from = self.keys.len() as u32;
+        key::put(labels, &mut self.keys);
+        if let Some(row) = self.rows.len().checked_sub(1) {
+            self.exemplars.push((row as u32, time, value, from..self.keys.len() as u32));
+        }
+    }
+
+    /// The exemplars of a row.
+    pub(crate) fn exemplars_of(&self, row: usize) -> impl Iterator<Item = Case> {
+        let first = self.exemplars.partition_point(|(of, ..)| (*of as usize) < row);
+        let of_row = self.exemplars.iter().skip(first).take_while(move |(of, ..)| *of as usize == row);
+        of_row.map(|(_, time, value, at)| {
+            let labels = self.keys.get(at.start as usize..at.end as usize).unwrap_or_default().into();
+            Case { time: *time, value: *value, labels }
+        })
+    }
+
+    /// Leaves out the exemplars outside of a time or with too long labels, and says how many.
+    pub(crate) fn keep_exemplars(&mut self, from: i64, to: i64) -> u64 {
+        let before = self.exemplars.len();
+        self.exemplars
+            .retain(|(_, time, _, labels)| (from..=to).contains(time) && labels.len() <= MAX_LABEL_BYTES);
+        (before - self.exemplars.len()) as u64
     }
 
     pub(crate) fn key_of<'a>(&'a self, written: &'a Written) -> &'a [u8] {
