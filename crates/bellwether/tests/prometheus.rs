@@ -12,7 +12,7 @@ use std::{
 };
 
 use serde_json::{Value as Json, json};
-use support::{Ended, Process, get, request, text, until};
+use support::{Ended, Process, bellwether, get, request, text, until};
 
 /// A Prometheus on a port that it was given by the system.
 struct Prometheus {
@@ -20,25 +20,14 @@ struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts one that asks a control plane for its targets; or says why there is none.
-    fn start(folder: &Path, control: SocketAddr) -> Result<Self, String> {
+    /// Starts one that does this job; or says why there is none.
+    fn start(folder: &Path, job: &Json) -> Result<Self, String> {
         let version = Command::new("prometheus").arg("--version").output();
         let version = version.map_err(|_| "prometheus is not installed; cargo xtask test installs it")?;
         if !version.status.success() {
             return Err("prometheus does not run".to_owned());
         }
         let config = folder.join("prometheus.yml");
-        let targets = format!("http://{control}/bellwether/v1/namespaces/default/http_sd");
-        // JSON is YAML.
-        let job = json!({
-            "job_name": "services",
-            "http_sd_configs": [{"url": targets, "refresh_interval": "1s"}],
-            "relabel_configs": [
-                {"source_labels": ["__meta_bellwether_service"], "target_label": "service"},
-                {"source_labels": ["__meta_bellwether_status"], "target_label": "status"},
-                {"action": "labelmap", "regex": "__meta_bellwether_metadata_(team)"},
-            ],
-        });
         let scrapes = json!({"scrape_interval": "1s", "scrape_timeout": "1s"});
         fs::write(&config, json!({"global": scrapes, "scrape_configs": [job]}).to_string()).unwrap();
         let mut command = Command::new("prometheus");
@@ -67,6 +56,14 @@ impl Prometheus {
         })
     }
 
+    /// The value of an expression that means one series, and its labels.
+    fn value(&self, query: &str) -> Option<(String, Json)> {
+        let path = format!("GET /api/v1/query?query={query} HTTP/1.1");
+        let answer: Json = serde_json::from_str(&request(self.address()?, &path, "").ok()?.body).ok()?;
+        let [one] = answer["data"]["result"].as_array()?.as_slice() else { return None };
+        Some((one["value"][1].as_str()?.to_owned(), one["metric"].clone()))
+    }
+
     /// A target of a service, once it was scraped.
     fn target(&self, service: &str) -> Option<Json> {
         let answer = request(self.address()?, "GET /api/v1/targets HTTP/1.1", "").ok()?;
@@ -75,6 +72,20 @@ impl Prometheus {
         let scraped = |of: &&Json| of["labels"]["service"] == service && of["health"] != "unknown";
         targets.iter().find(scraped).cloned()
     }
+}
+
+/// Asks a control plane for its targets.
+fn targets_of(control: SocketAddr) -> Json {
+    let targets = format!("http://{control}/bellwether/v1/namespaces/default/http_sd");
+    json!({
+        "job_name": "services",
+        "http_sd_configs": [{"url": targets, "refresh_interval": "1s"}],
+        "relabel_configs": [
+            {"source_labels": ["__meta_bellwether_service"], "target_label": "service"},
+            {"source_labels": ["__meta_bellwether_status"], "target_label": "status"},
+            {"action": "labelmap", "regex": "__meta_bellwether_metadata_(team)"},
+        ],
+    })
 }
 
 fn put(control: SocketAddr, service: &str, body: &Json) {
@@ -89,7 +100,7 @@ fn a_prometheus_scrapes_what_it_is_told_of_and_counts_among_those_who_may_call()
     let data = folder.path().join("data");
     let server = Process::start(&["server", "--data", text(&data), "--listen", "127.0.0.1:0"]);
     let control = server.address("listen");
-    let prometheus = match Prometheus::start(folder.path(), control) {
+    let prometheus = match Prometheus::start(folder.path(), &targets_of(control)) {
         Ok(prometheus) => prometheus,
         Err(why) => {
             println!(
@@ -136,4 +147,40 @@ fn a_prometheus_scrapes_what_it_is_told_of_and_counts_among_those_who_may_call()
     request(control, &format!("DELETE {service} HTTP/1.1"), "").unwrap();
     until("what has gone is no target any more", || prometheus.target("bellwether").is_none().then_some(()));
     assert_eq!(get(control, "/bellwether/v1/namespaces/default/http_sd").as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_prometheus_federates_from_us() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut command = bellwether(&["server", "--data", text(&data), "--listen", "127.0.0.1:0", "-o", "json"]);
+    command.env("BELLWETHER_SCRAPE", "annotated").env("BELLWETHER_SCRAPE_INTERVAL", "1s");
+    let server = Process::spawn(command);
+    let control = server.address("listen");
+    let job = json!({
+        "job_name": "federate",
+        "honor_labels": true,
+        "metrics_path": "/federate",
+        "params": {"match[]": ["up", "{__name__=~\"bellwether_registry_.*\"}"]},
+        "static_configs": [{"targets": [control.to_string()]}],
+    });
+    let prometheus = match Prometheus::start(folder.path(), &job) {
+        Ok(prometheus) => prometheus,
+        Err(why) => return println!("skipped: a_prometheus_federates_from_us because {why}"),
+    };
+    // We scrape ourselves, and the other one takes it over with the labels that we gave it.
+    let (address, port) = (control.ip().to_string(), control.port());
+    let ours = json!({"address": address, "port": port, "metadata": {"prometheus.io/scrape": "true"}});
+    put(control, "bellwether", &ours);
+    let query = "up%7Bservice=%22bellwether%22%7D";
+    let (value, labels) = until("our samples were taken over", || prometheus.value(query));
+    assert_eq!(value, "1");
+    let expected = json!({
+        "__name__": "up", "instance": "bellwether-1", "job": "bellwether", "namespace": "default",
+        "service": "bellwether",
+    });
+    assert_eq!(labels, expected);
+    until("ours are there as well", || {
+        prometheus.value("count(%7B__name__=~%22bellwether_registry_.*%22%7D%20%3E=%200)")
+    });
 }

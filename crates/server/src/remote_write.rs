@@ -32,8 +32,9 @@ use crate::{
     state::State,
 };
 
-/// How many samples were taken in, which version 2 wants to know.
+/// How many samples and exemplars were taken in, which version 2 wants to know.
 const WRITTEN: HeaderName = HeaderName::from_static("x-prometheus-remote-write-samples-written");
+const EXEMPLARS_WRITTEN: HeaderName = HeaderName::from_static("x-prometheus-remote-write-exemplars-written");
 
 /// The routes.
 pub(crate) fn routes() -> Router<Arc<State>> {
@@ -55,6 +56,7 @@ async fn write(
     let mut response = StatusCode::NO_CONTENT.into_response();
     if version == Version::Two {
         response.headers_mut().insert(WRITTEN, taken.stored.into());
+        response.headers_mut().insert(EXEMPLARS_WRITTEN, taken.counted.exemplars.into());
     }
     Ok(response)
 }
@@ -81,7 +83,7 @@ struct Taken {
 }
 
 fn invalid(taken: &Taken) -> Problem {
-    let Counted { received, invalid_labels, native_histograms } = taken.counted;
+    let Counted { received, invalid_labels, native_histograms, .. } = taken.counted;
     let detail = format!(
         "of {received} samples, {invalid_labels} have labels that are none and {native_histograms} are native \
          histograms; the others are stored"
@@ -115,7 +117,7 @@ fn store(state: &State, version: Version, body: &[u8], core: OwnedSemaphorePermi
     let request = request.map_err(|error| malformed(format!("the body cannot be decompressed: {error}")))?;
     let mut into = Into(SampleWriter::default());
     let counted = decode(version, &request, &mut into).map_err(|error| malformed(error.to_string()))?;
-    if counted.received == 0 {
+    if counted.received + counted.exemplars == 0 {
         return Ok(Taken { counted, stored: 0 });
     }
     let reasons =
@@ -141,5 +143,9 @@ impl Sink for Into {
 
     fn sample(&mut self, time: i64, value: f64) {
         self.0.sample(time, value);
+    }
+
+    fn exemplar(&mut self, time: i64, value: f64, labels: &[(&str, &str)]) {
+        self.0.exemplar(time, value, labels.iter().copied());
     }
 }

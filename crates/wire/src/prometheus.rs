@@ -6,13 +6,15 @@
 
 mod answers;
 mod failure;
+mod federation;
 mod parameters;
 
 pub use answers::{
-    MetricMetadata, OverBudget, ScrapeTarget, TsdbStatus, build_info, label_sets, metadata, query, success,
-    targets, texts, tsdb_status,
+    ExemplarsOf, MetricMetadata, OverBudget, ScrapeTarget, TsdbStatus, build_info, exemplars, label_sets,
+    metadata, query, success, targets, texts, tsdb_status,
 };
 pub use failure::{Failure, FailureKind};
+pub use federation::federation;
 pub use parameters::{MAX_PARAMETERS, Parameters};
 
 #[cfg(test)]

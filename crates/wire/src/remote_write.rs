@@ -2,7 +2,7 @@
 //!
 //! Names and values borrow from the request; nothing is built for a series or a sample but a list of labels that is
 //! used again for the next one. Numbers of fields are those of `prometheus/prompb/types.proto` for version 1 and of
-//! `io.prometheus.write.v2` for version 2. Unknown fields, metadata and exemplars are stepped over.
+//! `io.prometheus.write.v2` for version 2. Unknown fields and metadata are stepped over.
 //!
 //! A series whose labels are none is refused with its samples and counted; the others are taken. Only a request that is
 //! no message at all is refused as a whole.
@@ -53,6 +53,9 @@ pub trait Sink {
 
     /// A sample of that series: milliseconds since 1970, and a value.
     fn sample(&mut self, time: i64, value: f64);
+
+    /// An exemplar of that series, with labels that are sorted by name and unique.
+    fn exemplar(&mut self, time: i64, value: f64, labels: &[(&str, &str)]);
 }
 
 /// What became of the samples of a request.
@@ -64,6 +67,8 @@ pub struct Counted {
     pub invalid_labels: u64,
     /// Native histograms, which are not kept.
     pub native_histograms: u64,
+    /// Exemplars that the sink was given, which are no samples.
+    pub exemplars: u64,
 }
 
 /// A body that is no request.
@@ -94,10 +99,14 @@ struct Shape {
     value: u32,
     time: u32,
     histograms: u32,
+    exemplars: u32,
 }
 
-const FIRST: Shape = Shape { samples: 2, value: 1, time: 2, histograms: 4 };
-const SECOND: Shape = Shape { samples: 2, value: 1, time: 2, histograms: 3 };
+const FIRST: Shape = Shape { samples: 2, value: 1, time: 2, histograms: 4, exemplars: 3 };
+const SECOND: Shape = Shape { samples: 2, value: 1, time: 2, histograms: 3, exemplars: 4 };
+/// The fields of an exemplar, in both versions.
+const EXEMPLAR_VALUE: u32 = 2;
+const EXEMPLAR_TIME: u32 = 3;
 
 struct Walk<'a, 's, S> {
     /// The labels of the series that is being read.
@@ -118,7 +127,7 @@ impl<'a, S: Sink> Walk<'a, '_, S> {
                 let (1, Raw::Bytes(label)) = (number, raw) else { continue };
                 is_valid &= self.label(label)?;
             }
-            self.samples(series, is_valid, &FIRST)?;
+            self.samples(series, is_valid, &FIRST, &[])?;
         }
         Ok(())
     }
@@ -181,19 +190,20 @@ impl<'a, S: Sink> Walk<'a, '_, S> {
                 }
             }
             is_valid &= references.name.is_none();
-            self.samples(series, is_valid, &SECOND)?;
+            self.samples(series, is_valid, &SECOND, &symbols)?;
         }
         Ok(())
     }
 
     /// Gives the samples of a series to the sink, or counts them.
-    fn samples(&mut self, series: &'a [u8], is_valid: bool, shape: &Shape) -> Result<(), Broken> {
-        if !self.labels.is_sorted_by(|(one, _), (other, _)| one < other) {
-            self.labels.sort_unstable_by_key(|(name, _)| *name);
-        }
-        let is_valid = is_valid
-            && self.labels.is_sorted_by(|(one, _), (other, _)| one < other)
-            && self.labels.iter().any(|(name, _)| *name == METRIC_NAME);
+    fn samples(
+        &mut self,
+        series: &'a [u8],
+        is_valid: bool,
+        shape: &Shape,
+        symbols: &[Option<&'a str>],
+    ) -> Result<(), Broken> {
+        let is_valid = self.sort() && is_valid && self.labels.iter().any(|(name, _)| *name == METRIC_NAME);
         if is_valid {
             self.sink.series(&self.labels);
         }
@@ -203,6 +213,8 @@ impl<'a, S: Sink> Walk<'a, '_, S> {
             if number == shape.histograms {
                 self.counted.received += 1;
                 self.counted.native_histograms += 1;
+            } else if number == shape.exemplars && is_valid {
+                self.exemplar(message, symbols)?;
             } else if number == shape.samples {
                 let (time, value) = sample(message, shape)?;
                 self.counted.received += 1;
@@ -213,6 +225,47 @@ impl<'a, S: Sink> Walk<'a, '_, S> {
                 }
             }
         }
+        Ok(())
+    }
+}
+
+impl<'a, S: Sink> Walk<'a, '_, S> {
+    /// Sorts the labels, and says whether no name is there twice.
+    fn sort(&mut self) -> bool {
+        if !self.labels.is_sorted_by(|(one, _), (other, _)| one < other) {
+            self.labels.sort_unstable_by_key(|(name, _)| *name);
+        }
+        self.labels.is_sorted_by(|(one, _), (other, _)| one < other)
+    }
+
+    /// An exemplar of either version: labels as messages, or as positions among the symbols.
+    fn exemplar(&mut self, message: &'a [u8], symbols: &[Option<&'a str>]) -> Result<(), Broken> {
+        let of_series = std::mem::take(&mut self.labels);
+        let (mut is_valid, mut time, mut value) = (true, 0, 0.0);
+        let mut references = References::default();
+        let mut fields = Fields::of(message);
+        while let Some((number, raw)) = fields.next()? {
+            match raw {
+                Raw::Bytes(label) if number == 1 && symbols.is_empty() => is_valid &= self.label(label)?,
+                Raw::Bytes(packed) if number == 1 => {
+                    let mut rest = Fields::of(packed);
+                    while let Some(reference) = rest.packed()? {
+                        is_valid &= references.take(reference, symbols, self);
+                    }
+                }
+                Raw::Varint(reference) if number == 1 => {
+                    is_valid &= references.take(reference, symbols, self);
+                }
+                Raw::Fixed64(bits) if number == EXEMPLAR_VALUE => value = f64::from_bits(bits),
+                Raw::Varint(millis) if number == EXEMPLAR_TIME => time = millis.cast_signed(),
+                _ => {}
+            }
+        }
+        if self.sort() && is_valid && references.name.is_none() {
+            self.sink.exemplar(time, value, &self.labels);
+            self.counted.exemplars += 1;
+        }
+        self.labels = of_series;
         Ok(())
     }
 }

@@ -4,6 +4,7 @@
 //! store stands behind it is said in [`source`](run::Source::storage) alone. What is asked is evaluated beside the
 //! server's own threads, a few queries at a time, and ends when nobody waits for it any more.
 
+mod federate;
 mod query;
 mod run;
 mod series;
@@ -25,7 +26,7 @@ use crate::{listener::Refusal, state::State};
 
 pub(crate) use run::QUERIES_AT_ONCE;
 
-/// Everything under `/api/v1` that is Prometheus'. It is described by Prometheus, and so not in our own
+/// Everything that is Prometheus'. It is described by Prometheus, and so not in our own
 /// description.
 pub(super) fn routes() -> Router<Arc<State>> {
     Router::new()
@@ -42,6 +43,7 @@ pub(super) fn routes() -> Router<Arc<State>> {
         .route("/api/v1/rules", get(status::rules))
         .route("/api/v1/alerts", get(status::alerts))
         .route("/api/v1/targets", get(status::targets))
+        .route("/federate", get(federate::federate))
 }
 
 /// What a handler answers: a document, or an error in Prometheus' words.

@@ -87,6 +87,10 @@ impl Sink for Into<'_> {
         self.writer.sample(time, value);
     }
 
+    fn exemplar(&mut self, time: i64, value: f64, labels: &[(&str, &str)]) {
+        self.writer.exemplar(time, value, labels.iter().copied());
+    }
+
     fn family(&mut self, name: &str, kind: &'static str, help: &str, unit: &str) {
         self.state.families.describe(name, Some(kind), Some(help), Some(unit));
     }

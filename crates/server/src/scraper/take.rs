@@ -200,6 +200,11 @@ impl Sink for Into<'_> {
         series.is_tracked = own.is_none();
         self.writer.reference(reference);
         self.writer.sample(own.unwrap_or(self.at), sample.value);
+        if let Some(mut exemplar) = sample.exemplar {
+            exemplar.labels.sort_unstable_by_key(|(name, _)| *name);
+            let labels = exemplar.labels.iter().map(|(name, value)| (*name, &**value));
+            self.writer.exemplar(exemplar.time.unwrap_or(self.at), exemplar.value, labels);
+        }
     }
 
     fn metadata(&mut self, family: &str, metadata: Metadata<'_>) {

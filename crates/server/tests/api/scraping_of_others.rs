@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use serde_json::Value as Json;
 use server::{Instances, Server};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
@@ -104,9 +105,8 @@ impl Exporter {
 }
 
 /// What each of the clients was told to measure.
-async fn is_understood(exporter: &Exporter) {
-    let folder = tempfile::tempdir().unwrap();
-    let server = exporter.scraped(folder.path()).await;
+async fn is_understood(exporter: &Exporter, data: &Path) -> Server {
+    let server = exporter.scraped(data).await;
     until("it was scraped", async || {
         let (active, _) = targets(&server).await;
         assert_eq!(active[0]["lastError"], "", "{active:?}");
@@ -124,13 +124,35 @@ async fn is_understood(exporter: &Exporter) {
     ] {
         becomes(&server, of, wanted).await;
     }
-    server.shutdown().await;
+    server
+}
+
+/// The values and traces of the exemplars of buckets.
+async fn exemplars(server: &Server) -> Vec<String> {
+    let answer = get(server, "/api/v1/query_exemplars?query=sum(took_seconds_bucket)").await;
+    let of = |series: &Json| {
+        let le = series["seriesLabels"]["le"].as_str().unwrap().to_owned();
+        let exemplars = series["exemplars"].as_array().unwrap().iter();
+        let said =
+            exemplars.map(move |one| format!("{le}: {} of {}", one["value"], one["labels"]["trace_id"]));
+        said.collect::<Vec<_>>()
+    };
+    let mut found: Vec<_> = answer["data"].as_array().unwrap().iter().flat_map(of).collect();
+    found.sort();
+    found
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prometheus_client_is_understood() {
     match Exporter::python().await {
-        Ok(exporter) => is_understood(&exporter).await,
+        Ok(exporter) => {
+            let folder = tempfile::tempdir().unwrap();
+            let server = is_understood(&exporter, folder.path()).await;
+            let said = ["+Inf: \"50\"", "0.1: \"0.05\"", "1.0: \"0.5\"", "10.0: \"5\""];
+            let said = said.map(|bucket| format!("{bucket} of \"abc\""));
+            assert_eq!(exemplars(&server).await, said, "each once, however often it is scraped");
+            server.shutdown().await;
+        }
         Err(why) => println!("skipped: prometheus_client_is_understood because {why}"),
     }
 }
@@ -139,7 +161,10 @@ async fn prometheus_client_is_understood() {
 async fn prom_client_is_understood_in_both_of_its_formats() {
     for form in ["text", "openmetrics"] {
         match Exporter::node(form).await {
-            Ok(exporter) => is_understood(&exporter).await,
+            Ok(exporter) => {
+                let folder = tempfile::tempdir().unwrap();
+                is_understood(&exporter, folder.path()).await.shutdown().await;
+            }
             Err(why) => println!("skipped: prom_client_is_understood_in_both_of_its_formats because {why}"),
         }
     }

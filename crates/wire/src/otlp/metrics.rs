@@ -8,6 +8,9 @@
 //! What a sender counts anew each time (delta) is added up in [`Deltas`]: a series of Prometheus counts from its
 //! beginning. After a restart it begins anew, which every reader of counters takes for the reset that it is.
 //!
+//! Exemplars stay with the total of a counter, or with the bucket that they were counted in; of their labels the ids of
+//! trace and span are kept, as `trace_id` and `span_id`.
+//!
 //! Points are refused one by one and named in the answer's partial success; the others are taken. Only bytes that are
 //! no message spoil a request.
 
@@ -45,6 +48,9 @@ pub trait Sink {
 
     /// A sample of that series: milliseconds since 1970, and a value.
     fn sample(&mut self, time: i64, value: f64);
+
+    /// An exemplar of that series, with labels that are sorted by name and unique.
+    fn exemplar(&mut self, time: i64, value: f64, labels: &[(&str, &str)]);
 
     /// What is said of a metric beside its samples.
     fn family(&mut self, name: &str, kind: &'static str, help: &str, unit: &str);

@@ -175,6 +175,36 @@ pub fn label_sets(sets: &[Labels]) -> String {
     success(&text)
 }
 
+/// Exemplars of a series, as an answer has them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExemplarsOf {
+    /// The series.
+    pub series: Labels,
+    /// Of each its labels, its value and its time in milliseconds.
+    pub exemplars: Vec<(Labels, f64, i64)>,
+}
+
+/// The answer to a question for exemplars.
+pub fn exemplars(all: &[ExemplarsOf]) -> String {
+    let mut text = String::new();
+    list(&mut text, all, |text, of| {
+        text.push_str("{\"seriesLabels\":");
+        metric(text, &of.series);
+        text.push_str(",\"exemplars\":");
+        list(text, &of.exemplars, |text, (labels, value, time)| {
+            text.push_str("{\"labels\":");
+            metric(text, labels);
+            text.push_str(",\"value\":\"");
+            text.push_str(&format_float(*value, 1e-6, 1e21));
+            text.push_str("\",\"timestamp\":");
+            seconds(text, *time);
+            text.push('}');
+        });
+        text.push('}');
+    });
+    success(&text)
+}
+
 /// The answer that is a list of texts.
 pub fn texts<'a>(all: impl IntoIterator<Item = &'a str>) -> String {
     success(&serde_json::Value::from(all.into_iter().collect::<Vec<_>>()).to_string())

@@ -21,11 +21,33 @@ struct Sample {
 }
 
 #[derive(Clone, PartialEq, Message)]
+struct Exemplar {
+    #[prost(message, repeated, tag = "1")]
+    labels: Vec<Label>,
+    #[prost(double, tag = "2")]
+    value: f64,
+    #[prost(int64, tag = "3")]
+    timestamp: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SecondExemplar {
+    #[prost(uint32, repeated, tag = "1")]
+    labels: Vec<u32>,
+    #[prost(double, tag = "2")]
+    value: f64,
+    #[prost(int64, tag = "3")]
+    timestamp: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
 struct Series {
     #[prost(message, repeated, tag = "1")]
     labels: Vec<Label>,
     #[prost(message, repeated, tag = "2")]
     samples: Vec<Sample>,
+    #[prost(message, repeated, tag = "3")]
+    exemplars: Vec<Exemplar>,
     #[prost(bytes = "vec", repeated, tag = "4")]
     histograms: Vec<Vec<u8>>,
 }
@@ -44,6 +66,8 @@ struct SecondSeries {
     labels: Vec<u32>,
     #[prost(message, repeated, tag = "2")]
     samples: Vec<Sample>,
+    #[prost(message, repeated, tag = "4")]
+    exemplars: Vec<SecondExemplar>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -65,6 +89,10 @@ impl Sink for Text {
     fn sample(&mut self, time: i64, value: f64) {
         self.0 += &format!(" {time}={value:?};");
     }
+
+    fn exemplar(&mut self, time: i64, value: f64, labels: &[(&str, &str)]) {
+        self.0 += &format!(" {time}={value:?} of {labels:?};").replace('"', "");
+    }
 }
 
 fn read(version: Version, request: &impl Message) -> (Counted, String) {
@@ -79,6 +107,7 @@ fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> Series {
     Series {
         labels: labels.iter().map(label).collect(),
         samples: samples.iter().map(sample).collect(),
+        exemplars: Vec::new(),
         histograms: Vec::new(),
     }
 }
@@ -95,7 +124,7 @@ fn both_versions_mean_the_same() {
     let samples = one.series[0].samples.clone();
     let two = Second {
         symbols: ["", "job", "a", "__name__", "up", "empty"].map(str::to_owned).into(),
-        series: vec![SecondSeries { labels: vec![1, 2, 3, 4, 5, 0], samples }],
+        series: vec![SecondSeries { labels: vec![1, 2, 3, 4, 5, 0], samples, exemplars: Vec::new() }],
     };
     let expected = "[(__name__, up), (job, a)]; -5=-0.0; 0=inf;";
     let counted = Counted { received: 2, ..Counted::default() };
@@ -116,16 +145,46 @@ fn a_series_without_valid_labels_is_counted_and_its_neighbours_are_taken() {
     };
     request.series[3].histograms.push(Vec::new());
     let (counted, text) = read(Version::One, &request);
-    assert_eq!(counted, Counted { received: 6, invalid_labels: 4, native_histograms: 1 });
+    assert_eq!(counted, Counted { received: 6, invalid_labels: 4, native_histograms: 1, exemplars: 0 });
     assert_eq!(text, "[(__name__, ok)]; 1=1.0;");
+    let sample = vec![Sample { value: Some(1.0), timestamp: 1 }];
     let request = Second {
         symbols: vec![String::new(), "__name__".into(), "up".into()],
         series: vec![
-            SecondSeries { labels: vec![1, 9], samples: vec![Sample { value: Some(1.0), timestamp: 1 }] },
-            SecondSeries { labels: vec![1], samples: vec![Sample { value: Some(1.0), timestamp: 1 }] },
+            SecondSeries { labels: vec![1, 9], samples: sample.clone(), exemplars: Vec::new() },
+            SecondSeries { labels: vec![1], samples: sample, exemplars: Vec::new() },
         ],
     };
     assert_eq!(read(Version::Two, &request).0.invalid_labels, 2);
+}
+
+#[test]
+fn exemplars_of_both_versions_stay_with_their_series_and_leave_its_labels_alone() {
+    let label = |name: &str, value: &str| Label { name: name.into(), value: value.into() };
+    let labels = vec![label("trace_id", "4bf9"), label("span_id", "00f0")];
+    let mut of = series(&[("__name__", "took")], &[(7, 1.0)]);
+    of.exemplars.push(Exemplar { labels, value: 0.5, timestamp: 6 });
+    of.exemplars.push(Exemplar { labels: vec![label("a", "1"), label("a", "2")], value: 1.0, timestamp: 6 });
+    // As Prometheus sends them: without a sample.
+    let mut alone = series(&[("__name__", "other")], &[]);
+    alone.exemplars.push(Exemplar { labels: Vec::new(), value: 2.0, timestamp: 8 });
+    let one = First { series: vec![of, alone], metadata: Vec::new() };
+    let first = SecondExemplar { labels: vec![1, 2, 3, 4], value: 0.5, timestamp: 6 };
+    let second = SecondExemplar { labels: Vec::new(), value: 2.0, timestamp: 8 };
+    let sample = vec![Sample { value: Some(1.0), timestamp: 7 }];
+    let two = Second {
+        symbols: ["", "trace_id", "4bf9", "span_id", "00f0", "__name__", "took", "other"]
+            .map(str::to_owned)
+            .into(),
+        series: vec![
+            SecondSeries { labels: vec![5, 6], samples: sample, exemplars: vec![first] },
+            SecondSeries { labels: vec![5, 7], samples: Vec::new(), exemplars: vec![second] },
+        ],
+    };
+    let counted = Counted { received: 1, exemplars: 2, ..Counted::default() };
+    let expected = "[(__name__, took)]; 7=1.0; 6=0.5 of [(span_id, 00f0), (trace_id, 4bf9)];[(__name__, other)]; 8=2.0 of [];";
+    assert_eq!(read(Version::One, &one), (counted, expected.to_owned()));
+    assert_eq!(read(Version::Two, &two), (counted, expected.to_owned()));
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Queries.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{Extension, extract::State as Of};
 use monitoring::promql::{Evaluator, Limits, Query, ValueType, parse};
 use storage_catalog::Scope;
-use wire::prometheus::{Failure, FailureKind, Parameters, query, success};
+use wire::prometheus::{ExemplarsOf, Failure, FailureKind, Parameters, query, success};
 
 use super::{Answered, Document, Given, run::asked};
 use crate::{
@@ -96,14 +96,27 @@ pub(super) async fn format(Extension(caller): Caller, Given(given): Given) -> An
     Ok(Document(success(&serde_json::Value::from(expr.pretty()).to_string())))
 }
 
-/// Traces that stand for samples, of which none are kept.
-pub(super) async fn exemplars(Extension(caller): Caller, Given(given): Given) -> Answered {
+/// Exemplars of the series that an expression selects; of the last hour where nobody says.
+pub(super) async fn exemplars(Of(state): Shared, Extension(caller): Caller, Given(given): Given) -> Answered {
     caller.require(Scope::Read, None)?;
-    parse(given.required("query")?).map_err(|error| Failure::expression("query", &error))?;
-    if let (Some(start), Some(end)) = (given.time("start")?, given.time("end")?)
-        && end < start
-    {
+    let expr = parse(given.required("query")?).map_err(|error| Failure::expression("query", &error))?;
+    let end = given.time("end")?.unwrap_or_else(now);
+    let start = given.time("start")?.unwrap_or_else(|| end.saturating_sub(3_600_000));
+    if end < start {
         return Err(Failure::parameter("end", "end timestamp must not be before start timestamp").into());
     }
-    Ok(Document(success("[]")))
+    let of = state.clone();
+    let document = asked(&state, timeout(&given)?, move |_, _| {
+        let mut all = BTreeMap::new();
+        for selector in expr.selectors() {
+            let found = of.series.exemplars(&selector.matchers, start, end);
+            all.extend(found.map_err(|error| Failure::new(FailureKind::Internal, error.to_string()))?);
+        }
+        let all = all.into_iter().map(|(series, of)| {
+            let exemplars = of.into_iter().map(|of| (of.labels, of.value, of.time)).collect();
+            ExemplarsOf { series, exemplars }
+        });
+        Ok(wire::prometheus::exemplars(&all.collect::<Vec<_>>()))
+    });
+    Ok(Document(document.await?))
 }

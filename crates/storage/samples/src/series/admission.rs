@@ -14,7 +14,7 @@ use super::{
     head::Head,
     key,
     record::{Batch, Row},
-    writer::{Named, SampleWriter},
+    writer::{Named, SampleWriter, Written},
 };
 
 /// The reason for which samples of series beyond the most are dropped.
@@ -72,7 +72,8 @@ impl Admission {
         batch.rows.reserve(writer.rows.len());
         let (mut left_out, mut folded) = (0, 0);
         let mut sums: BTreeMap<u32, BTreeMap<i64, f64>> = BTreeMap::new();
-        let rows = writer.rows.iter().enumerate().filter(|(_, row)| row.from < row.to);
+        let says = |(at, row): &(usize, &Written)| row.from < row.to || writer.has_exemplars(*at);
+        let rows = writer.rows.iter().enumerate().filter(says);
         for (row, written) in rows {
             let key = writer.key_of(written);
             let place = match &written.named {
@@ -95,7 +96,9 @@ impl Admission {
                 if !is_known {
                     batch.new.push((series, key.into()));
                 }
-                batch.rows.push(Row { series, from: written.from, to: written.to });
+                if count > 0 {
+                    batch.rows.push(Row { series, from: written.from, to: written.to });
+                }
                 continue;
             }
             epoch.services.fold(key, count);

@@ -110,6 +110,10 @@ impl SampleWriter {
         }
     }
 
+    pub(crate) fn has_exemplars(&self, row: usize) -> bool {
+        self.exemplars.binary_search_by(|(of, ..)| (*of as usize).cmp(&row)).is_ok()
+    }
+
     /// The exemplars of a row.
     pub(crate) fn exemplars_of(&self, row: usize) -> impl Iterator<Item = Case> {
         let first = self.exemplars.partition_point(|(of, ..)| (*of as usize) < row);

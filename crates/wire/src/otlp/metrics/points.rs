@@ -19,6 +19,7 @@ pub(super) struct Point<'a> {
     pub(super) bounds: Vec<f64>,
     pub(super) quantiles: Vec<(f64, f64)>,
     pub(super) exponential: Exponential,
+    pub(super) exemplars: Vec<Exemplar>,
     scale: i32,
     /// The buckets of an exponential histogram: where they begin, and their counts.
     sides: [(i32, Vec<u64>); 2],
@@ -36,16 +37,20 @@ pub(super) enum Of {
 impl<'a> Point<'a> {
     pub(super) fn read(of: Of, message: &'a [u8]) -> Result<Self, Broken> {
         let mut point = Self::default();
-        let (attributes, flags) = match of {
-            Of::Number | Of::Summary => (7, 8),
-            Of::Histogram => (9, 10),
-            Of::Exponential => (1, 10),
+        let (attributes, flags, exemplars) = match of {
+            Of::Number => (7, 8, 5),
+            Of::Summary => (7, 8, 0),
+            Of::Histogram => (9, 10, 8),
+            Of::Exponential => (1, 10, 11),
         };
         let mut fields = Fields::of(message);
         while let Some((number, raw)) = fields.next()? {
             match (of, number, raw) {
                 (_, of, Raw::Bytes(message)) if of == attributes => point.attributes.push(message),
                 (_, of, Raw::Varint(bits)) if of == flags => point.is_missing = bits & 1 == 1,
+                (_, of, Raw::Bytes(message)) if of == exemplars => {
+                    point.exemplars.extend(exemplar(message)?);
+                }
                 (_, 3, Raw::Fixed64(nanos)) => point.time = nanos,
                 (Of::Number, 4, Raw::Fixed64(bits)) => point.value = Some(f64::from_bits(bits)),
                 (Of::Number, 6, Raw::Fixed64(bits)) => point.value = Some(bits.cast_signed() as f64),
@@ -137,6 +142,36 @@ fn side(message: &[u8]) -> Result<(i32, Vec<u64>), Broken> {
         }
     }
     Ok((offset, counts))
+}
+
+/// One of the cases that a point counts.
+#[derive(Debug)]
+pub(super) struct Exemplar {
+    pub(super) time: u64,
+    pub(super) value: f64,
+    pub(super) trace_id: String,
+    pub(super) span_id: String,
+}
+
+/// An `Exemplar`; none where it leads to no trace or has no value.
+fn exemplar(message: &[u8]) -> Result<Option<Exemplar>, Broken> {
+    let (mut time, mut value, mut trace, mut span) = (0, None, &b""[..], &b""[..]);
+    let mut fields = Fields::of(message);
+    while let Some((number, raw)) = fields.next()? {
+        match (number, raw) {
+            (2, Raw::Fixed64(nanos)) => time = nanos,
+            (3, Raw::Fixed64(bits)) => value = Some(f64::from_bits(bits)),
+            (6, Raw::Fixed64(bits)) => value = Some(bits.cast_signed() as f64),
+            (4, Raw::Bytes(id)) => span = id,
+            (5, Raw::Bytes(id)) => trace = id,
+            _ => {}
+        }
+    }
+    let hex = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let is_id = |id: &[u8], len| id.len() == len && id.iter().any(|byte| *byte != 0);
+    let span_id = if is_id(span, 8) { hex(span) } else { String::new() };
+    let value = value.filter(|_| is_id(trace, 16) && time > 0);
+    Ok(value.map(|value| Exemplar { time, value, trace_id: hex(trace), span_id }))
 }
 
 fn quantile(message: &[u8]) -> Result<(f64, f64), Broken> {

@@ -6,10 +6,10 @@ use opentelemetry_proto::tonic::{
     collector::metrics::v1::ExportMetricsServiceRequest,
     common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value},
     metrics::v1::{
-        AggregationTemporality, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram,
-        HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, Summary,
-        SummaryDataPoint, exponential_histogram_data_point::Buckets, metric::Data, number_data_point,
-        summary_data_point::ValueAtQuantile,
+        AggregationTemporality, Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge,
+        Histogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, Summary,
+        SummaryDataPoint, exemplar, exponential_histogram_data_point::Buckets, metric::Data,
+        number_data_point, summary_data_point::ValueAtQuantile,
     },
     resource::v1::Resource,
 };
@@ -24,6 +24,7 @@ struct Notes {
     last: String,
     samples: BTreeMap<String, (i64, f64)>,
     kinds: BTreeMap<String, (&'static str, String)>,
+    exemplars: Vec<String>,
 }
 
 impl Sink for Notes {
@@ -37,6 +38,11 @@ impl Sink for Notes {
 
     fn sample(&mut self, time: i64, value: f64) {
         self.samples.insert(self.last.clone(), (time, value));
+    }
+
+    fn exemplar(&mut self, time: i64, value: f64, labels: &[(&str, &str)]) {
+        let labels = labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+        self.exemplars.push(format!("{} {time} {value} {}", self.last, labels.join(" ")));
     }
 
     fn family(&mut self, name: &str, kind: &'static str, _: &str, unit: &str) {
@@ -199,6 +205,35 @@ fn a_histogram_becomes_classic_buckets() {
         assert_eq!(notes.samples["took_seconds_bucket[le=10]"].1, expected);
         assert_eq!(notes.samples["took_seconds_sum[]"].1, expected / 2.0);
     }
+}
+
+#[test]
+fn an_exemplar_stays_with_the_bucket_that_it_was_counted_in() {
+    let case = |value, trace: u8, span: u8| Exemplar {
+        time_unix_nano: 7 * SECOND,
+        value: Some(exemplar::Value::AsDouble(value)),
+        trace_id: vec![trace; 16],
+        span_id: vec![span; 8],
+        ..Exemplar::default()
+    };
+    let mut of = histogram(9, &[1, 2, 3], &[-0.5, 10.0], Cumulative);
+    let Some(Data::Histogram(data)) = &mut of.data else { unreachable!() };
+    // The upper bound belongs to a bucket; without a trace an exemplar leads nowhere.
+    data.data_points[0].exemplars = vec![case(10.0, 1, 2), case(99.0, 3, 0), case(1.0, 0, 1)];
+    let mut point = number(9, 3.0);
+    point.exemplars = vec![case(1.0, 4, 5)];
+    let counter = metric("jobs", "", sum(vec![point.clone()], Cumulative, true));
+    let level = metric("level", "", sum(vec![point], Cumulative, false));
+    let (notes, _) = read_with(&Deltas::default(), &request(vec![], vec![of, counter, level]));
+    let (one, three, four) = ("01".repeat(16), "03".repeat(16), "04".repeat(16));
+    assert_eq!(
+        notes.exemplars,
+        [
+            format!("took_seconds_bucket[le=10] 7000 10 span_id=0202020202020202 trace_id={one}"),
+            format!("took_seconds_bucket[le=+Inf] 7000 99 trace_id={three}"),
+            format!("jobs_total[] 7000 1 span_id=0505050505050505 trace_id={four}"),
+        ]
+    );
 }
 
 fn exponential(

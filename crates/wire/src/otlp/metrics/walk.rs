@@ -1,7 +1,7 @@
 //! The walk over an `ExportMetricsServiceRequest`.
 //!
 //! Numbers of fields are those of `opentelemetry/proto/metrics/v1/metrics.proto` and of its imports, version 1.
-//! Unknown fields and exemplars are stepped over. A resource may stand behind its metrics, so what contains others is
+//! Unknown fields are stepped over. A resource may stand behind its metrics, so what contains others is
 //! looked through twice.
 
 use std::collections::BTreeMap;
@@ -227,7 +227,12 @@ impl<S: Sink> Walk<'_, S> {
             self.room = self.room.checked_sub(bytes).ok_or(Reason::TooLarge)?;
         }
         match metric.of {
-            Of::Number => self.sample(&labels, point.time, shown(point, total.value)),
+            Of::Number => {
+                self.sample(&labels, point.time, shown(point, total.value));
+                if metric.is_counter {
+                    self.exemplars(point, f64::NEG_INFINITY, f64::INFINITY);
+                }
+            }
             Of::Summary => self.summary(name, labels, point, &total),
             Of::Histogram => {
                 let mut sum = 0_u64;
@@ -255,12 +260,16 @@ impl<S: Sink> Walk<'_, S> {
         buckets: &[(f64, u64)],
     ) {
         labels.set(METRIC_NAME, format!("{name}_bucket"));
+        let mut lower = f64::NEG_INFINITY;
         for (bound, count) in buckets {
             labels.set("le", bound.to_string());
             self.sample(&labels, point.time, shown(point, *count as f64));
+            self.exemplars(point, lower, *bound);
+            lower = *bound;
         }
         labels.set("le", "+Inf");
         self.sample(&labels, point.time, shown(point, total.count as f64));
+        self.exemplars(point, lower, f64::INFINITY);
         labels.remove("le");
         self.count_and_sum(name, labels, point, total);
     }
@@ -283,11 +292,26 @@ impl<S: Sink> Walk<'_, S> {
         }
     }
 
+    /// Gives the exemplars above one bound and up to the other to the sink, as those of the series before.
+    fn exemplars(&mut self, point: &Point<'_>, lower: f64, upper: f64) {
+        let within =
+            point.exemplars.iter().filter(|of| of.value <= upper && (of.value > lower || lower == upper));
+        for exemplar in within {
+            let labels = [("span_id", &*exemplar.span_id), ("trace_id", &*exemplar.trace_id)];
+            let from = usize::from(exemplar.span_id.is_empty());
+            self.sink.exemplar(millis(exemplar.time), exemplar.value, labels.get(from..).unwrap_or_default());
+        }
+    }
+
     fn sample(&mut self, labels: &Set<'_>, time: u64, value: f64) {
         self.sink.series(&labels.pairs());
-        self.sink.sample(i64::try_from(time / 1_000_000).unwrap_or(i64::MAX), value);
+        self.sink.sample(millis(time), value);
         self.counted.samples += 1;
     }
+}
+
+fn millis(nanos: u64) -> i64 {
+    i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX)
 }
 
 /// A value, or that there is none any more.
