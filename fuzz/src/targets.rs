@@ -99,9 +99,12 @@ pub fn propagation(headers: &[u8]) {
     assert_eq!(again.map(|again| again.trace_id), Some(context.trace_id), "{written:?}");
 }
 
-/// Keeps how many samples it was given, and that labels are as they are promised.
+/// Keeps how many samples and exemplars it was given, and that labels are as they are promised.
 #[derive(Default)]
-struct Samples(u64);
+struct Samples {
+    samples: u64,
+    exemplars: u64,
+}
 
 impl remote_write::Sink for Samples {
     fn series(&mut self, labels: &[(&str, &str)]) {
@@ -110,7 +113,12 @@ impl remote_write::Sink for Samples {
     }
 
     fn sample(&mut self, _: i64, _: f64) {
-        self.0 += 1;
+        self.samples += 1;
+    }
+
+    fn exemplar(&mut self, _: i64, _: f64, labels: &[(&str, &str)]) {
+        assert!(labels.windows(2).all(|pair| pair[0].0 < pair[1].0), "{labels:?}");
+        self.exemplars += 1;
     }
 }
 
@@ -121,7 +129,8 @@ pub fn remote_write(bytes: &[u8]) {
     let mut samples = Samples::default();
     if let Ok(counted) = remote_write::decode(version, request, &mut samples) {
         let left_out = counted.invalid_labels + counted.native_histograms;
-        assert_eq!(counted.received, samples.0 + left_out, "{counted:?}");
+        assert_eq!(counted.received, samples.samples + left_out, "{counted:?}");
+        assert_eq!(counted.exemplars, samples.exemplars, "{counted:?}");
     }
 }
 

@@ -63,6 +63,8 @@ fn seeds_are_understood() {
         fn sample(&mut self, _: i64, _: f64) {
             self.0 += 1;
         }
+
+        fn exemplar(&mut self, _: i64, _: f64, _: &[(&str, &str)]) {}
     }
     for request in fuzz::seeds::remote_write() {
         let version = if request[0] == 1 { remote_write::Version::One } else { remote_write::Version::Two };
