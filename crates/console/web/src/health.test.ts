@@ -37,6 +37,8 @@ describe('health', () => {
     [row('a', { up: 1 }, red(10)), 'open', 'bad'],
     [row('a', { up: 1 }, red(10)), 'ramp', 'warn'],
     [row('a', { up: 1, down: 1 }), null, 'warn'],
+    [row('a', { up: 1, draining: 1 }, red(10)), 'closed', 'warn'],
+    [row('a', { up: 1, maintenance: 1 }, red(10)), 'closed', 'warn'],
     [row('a', { down: 1 }), null, 'bad'],
     [row('a', { starting: 1 }), null, 'warn'],
     [row('a', { up: 1 }, red(10, 3)), 'closed', 'warn'],

@@ -37,7 +37,8 @@ export function healthOf(row: ServiceRow | undefined, incoming: readonly Edge[])
   if (nothingUp(row)) return 'bad';
   const circuits = incoming.map(({ breaker }) => circuitOf(breaker));
   if (circuits.includes('refusing')) return 'bad';
-  if (row.instances.up === 0 || row.instances.down > 0 || circuits.includes('probing') || row.red.failing) {
+  // Whoever is missing, on purpose or not: what is left has less to spare.
+  if (row.instances.up < row.instances.total || circuits.includes('probing') || row.red.failing) {
     return 'warn';
   }
   return row.red.calls === 0 ? 'idle' : 'ok';

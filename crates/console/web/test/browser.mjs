@@ -15,6 +15,7 @@ import { parseArgs } from 'node:util';
 import { chromium } from 'playwright-core';
 import { acts } from './acts.mjs';
 import { HOSTILE, start } from './fixture.mjs';
+import { speed } from './speed.mjs';
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -71,7 +72,7 @@ const browser = await chromium.launchPersistentContext(profile, {
 });
 
 /** Opens a page, runs the body, and fails on anything that the browser complained of meanwhile. */
-async function visit(address, body, { width = 1440, scheme = 'light', expected = [] } = {}) {
+async function visit(address, body, { width = 1440, scheme = 'light', motion = 'reduce', expected = [] } = {}) {
   const page = await browser.newPage();
   const complaints = [];
   page.on('console', (message) => {
@@ -82,7 +83,7 @@ async function visit(address, body, { width = 1440, scheme = 'light', expected =
     addEventListener('securitypolicyviolation', (event) => console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`));
   });
   await page.setViewportSize({ width, height: 960 });
-  await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' });
+  await page.emulateMedia({ colorScheme: scheme, reducedMotion: motion });
   try {
     await page.goto(address);
     await body(page);
@@ -251,6 +252,63 @@ async function everywhere(base, namespace, label) {
   );
 }
 
+/** What the keyboard and the pointer do on every page. */
+async function shortcuts(base, namespace, label) {
+  const to = (path) => `${base}${path}${path.includes('?') ? '&' : '?'}${new URLSearchParams({ namespace, lang: 'en' })}`;
+  const { services } = await api(base, `/overview?${new URLSearchParams({ namespace, window: '5m' })}`);
+  const service = services[0].service;
+  await check(`${label}: the palette finds a service, a page, a trace id and an action`, () =>
+    visit(to('/events'), async (page) => {
+      await settled(page);
+      const open = async (typed) => {
+        await page.keyboard.press('Control+k');
+        await page.locator('[role=combobox]').fill(typed);
+      };
+      await open(service);
+      await shot(page, `${label}-palette`);
+      await axe(page);
+      await page.keyboard.press('Enter');
+      await page.locator('#service-title', { hasText: service }).waitFor();
+      assert(new URL(page.url()).searchParams.get('service') === service, 'the service is in the address');
+      await open('clus');
+      await page.keyboard.press('Enter');
+      await page.locator('#cluster-title').waitFor();
+      await open('resume pause nothing');
+      await page.locator('dialog [role=status]').waitFor();
+      await page.locator('[role=combobox]').fill('pause');
+      await page.keyboard.press('Enter');
+      await page.locator('.link.paused').waitFor();
+      await page.locator('.find').click();
+      await page.locator('[role=combobox]').fill('0af7651916cd43dd8448eb211c80319c');
+      await page.locator('[role=option]').first().click();
+      await page.waitForFunction(() => location.pathname === '/traces/0af7651916cd43dd8448eb211c80319c');
+    }, { expected: ['404'] }),
+  );
+  await check(`${label}: a box on a chart is the page's range, in its address, by pointer and by keyboard`, () =>
+    visit(to('/signals'), async (page) => {
+      const plot = page.locator('figure .plot').first();
+      await page.locator('figure .line').first().waitFor();
+      const { x, y, width } = await plot.boundingBox();
+      await page.mouse.move(x + 62 + (width - 70) * 0.25, y + 40);
+      await page.mouse.down();
+      await page.mouse.move(x + 62 + (width - 70) * 0.75, y + 60, { steps: 5 });
+      await page.mouse.up();
+      await page.waitForFunction(() => new URL(location.href).searchParams.has('from'));
+      const range = () => ['from', 'to'].map((name) => Date.parse(new URL(page.url()).searchParams.get(name)) / 1000);
+      const [from, till] = range();
+      assert(till - from > 120 && till - from < 180, `half of five minutes is not ${till - from} s`);
+      await page.getByRole('link', { name: /^Remove the filter/ }).click();
+      await page.waitForFunction(() => !new URL(location.href).searchParams.has('from'));
+      await plot.focus();
+      await page.keyboard.press('ArrowLeft');
+      for (let i = 0; i < 8; i++) await page.keyboard.press('Shift+ArrowLeft');
+      await page.keyboard.press('Enter');
+      await page.waitForFunction(() => new URL(location.href).searchParams.has('from'));
+      assert(range()[1] - range()[0] === 40, `eight steps of 5 s are not ${range()[1] - range()[0]} s`);
+    }),
+  );
+}
+
 /** Each page that the rail names, in both themes and languages, and narrow: it shows something, fits, and is accessible. */
 async function sections(base, namespace, label) {
   const { services } = await api(base, `/overview?${new URLSearchParams({ namespace, window: '5m' })}`);
@@ -297,6 +355,45 @@ async function hostileNames(base, namespace, id) {
 
 const TOOLS = { check, visit, assert, api, axe, shot };
 
+/** Where each field that anybody may fill is shown; it must be there, as text. Run on the fixture's hostile scene. */
+async function hostileFields(base) {
+  const id = 'bad0'.repeat(8);
+  const name = encodeURIComponent(HOSTILE);
+  const FIELDS = [
+    ['a service', '/', '.node b', HOSTILE],
+    ['a caller', '/?view=table', 'table td, table th', HOSTILE],
+    ['the reason of a breaker', `/?service=${name}&caller=gateway`, 'aside .breaker p', HOSTILE],
+    ['an instance', `/services?service=${name}`, 'main tbody th', `${HOSTILE}-1`],
+    ['metadata', `/services?service=${name}`, 'main tbody th .tag', `${HOSTILE}=${HOSTILE}`],
+    ['a setting of a policy', `/services?service=${name}`, '.values .tag', HOSTILE],
+    ['the name of a policy', `/services?service=${name}`, 'td a', HOSTILE],
+    ['an operation', `/traces/${id}`, '[role=option] .operation', HOSTILE],
+    ['the key of an attribute', `/traces/${id}?span=FIRST`, 'aside dt', HOSTILE],
+    ['the value of an attribute', `/traces/${id}?span=FIRST`, 'aside dd', HOSTILE],
+    ['the reason of a pin', `/traces/${id}`, '.head .partial', HOSTILE],
+    ['the root of a trace', '/traces', 'main li b', HOSTILE],
+    ['a metric', `/signals?q=${encodeURIComponent('x{namespace="hostile"}')}`, 'figure li .cut', `${HOSTILE}{`],
+    ['a label', `/signals?q=${encodeURIComponent('x{namespace="hostile"}')}`, 'figure li .cut', `${HOSTILE}="${HOSTILE}"`],
+    ['a policy', '/breakers', '.names a', HOSTILE],
+    ['the document of a policy', `/breakers?policy=${name}`, '.editor pre', HOSTILE],
+    ['the reason of a change', `/breakers?policy=${name}`, '.editor ol li', HOSTILE],
+    ['the reason of an override', '/breakers', 'td .warn', HOSTILE],
+    ['the reason of an event', '/events', 'main ol li p', HOSTILE],
+    ['the actor of an event', '/events', 'main ol li .small', `by ${HOSTILE}`],
+    ['a detail of an event', '/events', 'main ol li .small', `${HOSTILE} ${HOSTILE}`],
+  ];
+  const { spans } = await api(base, `/traces/${id}?namespace=hostile`);
+  for (const [field, path, place, shown] of FIELDS) {
+    const address = `${base}${path.replace('FIRST', spans[0].span_id)}`;
+    await check(`a hostile name is text as ${field}`, () =>
+      visit(`${address}${path.includes('?') ? '&' : '?'}namespace=hostile&lang=en`, async (page) => {
+        await page.locator(place).filter({ hasText: shown }).first().waitFor();
+        assert((await page.locator('img').count()) === 0, 'an element was made of it');
+      }),
+    );
+  }
+}
+
 /** What can only be shown where the scene can be set. */
 async function scenes() {
   let { server, base } = await start();
@@ -305,8 +402,11 @@ async function scenes() {
   await everywhere(base, 'default', 'well');
   await everywhere(base, 'trouble', 'trouble');
   await sections(base, 'trouble', 'trouble');
+  await shortcuts(base, 'trouble', 'trouble');
   await hostileNames(base, 'hostile', 'bad0'.repeat(8));
+  await hostileFields(base);
   await acts(base, 'trouble', 'trouble', TOOLS);
+  await speed(base, TOOLS);
   await check('an open breaker is the sentence on top, a broken circuit on the map, and explained beside it', () =>
     visit(`${base}/?namespace=trouble&theme=dark`, async (page) => {
       await settled(page);
@@ -405,6 +505,7 @@ if (positionals.length === 0) {
   });
   await everywhere(base, 'default', 'server');
   await sections(base, 'default', 'server');
+  await shortcuts(base, 'default', 'server');
   if (options.ingest) await hostileNames(base, 'default', 'bad0'.repeat(8));
   // Last: from here on, things are as somebody wanted them.
   await acts(base, 'default', 'server', TOOLS);

@@ -1,12 +1,14 @@
 // A stand-in for the control plane, for looking at the console while working on it and for its browser test: serves
 // ../dist with the binary's headers and answers the console's part of the API from made-up data. Each namespace is a
-// scene: default (all is well), trouble, empty, hostile, large, two (the smallest system).
+// scene: default (all is well), trouble, empty, hostile, large, two (the smallest system), map150 and the like (so many
+// services), flood (updates as fast as they are read, each half a second later than the one before).
 //
 //   node test/fixture.mjs [--port 2399] [--token SECRET]
 
 import { createServer } from 'node:http';
 import { readFileSync } from 'node:fs';
 import { extname, join, normalize } from 'node:path';
+import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import { Acts } from './fixture-acts.mjs';
 
@@ -21,6 +23,8 @@ const SECURITY = {
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
 };
+/** Updates of the scene `flood`: an hour, at two a second. */
+export const FLOOD = 7_200;
 const STARTED = Date.now() - 3 * 3_600_000;
 const MS = 1e6;
 const WINDOWS = { '5m': 300, '15m': 900, '1h': 3600 };
@@ -100,10 +104,11 @@ function scene(namespace) {
   if (namespace === 'hostile') {
     return { services: { [HOSTILE]: up(1), '"><script>hacked=1</script>': up(1) }, edges: [['gateway', HOSTILE, 1, 0.5, 9, breaker('open', HOSTILE, 9)], [HOSTILE, '"><script>hacked=1</script>', 1, 0, 2, null]] };
   }
-  if (namespace === 'large') {
+  const many = namespace === 'large' ? 40 : Number(/^map(\d{1,3})$/.exec(namespace)?.[1] ?? 0);
+  if (many > 0) {
     const name = (i) => `service-${String(i).padStart(3, '0')}`;
-    const services = Object.fromEntries(Array.from({ length: 40 }, (_, i) => [name(i), up(1 + (i % 7))]));
-    const edges = Array.from({ length: 39 }, (_, i) => [name(Math.floor(i / 3)), name(i + 1), 1 + (i % 9) * 7, i % 13 === 5 ? 0.12 : 0, 2 + i, null]);
+    const services = Object.fromEntries(Array.from({ length: many }, (_, i) => [name(i), up(1 + (i % 7))]));
+    const edges = Array.from({ length: many - 1 }, (_, i) => [name(Math.floor(i / 3)), name(i + 1), 1 + (i % 9) * 7, i % 13 === 5 ? 0.12 : 0, 2 + i, null]);
     return { services, edges: [['gateway', name(0), 120, 0, 30, null], ...edges] };
   }
   return namespace === 'empty' ? { services: {}, edges: [] } : shop;
@@ -143,11 +148,11 @@ function spansOf(id, namespace) {
   add('h', 'd', 'mailer', 'SEND confirmation', 'producer', 44.1, 0.18, null);
   add('z', 'missing', 'mailer', 'RENDER receipt', 'internal', 45, 1.4, null);
   if (big) for (let i = 0; i < 10_000; i++) add(`x${i}`, i % 9 ? 'a' : 'd', `service-${String(i % 12).padStart(3, '0')}`, `GET /page/${i}`, 'client', (i * 48) / 10_000, 0.4 + (i % 5), i % 97 ? null : 'timed out');
-  return { trace_id: id, incomplete: !big, start: iso(start), duration_ns: 48.2 * MS, spans };
+  const pinned = hostile ? { pinned: { trace_id: id, reason: HOSTILE, actor: HOSTILE, at: iso(start), until: null } } : {};
+  return { ...pinned, trace_id: id, incomplete: !big, start: iso(start), duration_ns: 48.2 * MS, spans };
 }
 
-function overview(namespace, window) {
-  const now = Date.now();
+function overview(namespace, window, now = Date.now()) {
   const seconds = WINDOWS[window] ?? 300;
   const { services, edges } = scene(namespace);
   const wobble = (i) => 1 + 0.08 * Math.sin(now / 4000 + i);
@@ -180,11 +185,11 @@ function overview(namespace, window) {
       event(41, 51, 'instance', 'down', { service: 'payments', instance: 'payments-2', reason: 'lease lapsed: no heartbeat for 10 s' }),
     ] : []),
     ...(hostile ? [event(40, 5, 'instance', HOSTILE, { service: HOSTILE, instance: HOSTILE, reason: HOSTILE, actor: HOSTILE, details: { [HOSTILE]: HOSTILE } })] : []),
-    event(12, 610, 'policy', 'updated', { service: 'payments', actor: 'token ops', details: { name: 'payments', revision: 3 } }),
-    ...[9, 8, 7].map((n) => event(n, 3000 + 20 * n, 'instance', 'registered', { service: n === 9 ? 'payments' : 'catalog', instance: `catalog-${n - 6}`, actor: 'loopback' })),
+    event(12, 610, 'policy', 'updated', { service: 'payments', actor: 'token ops', details: { policy: 'payments', number: 3, policy_revision: 9 } }),
+    ...[9, 8, 7].map((n) => event(n, 3000 + 20 * n, 'instance', 'registered', { service: 'catalog', instance: `catalog-${n - 6}`, actor: 'loopback' })),
     event(1, 10_800, 'server', 'started', { details: { version: '0.1.0' } }),
   ];
-  const received = 182_344 + Math.floor((now - STARTED) / 25);
+  const received = namespace === 'flood' ? Math.round((now - STARTED) / 500) : 182_344 + Math.floor((now - STARTED) / 25);
   return {
     at: iso(now),
     namespace,
@@ -202,7 +207,7 @@ function overview(namespace, window) {
     traces,
     events,
     ledger: {
-      spans: { received, stored: received - 1204, sampled_out: 1200, dropped: { too_large: 4 }, spooled: 0, expired: 0 },
+      spans: { received, stored: received - 4, sampled_out: 0, dropped: { too_large: 4 }, spooled: 0, expired: 0 },
       samples: { received: 0, stored: 0, sampled_out: 0, dropped: {}, spooled: 0, expired: 0 },
     },
     server: { version: '0.1.0', started: iso(STARTED), open_access: true },
@@ -292,7 +297,7 @@ function range(namespace, params) {
   const values = (i) => Array.from({ length: Math.floor((end - start) / step) + 1 }, (_, n) => [start + n * step, String(value(start + n * step, i))]);
   const asked = /service="((?:[^"\\\\]|\\\\.)*)"/.exec(params.get('query'))?.[1];
   const wanted = services.filter((service) => asked === undefined || service.replaceAll('"', '\\\\"') === asked);
-  return { status: 'success', data: { resultType: 'matrix', result: wanted.map((service, i) => ({ metric: { service }, values: values(i) })) } };
+  return { status: 'success', data: { resultType: 'matrix', result: wanted.map((service, i) => ({ metric: namespace === 'hostile' && !/sum by|histogram/.test(params.get('query')) ? { __name__: HOSTILE, [HOSTILE]: HOSTILE, service } : { service }, values: values(i) })) } };
 }
 
 /** What is below a service: its ring, the owner of a key, why an instance is what it is. */
@@ -350,6 +355,18 @@ export function start({ port = 0, token = null } = {}) {
         let id = Number(request.headers['last-event-id'] ?? 0);
         const send = () => response.write(`id: ${++id}\nevent: overview\ndata: ${JSON.stringify(seen.overview(overview(namespace, window)))}\n\n`);
         send();
+        if (namespace === 'flood') {
+          // As fast as the page reads, which the sockets' buffers tell.
+          const flood = async () => {
+            for (let n = 1; n <= FLOOD && !response.destroyed; n++) {
+              const text = JSON.stringify(overview('flood', window, STARTED + 500 * n));
+              if (!response.write(`id: ${++id}\nevent: overview\ndata: ${text}\n\n`)) await Promise.race([once(response, 'drain'), once(response, 'close')]);
+              else await new Promise(setImmediate);
+            }
+          };
+          flood();
+          return undefined;
+        }
         const timer = setInterval(send, 500);
         response.on('close', () => clearInterval(timer));
         return undefined;

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Edge, Overview, ServiceRow } from '../api/types';
-import { MAX_REMEMBERED, remember, type Topology } from './topology';
+import { focused, MAX_REMEMBERED, MOST_FOCUSED, remember, type Topology } from './topology';
 
 const NOTHING: Topology = { services: [], calls: [] };
 const overview = (services: string[], edges: string[]): Pick<Overview, 'services' | 'edges'> => ({
@@ -33,4 +33,19 @@ test('the memory is bounded', () => {
   const full = remember(NOTHING, overview(['a'], many));
   expect(full.calls).toHaveLength(MAX_REMEMBERED);
   expect(calls(remember(full, overview(['a'], ['gateway>a'])))).toEqual(['gateway>a']);
+});
+
+test('a focused map has whom a service calls and who calls it, twice over, and nothing else', () => {
+  const whole = overview(['a', 'b', 'c', 'd', 'e', 'x'], ['a>b', 'b>c', 'c>d', 'd>e', 'gateway>c', 'x>x']);
+  const { services, edges } = focused(whole, 'c');
+  expect(services.map(({ service }) => service)).toEqual(['a', 'b', 'c', 'd', 'e']);
+  expect(edges.map(({ caller, service }) => `${caller}>${service}`)).toEqual(['a>b', 'b>c', 'c>d', 'd>e', 'gateway>c']);
+  expect(focused(whole, 'x').services.map(({ service }) => service)).toEqual(['x']);
+});
+
+test('a focused map stays small around a service that everybody calls', () => {
+  const names = Array.from({ length: 300 }, (_, i) => `s${i}`);
+  const { services } = focused(overview(['log', ...names], names.map((name) => `${name}>log`)), 'log');
+  expect(services.length).toBe(MOST_FOCUSED);
+  expect(services[0]!.service).toBe('log');
 });

@@ -30,3 +30,40 @@ export function remember(before: Topology, now: Pick<Overview, 'services' | 'edg
   // The same object when nothing changed, so that nothing is laid out anew for a change of figures.
   return same ? before : { services, calls: kept };
 }
+
+/** How far a focused map reaches from its centre, in calls. */
+const HOPS = 2;
+/** So many services a focused map has at most: the nearest ones. */
+export const MOST_FOCUSED = 60;
+
+/** The services around one, nearest first: who calls it and whom it calls, and the same once more. */
+export function around(centre: string, calls: readonly Call[]): Set<string> {
+  const beside = new Map<string, string[]>();
+  const add = (of: string, one: string) => beside.get(of)?.push(one) ?? beside.set(of, [one]);
+  for (const { caller, service } of calls) {
+    add(caller, service);
+    add(service, caller);
+  }
+  const found = new Set([centre]);
+  let ring = [centre];
+  for (let hop = 0; hop < HOPS; hop++) {
+    const next = ring.flatMap((name) => beside.get(name) ?? []).filter((name) => !found.has(name));
+    for (const name of next) if (found.size < MOST_FOCUSED) found.add(name);
+    ring = [...new Set(next)].filter((name) => found.has(name));
+  }
+  return found;
+}
+
+/** What a map shows that is focused on one service. Left out before anything is laid out or drawn. */
+export function focused<O extends Pick<Overview, 'services' | 'edges'>>(overview: O, centre: string): O {
+  const near = around(centre, overview.edges);
+  return {
+    ...overview,
+    services: overview.services.filter(({ service }) => near.has(service)),
+    edges: overview.edges.filter(({ caller, service }) => near.has(caller) && near.has(service)),
+  };
+}
+
+/** What a large map is focused on where nobody has chosen: what is wrong, else where most calls go. */
+export const centreOf = ({ findings, edges, services }: Pick<Overview, 'findings' | 'edges' | 'services'>): string =>
+  findings[0]?.service ?? edges.reduce<Overview['edges'][number] | null>((most, edge) => (most !== null && most.red.calls >= edge.red.calls ? most : edge), null)?.service ?? services[0]?.service ?? '';

@@ -15,6 +15,17 @@ export function rangeOf(window: Window, nowMs: number): Range {
   return { start: end - SECONDS[window], end, step };
 }
 
+/** The shortest range that a chart is zoomed to, in seconds: below it, samples are too far apart to say more. */
+export const SHORTEST = 15;
+
+/** The range that was boxed in, in as many points as any; null where the address names none that makes sense. */
+export function rangeBetween(from: string | null, to: string | null): Range | null {
+  const [first, last] = [Date.parse(from ?? ''), Date.parse(to ?? '')].map((ms) => Math.round(ms / 1000)) as [number, number];
+  if (!(last - first >= SHORTEST)) return null;
+  const step = Math.max(1, Math.ceil((last - first) / POINTS));
+  return { start: first, end: first + Math.ceil((last - first) / step) * step, step };
+}
+
 export const SIGNALS = ['rate', 'errors', 'p50', 'p99'] as const;
 export type Signal = (typeof SIGNALS)[number];
 

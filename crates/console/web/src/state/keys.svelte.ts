@@ -9,6 +9,7 @@ export type Destination = (typeof LETTERS)[keyof typeof LETTERS];
 
 export interface Keys {
   go(to: Destination): void;
+  palette(): void;
   help(): void;
   pause(): void;
   shape(): void;
@@ -23,6 +24,10 @@ const SEQUENCE_MS = 1_200;
 export function listen(keys: Keys): () => void {
   let leader = -Infinity;
   const onKey = (event: KeyboardEvent) => {
+    if ((event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && event.key === 'k') {
+      event.preventDefault();
+      return keys.palette();
+    }
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     const target = event.target instanceof Element ? event.target : null;
     if (target?.closest('input, textarea, select, [contenteditable]')) return;

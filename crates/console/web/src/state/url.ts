@@ -41,8 +41,8 @@ const TEXTS = {
   /** What is boxed in: durations such as `12ms`, times of RFC 3339. */
   min: ['traces'],
   max: ['traces'],
-  from: ['traces'],
-  to: ['traces'],
+  from: ['traces', 'services', 'metrics'],
+  to: ['traces', 'services', 'metrics'],
   /** The two traces that are compared; on the list with `before`, the second one is being chosen. */
   before: ['traces', 'compare'],
   after: ['compare'],
