@@ -33,7 +33,14 @@ pub struct LeaseId(pub u64);
 
 impl fmt::Display for LeaseId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
+        // Digit by digit: one is written with each answer to a registration.
+        let digit = |at: u32| match (self.0 >> (60 - 4 * at)) as u8 & 15 {
+            low @ 0..=9 => b'0' + low,
+            high => b'a' + high - 10,
+        };
+        let mut digits = [0; 16];
+        digits.iter_mut().zip(0..).for_each(|(to, at)| *to = digit(at));
+        f.write_str(str::from_utf8(&digits).unwrap_or_default())
     }
 }
 

@@ -38,6 +38,7 @@ mod check;
 mod circle;
 mod command;
 mod condition;
+mod digits;
 mod draft;
 mod facts;
 mod host;
@@ -63,6 +64,7 @@ pub use check::{
 pub use circle::{MadeRing, Plan};
 pub use command::{Ask, Command, Error, Outcome};
 pub use condition::{Condition, Drain, Known, Note, OVERRIDE_MAX, OVERRIDE_MIN, Override, Pinned};
+pub use digits::Digits;
 pub use draft::{Batch, Draft};
 pub use facts::{Fact, FactKind};
 pub use hash_ring::Bound;

@@ -86,10 +86,10 @@ impl Registration {
         if self.weight > WEIGHT_MAX {
             return Err(Invalid::new("weight", &self.weight.to_string(), "a number from 0 to 10000"));
         }
-        if self.metadata.len() > METADATA_MAX {
-            return Err(Invalid::new("metadata", &self.metadata.len().to_string(), "at most 64 entries"));
+        let entries = self.metadata.check().map_err(|(_, invalid)| invalid)?;
+        if entries > METADATA_MAX {
+            return Err(Invalid::new("metadata", &entries.to_string(), "at most 64 entries"));
         }
-        self.metadata.check().map_err(|(_, invalid)| invalid)?;
         let range = |what, value: Option<Duration>, max| match value {
             Some(value) if value < TTL_MIN || value > max => Err(Invalid::new(
                 what,
@@ -201,14 +201,15 @@ impl Metadata {
         self.iter().find(|(of, _)| *of == name).map(|(_, text)| text)
     }
 
-    /// Checks the bounds of each name and text.
+    /// Checks the bounds of each name and text, and says how many there are.
     ///
     /// # Errors
     /// The first that is out of bounds: its name, and the rule.
-    pub fn check(&self) -> Result<(), (&str, Invalid)> {
-        self.iter().try_for_each(|(name, text)| {
+    pub fn check(&self) -> Result<usize, (&str, Invalid)> {
+        self.iter().try_fold(0, |entries, (name, text)| {
             check_text("metadata key", name, METADATA_KEY_MAX)
                 .and_then(|()| check_text("metadata value", text, TEXT_MAX))
+                .map(|()| entries + 1)
                 .map_err(|invalid| (name, invalid))
         })
     }

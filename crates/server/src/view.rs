@@ -1,10 +1,10 @@
 //! From core values to the shapes of the API.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write};
 
 use identity::Wall;
 use monitoring::RedRow;
+use registry::Digits;
 use serde_json::{Value as Json, json};
 use storage_events::{Batch, Event, EventRef};
 use traces::{Attributes, Summary, Trace, Value};
@@ -18,7 +18,7 @@ mod graph;
 mod history;
 mod instances;
 
-use instances::Authority;
+use instances::write_authority;
 
 pub(crate) use comparison::comparison;
 pub(crate) use critical_path::critical_path;
@@ -30,25 +30,20 @@ pub(crate) use instances::{authority, change, counts, instance, not_registered, 
 /// every registration. `text` is memory that is used again.
 pub(crate) fn tell(change: &registry::Change, text: &mut String, page: &mut Batch) {
     text.clear();
-    let mut format = |what: fmt::Arguments<'_>| {
-        let begin = text.len();
-        // A text takes everything.
-        let _ = text.write_fmt(what);
-        begin..text.len()
-    };
     let registration = match &change.effect {
         registry::Effect::Put(instance) => Some((&instance.registration, instance.status.as_str())),
         _ => None,
     };
-    let revision = format(format_args!("{}", change.revision));
+    let revision = Digits::from(change.revision);
     let address = registration.map(|(registration, _)| {
-        format(format_args!("{}", Authority(&registration.address, registration.port)))
+        write_authority(&registration.address, registration.port, text);
+        &**text
     });
     let actor = &change.cause.actor;
     let known = [
-        ("address", address.map(|at| &text[at])),
+        ("address", address),
         ("from", (!actor.from.is_empty()).then_some(&*actor.from)),
-        ("registry_revision", Some(&text[revision])),
+        ("registry_revision", Some(&revision)),
         ("status", registration.map(|(_, status)| status)),
         ("version", registration.and_then(|(registration, _)| registration.version.as_deref())),
     ];

@@ -109,3 +109,66 @@ impl Watchers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(namespace: &str, service: &str) -> Target {
+        Target {
+            namespace: namespace.parse().unwrap(),
+            service: service.parse().unwrap(),
+            instance: "a-1".parse().unwrap(),
+        }
+    }
+
+    /// Whether it was woken since it was asked last.
+    fn is_woken(watcher: &mut Woken) -> bool {
+        let woken = watcher.has_changed().unwrap();
+        watcher.mark_unchanged();
+        woken
+    }
+
+    #[test]
+    fn a_change_wakes_the_watchers_of_its_service_of_its_namespace_and_of_everything_and_nobody_else() {
+        let watchers = Watchers::new();
+        let scopes =
+            [("default", "cart"), ("default", "pay"), ("other", "cart")].map(|(namespace, service)| {
+                let Target { namespace, service, .. } = target(namespace, service);
+                [Scope::Namespace(namespace.clone()), Scope::Service(namespace, service)]
+            });
+        let mut all = watchers.follow(Scope::All);
+        let mut followed = scopes.map(|scopes| scopes.map(|scope| watchers.follow(scope)));
+        let mut woken = |what: &[Target]| {
+            watchers.publish(what);
+            (is_woken(&mut all), followed.each_mut().map(|scopes| scopes.each_mut().map(is_woken)))
+        };
+        // Of each pair, the namespace and the service.
+        let (cart, pay, none) = (target("default", "cart"), target("default", "pay"), [false, false]);
+        assert_eq!(woken(&[]), (false, [none; 3]));
+        assert_eq!(woken(std::slice::from_ref(&cart)), (true, [[true, true], [true, false], none]));
+        assert_eq!(woken(&[target("default", "unwatched")]), (true, [[true, false], [true, false], none]));
+        let churn: Vec<Target> = std::iter::repeat_n(pay, 1_000).collect();
+        assert_eq!(woken(&churn), (true, [[true, false], [true, true], none]));
+        assert_eq!(woken(&[target("other", "pay")]), (true, [none, none, [true, false]]));
+    }
+
+    #[test]
+    fn who_listens_no_more_leaves_no_channel_behind_and_a_closed_registry_lets_go() {
+        let watchers = Watchers::new();
+        let of = target("default", "cart");
+        let scope = Scope::Service(of.namespace.clone(), of.service.clone());
+        drop(watchers.follow(scope.clone()));
+        watchers.publish([&of]);
+        assert!(watchers.lock().of.is_empty());
+        for number in 0..10 * FEW {
+            let Target { namespace, service, .. } = target("default", &format!("s-{number}"));
+            drop(watchers.follow(Scope::Service(namespace, service)));
+        }
+        assert!(watchers.lock().of.len() <= FEW, "{}", watchers.lock().of.len());
+        let watcher = watchers.follow(scope.clone());
+        watchers.close();
+        assert!(watcher.has_changed().is_err());
+        assert!(watchers.follow(scope).has_changed().is_err());
+    }
+}

@@ -4,9 +4,8 @@
 //! Many registrations share one write to the disk. Many heartbeats share one look at the registry, and
 //! are read where they lie in the request's body: they are what a control plane hears most.
 
-use std::collections::HashMap;
-
 use axum::{Extension, Json, extract::State as Of};
+use hashbrown::HashMap;
 use identity::{InstanceId, Invalid, Namespace, ServiceName};
 use registry::{Ask, Command, Heartbeat, LeaseId, Target};
 use storage_catalog::Scope;
@@ -20,7 +19,7 @@ use super::{
     Caller, DIALECT, Shared,
     extract::{Answer, Asked, Named, Unread, invalid},
     instances::{WriteQuery, lease_missing},
-    registration,
+    registration::{self, Place},
 };
 use crate::{access::Principal, clock, problems, random, state::State, view};
 
@@ -81,21 +80,17 @@ fn commands(
 ) -> Result<Vec<Command>, Problem> {
     let mut leases = random::numbers(instances.len())?.into_iter();
     let actor = caller.actor(DIALECT);
-    let mut seen: HashMap<(ServiceName, InstanceId), usize> = HashMap::with_capacity(instances.len());
+    once_each(&instances)?;
     let mut commands = Vec::with_capacity(instances.len());
     for (at, named) in instances.into_iter().enumerate() {
-        let place = format!("/instances/{at}");
+        let place = Place::Item(at);
         let (service, id, body) = named.into_parts();
         let misnamed = |field: &str, error: Invalid| invalid(&format!("{place}/{field}"), error);
         let service: ServiceName = service.parse().map_err(|error| misnamed("service", error))?;
         let id: InstanceId = id.parse().map_err(|error| misnamed("id", error))?;
-        if let Some(first) = seen.insert((service.clone(), id.clone()), at) {
-            let detail = format!("{id} of {service} is given twice, first at /instances/{first}");
-            return Err(invalid(&place, detail));
-        }
         let held = body.lease_id.as_deref().map(str::parse::<LeaseId>).transpose();
         let held = held.map_err(|error| misnamed("lease_id", error))?;
-        let registration = Box::new(registration::read(body, &place)?);
+        let registration = Box::new(registration::read(body, place)?);
         let Some(lease) = leases.next().map(LeaseId) else { break };
         commands.push(Command {
             target: Target { namespace: namespace.clone(), service, instance: id },
@@ -104,6 +99,19 @@ fn commands(
         });
     }
     Ok(commands)
+}
+
+/// Checks that no instance is given twice.
+fn once_each(instances: &[api::NamedRegistration<'_>]) -> Result<(), Problem> {
+    let mut seen = HashMap::with_capacity(instances.len());
+    instances.iter().enumerate().try_for_each(|(at, of)| match seen.insert((&*of.service, &*of.id), at) {
+        Some(first) => {
+            let (id, service) = (&of.id, &of.service);
+            let detail = format!("{id} of {service} is given twice, first at {}", Place::Item(first));
+            Err(invalid(&Place::Item(at).to_string(), detail))
+        }
+        None => Ok(()),
+    })
 }
 
 /// Keeps many leases, and brings lapsed instances back.

@@ -20,7 +20,9 @@ use wire::native::{
 use super::{
     Caller, DIALECT, Shared,
     extract::{Answer, Asked, Named, Sent, Unread, held_lease, invalid, tag, written},
-    may_read, registration, services,
+    may_read,
+    registration::{self, Place},
+    services,
 };
 use crate::{access::Principal, clock, problems, random, state::State, view};
 
@@ -102,7 +104,7 @@ pub(super) async fn registered(
     let body: api::RegistrationBody<'_> = decode::json(body)?;
     caller.require(Scope::Write, Some(&target.namespace))?;
     let held = held_lease(headers, body.lease_id.as_deref())?;
-    let registration = Box::new(registration::read(body, "")?);
+    let registration = Box::new(registration::read(body, Place::Whole)?);
     let lease = LeaseId(random::number()?);
     let ask = Ask::Register { registration, lease, held };
     let command = Command { target, actor: caller.actor(DIALECT), ask };

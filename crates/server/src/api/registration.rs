@@ -3,7 +3,10 @@
 //! The bounds are the registry's own; what is added here is the place of a mistake, which only this
 //! dialect has. `place` is where a body stands in its request: nowhere, or `/instances/17`.
 
-use std::time::Duration;
+use std::{
+    fmt::{self, Display},
+    time::Duration,
+};
 
 use identity::{Invalid, duration};
 use registry::{Check, Host, Probe, Registration, WEIGHT_DEFAULT};
@@ -15,32 +18,50 @@ use wire::native::{
 use super::extract::invalid;
 use crate::problems;
 
+/// Where a body stands in its request. It is put into words for a mistake only.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Place {
+    /// It is all that there is.
+    Whole,
+    /// It is one of many.
+    Item(usize),
+}
+
+impl Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Whole => Ok(()),
+            Place::Item(at) => write!(f, "/instances/{at}"),
+        }
+    }
+}
+
 /// What an owner says of its instance.
 ///
 /// # Errors
 /// The first member that breaks a rule, with its place.
-pub(super) fn read(body: api::RegistrationBody<'_>, place: &str) -> Result<Registration, Problem> {
+pub(super) fn read(body: api::RegistrationBody<'_>, place: Place) -> Result<Registration, Problem> {
     let misfit = |error: &Invalid| problems::invalid(error).at(format!("{place}/{}", error.what()));
     let host = Host::parse(&body.address).map_err(|error| misfit(&error))?;
     let checks = body.checks.into_iter().enumerate();
-    let checks = checks.map(|(at, body)| check(body, &format!("{place}/checks/{at}")));
+    let checks = checks.map(|(at, body)| check(body, &format_args!("{place}/checks/{at}")));
     let registration = Registration {
         zone: body.zone.map(Into::into),
         version: body.version.map(Into::into),
         weight: body.weight.unwrap_or(WEIGHT_DEFAULT),
         metadata: body.metadata.into_iter().collect(),
-        ttl: period(body.ttl.as_deref(), place, "ttl")?.map(Into::into),
-        deregister_after: period(body.deregister_after.as_deref(), place, "deregister_after")?
+        ttl: period(body.ttl.as_deref(), &place, "ttl")?.map(Into::into),
+        deregister_after: period(body.deregister_after.as_deref(), &place, "deregister_after")?
             .map(Into::into),
         checks: checks.collect::<Result<_, _>>()?,
-        warm_up: period(body.warm_up.as_deref(), place, "warm_up")?.map(Into::into),
+        warm_up: period(body.warm_up.as_deref(), &place, "warm_up")?.map(Into::into),
         ..Registration::new(host, body.port)
     };
     match registration.check() {
         Ok(()) => Ok(registration),
         // Whatever else is wrong, the metadata's mistake has a place of its own.
         Err(error) => Err(match registration.metadata.check() {
-            Ok(()) => misfit(&error),
+            Ok(_) => misfit(&error),
             Err((name, error)) => {
                 let problem = problems::invalid(&error);
                 match error.what() {
@@ -53,7 +74,7 @@ pub(super) fn read(body: api::RegistrationBody<'_>, place: &str) -> Result<Regis
     }
 }
 
-fn check(body: api::CheckBody, place: &str) -> Result<Check, Problem> {
+fn check(body: api::CheckBody, place: &dyn Display) -> Result<Check, Problem> {
     let probe = match (body.http, body.tcp, body.grpc) {
         (Some(path), None, None) => Probe::Http { path: path.into() },
         (None, Some(true), None) => Probe::Tcp,
@@ -63,9 +84,14 @@ fn check(body: api::CheckBody, place: &str) -> Result<Check, Problem> {
         }
         (None, None, None) => {
             let detail = "a check says one of http, tcp and grpc";
-            return Err(Problem::new(Code::MissingField, detail).at(place));
+            return Err(Problem::new(Code::MissingField, detail).at(place.to_string()));
         }
-        _ => return Err(invalid(place, "a check says one of http, tcp and grpc; make one of each")),
+        _ => {
+            return Err(invalid(
+                &place.to_string(),
+                "a check says one of http, tcp and grpc; make one of each",
+            ));
+        }
     };
     let usual = Check::new(probe);
     let interval = period(body.interval.as_deref(), place, "interval")?.unwrap_or(usual.interval);
@@ -84,7 +110,7 @@ fn check(body: api::CheckBody, place: &str) -> Result<Check, Problem> {
     Ok(check)
 }
 
-fn period(text: Option<&str>, place: &str, field: &str) -> Result<Option<Duration>, Problem> {
+fn period(text: Option<&str>, place: &dyn Display, field: &str) -> Result<Option<Duration>, Problem> {
     let period = text.map(duration::parse).transpose();
     period.map_err(|error| invalid(&format!("{place}/{field}"), error))
 }

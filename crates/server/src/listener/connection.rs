@@ -24,6 +24,7 @@ use super::{
     App, Reason, Settings,
     activity::{Activity, Overdue},
     answer::raw,
+    origin::Known,
     request::{self, Context, Peer},
     transport::{Socket, Transport},
 };
@@ -56,7 +57,7 @@ pub(super) async fn serve(
     let peer = Peer { address, tls: matches!(socket, Socket::Tls(_)) };
     let stall = settings.limits.write_stall;
     let transport = Transport::new(socket, first, activity.clone(), settings.stats.clone(), stall);
-    let context = Arc::new(Context { app, settings, activity, peer });
+    let context = Arc::new(Context { app, settings, activity, peer, known: Known::default() });
     match is_http2 {
         true => serve_http2(transport, context, stop).await,
         false => serve_http1(transport, context, stop).await,

@@ -6,9 +6,9 @@
 //! without asking them first; so a change that a browser sends must come from our own pages. Clients
 //! that are not browsers send neither `Origin` nor `Sec-Fetch-Site` and notice nothing of this.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::OnceLock};
 
-use http::{HeaderMap, Method, Request, Version, header, uri::Authority};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version, header, uri::Authority};
 use wire::native::problem::{Code, Problem};
 
 use super::{Reason, bind::is_loopback};
@@ -42,8 +42,50 @@ impl Hosts {
     }
 }
 
-/// Checks host and origin of a request's head.
-pub(super) fn check<B>(hosts: &Hosts, request: &Request<B>) -> Result<(), (Reason, Problem)> {
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// The first host of a connection's requests that was found to be ours. Nearly every request repeats it, and
+/// the same bytes need not be taken apart again.
+#[derive(Debug, Default)]
+pub(super) struct Known(OnceLock<HeaderValue>);
+
+impl Known {
+    /// Whether the request repeats it and says nothing else that has to be looked at.
+    fn covers<B>(&self, request: &Request<B>) -> bool {
+        let headers = request.headers();
+        let mut values = headers.get_all(header::HOST).iter();
+        let host = values.next();
+        host.is_some()
+            && host == self.0.get()
+            && values.next().is_none()
+            && request.uri().authority().is_none()
+            && !headers.contains_key(header::ORIGIN)
+            && !headers.contains_key(SEC_FETCH_SITE)
+    }
+
+    /// The request's host is ours.
+    fn learn<B>(&self, request: &Request<B>) {
+        if request.uri().authority().is_none()
+            && self.0.get().is_none()
+            && let Some(host) = request.headers().get(header::HOST)
+        {
+            // Another request of the same connection may have been quicker.
+            let _ = self.0.set(host.clone());
+        }
+    }
+}
+
+/// Checks host and origin of a request's head. `known` is its connection's.
+pub(super) fn check<B>(hosts: &Hosts, known: &Known, request: &Request<B>) -> Result<(), (Reason, Problem)> {
+    if known.covers(request) {
+        return Ok(());
+    }
+    check_anew(hosts, request)?;
+    known.learn(request);
+    Ok(())
+}
+
+fn check_anew<B>(hosts: &Hosts, request: &Request<B>) -> Result<(), (Reason, Problem)> {
     let authority = authority(request).map_err(|problem| (Reason::Malformed, problem))?;
     if let Some(authority) = &authority
         && !hosts.allow(authority.host())
@@ -95,7 +137,7 @@ fn foreign_page(headers: &HeaderMap, authority: Option<&Authority>) -> Option<St
     {
         return Some(format!("\"{}\"", origin.escape_debug()));
     }
-    let site = text(header::HeaderName::from_static("sec-fetch-site"))?;
+    let site = text(SEC_FETCH_SITE)?;
     (site != "same-origin" && site != "none").then(|| "another site".to_owned())
 }
 
@@ -122,7 +164,39 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        check(hosts, &request.body(()).unwrap()).err().map(|(reason, _)| reason)
+        let request = request.body(()).unwrap();
+        let known = Known::default();
+        let reason = || check(hosts, &known, &request).err().map(|(reason, _)| reason);
+        let first = reason();
+        assert_eq!(reason(), first, "the same again on the same connection: {headers:?}");
+        first
+    }
+
+    #[test]
+    fn a_host_that_is_known_vouches_for_nothing_else() {
+        let hosts = Hosts::Loopback(Vec::new());
+        let known = Known::default();
+        let refused = |method: &str, uri: &str, headers: &[(&str, &str)]| {
+            let request = headers
+                .iter()
+                .fold(Request::builder().method(method).uri(uri), |request, (name, value)| {
+                    request.header(*name, *value)
+                })
+                .body(())
+                .unwrap();
+            check(&hosts, &known, &request).err().map(|(reason, _)| reason)
+        };
+        let own = ("host", "localhost:2355");
+        assert_eq!(refused("POST", "/x", &[("host", "evil.test")]), Some(Reason::Host));
+        assert_eq!(refused("POST", "/x", &[own]), None);
+        assert!(known.0.get().is_some_and(|host| host == own.1));
+        assert_eq!(refused("POST", "/x", &[own]), None);
+        assert_eq!(refused("POST", "/x", &[("host", "evil.test")]), Some(Reason::Host));
+        assert_eq!(refused("POST", "http://evil.test/x", &[own]), Some(Reason::Host));
+        assert_eq!(refused("POST", "/x", &[own, own]), Some(Reason::Malformed));
+        assert_eq!(refused("POST", "/x", &[own, ("origin", "http://evil.test")]), Some(Reason::Origin));
+        assert_eq!(refused("POST", "/x", &[own, ("sec-fetch-site", "cross-site")]), Some(Reason::Origin));
+        assert_eq!(refused("POST", "/x", &[]), Some(Reason::Malformed));
     }
 
     #[test]

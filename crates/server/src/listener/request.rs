@@ -32,6 +32,7 @@ pub(super) struct Context<A> {
     pub(super) settings: Arc<Settings>,
     pub(super) activity: Arc<Activity>,
     pub(super) peer: Peer,
+    pub(super) known: origin::Known,
 }
 
 impl<A> Context<A> {
@@ -52,7 +53,7 @@ pub(super) async fn serve<A: App>(
     let uri = request.uri().clone();
     let version = request.version();
     let request = request.map(|body| Unread::new(version, body, &context.settings.limits));
-    let result = match check(&context.settings, &request) {
+    let result = match check(&context, &request) {
         Ok(()) => call(&context, request, &uri).await,
         Err(refused) => Err(refused),
     };
@@ -68,7 +69,8 @@ pub(super) async fn serve<A: App>(
 }
 
 /// What can be seen in the head alone.
-fn check<B>(settings: &Settings, request: &Request<B>) -> Result<(), (Reason, Problem)> {
+fn check<A, B>(context: &Context<A>, request: &Request<B>) -> Result<(), (Reason, Problem)> {
+    let Context { settings, known, .. } = context;
     let limits = &settings.limits;
     let uri = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
     if uri > limits.max_uri_bytes {
@@ -86,7 +88,7 @@ fn check<B>(settings: &Settings, request: &Request<B>) -> Result<(), (Reason, Pr
         );
         return Err((Reason::HeadTooLarge, Problem::new(Code::HeadersTooLarge, detail)));
     }
-    origin::check(&settings.hosts, request)
+    origin::check(&settings.hosts, known, request)
 }
 
 async fn call<A: App>(

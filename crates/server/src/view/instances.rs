@@ -1,9 +1,11 @@
 //! Instances, services and changes.
 
-use std::{fmt, net::IpAddr};
+use std::{fmt::Write, net::IpAddr};
 
 use identity::{Namespace, Now, ServiceName, Wall, duration};
-use registry::{Check, Effect, Host, LeaseId, Period, Probe, Registry, ServiceView, Status, Target, Verdict};
+use registry::{
+    Check, Digits, Effect, Host, LeaseId, Period, Probe, Registry, ServiceView, Status, Target, Verdict,
+};
 use wire::native::{api, problem::Problem};
 
 /// An instance as the registry has it now.
@@ -43,19 +45,21 @@ pub(crate) fn instance(
 
 /// Host and port as one text, in which an IPv6 address stands in brackets.
 pub(crate) fn authority(host: &Host, port: u16) -> String {
-    Authority(host, port).to_string()
+    let mut text = String::new();
+    write_authority(host, port, &mut text);
+    text
 }
 
-/// An address and a port as they are written together.
-pub(super) struct Authority<'a>(pub(super) &'a Host, pub(super) u16);
-
-impl fmt::Display for Authority<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Authority(Host::Ip(IpAddr::V6(ip)), port) => write!(formatter, "[{ip}]:{port}"),
-            Authority(host, port) => write!(formatter, "{host}:{port}"),
-        }
+/// The same behind what is written already.
+pub(super) fn write_authority(host: &Host, port: u16, text: &mut String) {
+    match host {
+        Host::Ip(IpAddr::V4(ip)) => text.push_str(&Digits::from(*ip)),
+        // A text takes everything.
+        Host::Ip(IpAddr::V6(ip)) => drop(write!(text, "[{ip}]")),
+        Host::Name(name) => text.push_str(name),
     }
+    text.push(':');
+    text.push_str(&Digits::from(u64::from(port)));
 }
 
 /// The checks of an instance, and what each has found out.

@@ -4,9 +4,11 @@
 //! it. Going through the messages of [`record`](super) would copy each text once more; the tests hold the
 //! bytes against what those messages make of them.
 
-use std::{io::Write, time::Duration};
+use std::{io::Write, net::IpAddr, time::Duration};
 
-use registry::{Change, Check, Effect, Host, Instance, Note, Override, Probe, Status, Target, Verdict};
+use registry::{
+    Change, Check, Digits, Effect, Host, Instance, Note, Override, Probe, Status, Target, Verdict,
+};
 
 use super::nanos;
 
@@ -137,8 +139,9 @@ fn instance(instance: &Instance, fields: &mut Fields<'_>) {
     let (registration, condition) = (&instance.registration, &instance.condition);
     match &registration.address {
         Host::Name(name) => fields.text(1, name),
+        Host::Ip(IpAddr::V4(address)) => fields.text(1, &Digits::from(*address)),
         // Writing to memory cannot fail.
-        Host::Ip(address) => fields.bytes(1, |bytes| drop(write!(bytes, "{address}"))),
+        Host::Ip(IpAddr::V6(address)) => fields.bytes(1, |bytes| drop(write!(bytes, "{address}"))),
     }
     fields.number(2, registration.port.into());
     fields.maybe_text(3, registration.zone.as_deref());
