@@ -2,11 +2,18 @@
 //!
 //! Numbers hold for one epoch. What a series is called goes into the record of every batch that has samples of it,
 //! until one of these is durable; where the disk refuses a batch, the next one says it again.
+//!
+//! A series is known by 128 bits of a hash of its key, under a seed that nobody outside knows: the keys themselves
+//! would be the largest part of what a series takes in memory. That two series of a million get the same bits is less
+//! likely than one in 10²⁶ openings of a store.
 
 use std::{
     collections::{BTreeMap, HashMap},
+    hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState},
     sync::{Mutex, MutexGuard, PoisonError},
 };
+
+use twox_hash::XxHash3_128;
 
 use super::{
     SeriesSettings,
@@ -29,10 +36,33 @@ pub(crate) struct Admission {
     epoch: Mutex<Epoch>,
 }
 
+/// What is known of a key: two halves, so that an entry takes no more than it has.
+type Print = (u64, u64);
+
+/// A print is spread already.
 #[derive(Debug, Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {}
+
+    fn write_u64(&mut self, half: u64) {
+        self.0 ^= half;
+    }
+}
+
+/// What a series takes here: its entry in a table that is full by two thirds, and a flag.
+const BYTES: u64 = 40;
+
+#[derive(Debug)]
 pub(crate) struct Epoch {
     pub(crate) number: u64,
-    series: HashMap<Box<[u8]>, u32>,
+    seed: u64,
+    series: HashMap<Print, u32, BuildHasherDefault<Spread>>,
     /// Of each series, whether a durable batch says what it is called.
     is_known: Vec<bool>,
     services: Services,
@@ -41,11 +71,11 @@ pub(crate) struct Epoch {
 impl Admission {
     /// Goes on with what a replay has found.
     pub(crate) fn new(settings: &SeriesSettings, head: &Head) -> Self {
-        let mut epoch = Epoch { number: head.epoch, ..Epoch::default() };
+        let mut epoch = Epoch::new(head.epoch, RandomState::new().build_hasher().finish());
         for (number, series) in head.series() {
             let key = key::of(&series.labels);
             epoch.services.add(&key);
-            epoch.series.insert(key.into(), number);
+            epoch.series.insert(epoch.print(&key), number);
             epoch.is_known.resize(number as usize, false);
             epoch.is_known.push(true);
         }
@@ -61,7 +91,7 @@ impl Admission {
     pub(crate) fn next(&self) -> u64 {
         let mut epoch = self.lock();
         let number = epoch.number + 1;
-        *epoch = Epoch { number, ..Epoch::default() };
+        *epoch = Epoch::new(number, epoch.seed);
         number
     }
 
@@ -128,12 +158,15 @@ impl Admission {
 
     /// The number of the series with this key, or of the one that it is folded into.
     fn place_of(&self, epoch: &mut Epoch, key: &[u8]) -> Option<u32> {
-        if let Some(number) = epoch.series.get(key) {
+        let print = epoch.print(key);
+        if let Some(number) = epoch.series.get(&print) {
             return Some(*number);
         }
         match epoch.services.room(key, self.most_of_service) {
-            Room::Own => epoch.number_of(key, self.most),
-            Room::Folded(into) => epoch.number_of(&into, self.most).map(|number| number | IS_FOLDED),
+            Room::Own => epoch.number_of(key, print, self.most),
+            Room::Folded(into) => {
+                epoch.number_of(&into, epoch.print(&into), self.most).map(|number| number | IS_FOLDED)
+            }
         }
     }
 
@@ -168,20 +201,30 @@ impl Admission {
     /// Memory for the numbers.
     pub(crate) fn bytes(&self) -> u64 {
         let epoch = self.lock();
-        epoch.series.len() as u64 * 160
+        epoch.series.len() as u64 * BYTES
     }
 }
 
 impl Epoch {
-    fn number_of(&mut self, key: &[u8], most: usize) -> Option<u32> {
-        if let Some(number) = self.series.get(key) {
+    fn new(number: u64, seed: u64) -> Self {
+        let (series, is_known, services) = Default::default();
+        Self { number, seed, series, is_known, services }
+    }
+
+    fn print(&self, key: &[u8]) -> Print {
+        let print = XxHash3_128::oneshot_with_seed(self.seed, key);
+        ((print >> 64) as u64, print as u64)
+    }
+
+    fn number_of(&mut self, key: &[u8], print: Print, most: usize) -> Option<u32> {
+        if let Some(number) = self.series.get(&print) {
             return Some(*number);
         }
         if self.series.len() >= most || !self.services.add(key) {
             return None;
         }
         let number = u32::try_from(self.is_known.len()).ok()?;
-        self.series.insert(key.into(), number);
+        self.series.insert(print, number);
         self.is_known.push(false);
         Some(number)
     }
