@@ -19,28 +19,27 @@ use crate::promql::Samples;
 /// How many samples go into one chunk: enough to pay for its head, and few enough to read a part.
 pub const CHUNK_SAMPLES: usize = 120;
 
-/// Samples of one series in the order of their times.
+/// Samples of one series in the order of their times. Each series has one that is being filled, so what it takes
+/// itself counts: the first time is that of the first word, and small numbers are.
 #[derive(Debug, Clone, Default)]
 pub struct Chunk {
     bits: Bits,
-    count: usize,
-    first: i64,
     last: i64,
     delta: i64,
     value: u64,
-    leading: u32,
-    width: u32,
+    count: u8,
+    leading: u8,
+    width: u8,
 }
 
 impl Chunk {
     /// Appends a sample, whose time has to be later than the last one's; whether there was room.
     pub fn push(&mut self, time: i64, value: f64) -> bool {
-        if self.count >= CHUNK_SAMPLES || (self.count > 0 && time <= self.last) {
+        if self.len() >= CHUNK_SAMPLES || (self.count > 0 && time <= self.last) {
             return false;
         }
         let bits = value.to_bits();
         if self.count == 0 {
-            self.first = time;
             self.bits.push(time.cast_unsigned(), 64);
             self.bits.push(bits, 64);
             self.width = 0;
@@ -73,28 +72,31 @@ impl Chunk {
         self.bits.push(change.cast_unsigned(), 64);
     }
 
+    #[allow(clippy::cast_possible_truncation, reason = "at most 64")]
     fn push_value(&mut self, value: u64) {
         let changed = value ^ self.value;
         if changed == 0 {
             return self.bits.push(0, 1);
         }
         let (leading, trailing) = (changed.leading_zeros().min(31), changed.trailing_zeros());
-        let below = 64 - self.leading - self.width;
-        if self.width > 0 && leading >= self.leading && trailing >= below {
+        let (before, width) = (u32::from(self.leading), u32::from(self.width));
+        let below = 64 - before - width;
+        if width > 0 && leading >= before && trailing >= below {
             self.bits.push(0b10, 2);
-            return self.bits.push(changed >> below, self.width);
+            return self.bits.push(changed >> below, width);
         }
-        (self.leading, self.width) = (leading, 64 - leading - trailing);
+        let width = 64 - leading - trailing;
+        (self.leading, self.width) = (leading as u8, width as u8);
         self.bits.push(0b11, 2);
         self.bits.push(leading.into(), 5);
-        self.bits.push(u64::from(self.width) & 63, 6);
-        self.bits.push(changed >> trailing, self.width);
+        self.bits.push(u64::from(width) & 63, 6);
+        self.bits.push(changed >> trailing, width);
     }
 
     /// How many samples there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.count
+        self.count.into()
     }
 
     /// Whether there is none.
@@ -106,7 +108,7 @@ impl Chunk {
     /// The times of the first and the last sample.
     #[must_use]
     pub fn times(&self) -> (i64, i64) {
-        (self.first, self.last)
+        (self.bits.words.first().map_or(0, |first| first.cast_signed()), self.last)
     }
 
     /// The last sample.
@@ -155,25 +157,27 @@ impl Chunk {
 #[derive(Debug, Clone, Default)]
 struct Bits {
     words: Vec<u64>,
-    free: u32,
+    free: u8,
 }
 
 impl Bits {
+    #[allow(clippy::cast_possible_truncation, reason = "less than 64")]
     fn push(&mut self, value: u64, width: u32) {
-        let Some(last) = self.words.last_mut().filter(|_| self.free > 0) else {
+        let free = u32::from(self.free);
+        let Some(last) = self.words.last_mut().filter(|_| free > 0) else {
             self.words.push(value << (64 - width));
-            self.free = 64 - width;
+            self.free = (64 - width) as u8;
             return;
         };
-        if width <= self.free {
-            self.free -= width;
+        if width <= free {
+            self.free = (free - width) as u8;
             *last |= value << self.free;
             return;
         }
-        let over = width - self.free;
+        let over = width - free;
         *last |= value >> over;
         self.words.push(value << (64 - over));
-        self.free = 64 - over;
+        self.free = (64 - over) as u8;
     }
 }
 
