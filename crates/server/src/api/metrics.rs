@@ -147,6 +147,15 @@ fn storage(text: &mut Exposition, state: &State) {
     for (store, memory, _) in stores {
         family.sample(&[("store", store)], memory as f64);
     }
+    let series = state.series.stats();
+    text.family(
+        "bellwether_series_active",
+        "Series of others with samples that are not sealed.",
+        Type::Gauge,
+    )
+    .sample(&[], series.active_series as f64);
+    text.family("bellwether_exemplars_dropped_total", "Exemplars beyond those that are kept.", Type::Counter)
+        .count(&[], series.exemplars_dropped);
     let journals = state.journals();
     let mut family = text.family(
         "bellwether_storage_failing",
