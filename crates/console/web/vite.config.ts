@@ -29,6 +29,6 @@ export default defineConfig({
       },
     },
   },
-  server: { proxy: { '/bellwether': control } },
-  test: { include: ['src/**/*.test.ts'], environment: 'node' },
+  server: { proxy: { '/bellwether': control, '/api': control, '/v1': control } },
+  test: { include: ['src/**/*.test.ts'], environment: 'node', testTimeout: 60_000 },
 });

@@ -437,6 +437,17 @@ async function scenes() {
       await axe(page);
     }),
   );
+  await check('an exemplar on a chart opens its trace', () =>
+    visit(`${base}/signals?q=bellwether_calls_total&lang=en`, async (page) => {
+      await page.locator('path.exemplar').first().waitFor();
+      const link = page.locator('a.exemplar').first();
+      await shot(page, 'exemplars');
+      const id = (await link.innerText()).match(/[0-9a-f]{8}/)[0];
+      await link.click();
+      await page.locator('[role=listbox]').waitFor();
+      assert(new URL(page.url()).pathname.startsWith(`/traces/${id}`), page.url());
+    }),
+  );
   await check('a box around dots is a search, which is in the address', () =>
     visit(`${base}/traces`, async (page) => {
       const { x, y, width } = await page.locator('svg[role=group]').boundingBox();

@@ -334,6 +334,11 @@ export function start({ port = 0, token = null } = {}) {
       response.end(JSON.stringify(body));
     };
     if (path === '/api/v1/label/__name__/values') return json({ status: 'success', data: ['bellwether_calls_total'] });
+    if (path === '/api/v1/query_exemplars') {
+      const end = Number(url.searchParams.get('end'));
+      const exemplar = (age) => ({ labels: { trace_id: hex(`exemplar ${age}`, 32) }, value: String(0.021 * age), timestamp: end - age });
+      return json({ status: 'success', data: [{ seriesLabels: {}, exemplars: [12, 40, 95].map(exemplar) }] });
+    }
     if (path === '/api/v1/query_range') return json(range(/namespace="([^"]*)"/.exec(url.searchParams.get('query'))?.[1] ?? 'default', url.searchParams));
     if (path.startsWith('/bellwether/')) {
       if (token !== null && request.headers.authorization !== `Bearer ${token}`) {

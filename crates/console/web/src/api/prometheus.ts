@@ -48,6 +48,31 @@ export async function queryRange(query: string, range: Range, token: string | nu
   }));
 }
 
+/** A trace that stands for a sample: when, which value, and the trace. */
+export interface Exemplar {
+  at: number;
+  value: number;
+  traceId: string;
+}
+
+/** Dialects of the label that names the trace. */
+const TRACE_LABELS = ['trace_id', 'traceID', 'traceId', 'TraceID'];
+
+/** The exemplars of the series that a query reads, the newest first; those that name no trace are left out. */
+export async function queryExemplars(query: string, { start, end }: Range, token: string | null, signal?: AbortSignal): Promise<Exemplar[]> {
+  type Found = { exemplars: { labels: Labels; value: string; timestamp: number }[] }[];
+  const found = await ask<Found>('query_exemplars', { query, start: String(start), end: String(end) }, token, signal);
+  return exemplarsOf(found.flatMap(({ exemplars }) => exemplars));
+}
+
+export const exemplarsOf = (found: readonly { labels: Labels; value: string; timestamp: number }[]): Exemplar[] =>
+  found
+    .flatMap(({ labels, value, timestamp }) => {
+      const traceId = TRACE_LABELS.map((label) => labels[label]).find((id) => id !== undefined && /^[0-9a-fA-F]{16,32}$/.test(id));
+      return traceId === undefined ? [] : [{ at: timestamp, value: Number(value), traceId: traceId.toLowerCase() }];
+    })
+    .sort((a, b) => b.at - a.at);
+
 /** The names of all metrics. */
 export const metricNames = (token: string | null, signal?: AbortSignal): Promise<string[]> =>
   ask<string[]>('label/__name__/values', {}, token, signal);
