@@ -3,7 +3,8 @@
 //!
 //! The writer has four threads that send numbered batches and print each acknowledged one; blocks are small,
 //! so that it is mostly killed while one is being made. After each kill the ledger must balance, with at least
-//! what was acknowledged, and every span that has not expired must be found, once.
+//! what was acknowledged, and every span that has not expired must be found, once. `SPANS_KILLS=100` has it killed
+//! a hundred times.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop where it stands")]
 
@@ -23,7 +24,9 @@ use storage_spans::{AcceptError, Batch, Query, Settings, Spans};
 use traces::{Resource, Span};
 
 const FOLDER: &str = "SPANS_KILL_TEST_FOLDER";
+/// How often the writer is killed where [`KILLS_VARIABLE`] says nothing else.
 const KILLS: u64 = 30;
+const KILLS_VARIABLE: &str = "SPANS_KILLS";
 const WRITERS: u64 = 4;
 /// Spans of a batch, of which each is a trace.
 const SPANS: u64 = 5;
@@ -89,7 +92,8 @@ fn writer() {
 fn kills_under_load_lose_nothing_acknowledged_and_no_count() {
     let folder = tempfile::tempdir().unwrap();
     let mut acknowledged: BTreeMap<u64, u64> = BTreeMap::new();
-    for kill in 0..KILLS {
+    let kills = std::env::var(KILLS_VARIABLE).map_or(KILLS, |kills| kills.parse().unwrap());
+    for kill in 0..kills {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "writer", "--nocapture", "--test-threads=1"])
             .env(FOLDER, folder.path())
