@@ -11,8 +11,11 @@ mod etcd;
 mod hash_ring;
 mod http;
 mod journal;
+mod metrics;
 mod process;
+mod promql;
 mod proxy;
+mod random;
 mod registry;
 mod report;
 mod round;
@@ -44,6 +47,10 @@ enum Bench {
     HashRing(Options),
     /// Acknowledged records a second, and the processor time each costs, beside SQLite and etcd.
     Journal(Options),
+    /// What a sample costs in time, on the disk and in memory, beside victoria-metrics and prometheus.
+    Metrics(metrics::Arguments),
+    /// What the questions of a dashboard cost, beside victoria-metrics and prometheus.
+    Promql(promql::Arguments),
     /// What a call through the gateway costs, beside HAProxy, nginx, Envoy and Pingora.
     Proxy(proxy::Arguments),
     /// Registrations, heartbeats, watchers, memory and start-up of the server, beside etcd.
@@ -86,6 +93,8 @@ fn main() -> ExitCode {
         Bench::Breaker(options) => (breaker::run(&options), options),
         Bench::HashRing(options) => (hash_ring::run(&options), options),
         Bench::Journal(options) => (journal::run(&options), options),
+        Bench::Metrics(arguments) => (metrics::run(&arguments), arguments.options),
+        Bench::Promql(arguments) => (promql::run(&arguments), arguments.options),
         Bench::Proxy(arguments) => (proxy::run(&arguments), arguments.options),
         Bench::Registry(arguments) => (registry::run(&arguments), arguments.options),
         Bench::Traces(arguments) => (traces::run(&arguments), arguments.options),

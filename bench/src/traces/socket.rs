@@ -12,7 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::{Buf, BufMut, Bytes};
@@ -33,10 +33,6 @@ const EXPORT: PathAndQuery =
 const SENDERS: usize = 8;
 /// Before a request is sent again that was refused for want of room.
 const BACK_OFF: Duration = Duration::from_millis(50);
-/// A receiver that used less than a tick in this time is done.
-const QUIET: Duration = Duration::from_millis(700);
-/// How long it may take to become quiet.
-const PATIENCE: Duration = Duration::from_secs(120);
 /// Requests that are made at once, some 50 MB.
 const AT_ONCE: usize = 256;
 
@@ -131,7 +127,7 @@ pub(super) fn measure(
         cost.wall += begin.elapsed();
         cost.peak = cost.peak.max(process::resident_bytes(pid)?);
     }
-    cost.wall += quiet(pid)?;
+    cost.wall += process::quiet(pid)?;
     cost.peak = cost.peak.max(process::resident_bytes(pid)?);
     cost.cpu = process::cpu_of(pid)?.saturating_sub(cpu);
     let after = by_thread(pid)?;
@@ -209,22 +205,6 @@ async fn post(mut connection: Connection, next: &AtomicUsize, requests: &[Bytes]
         }
     }
     Ok(refused)
-}
-
-/// Waits until a process does nothing any more, and says for how long it did something.
-fn quiet(pid: u32) -> Result<Duration, Failure> {
-    let begin = clock::now();
-    let mut busy_until: Option<Instant> = None;
-    let mut last = process::cpu_of(pid)?;
-    while begin.elapsed() < PATIENCE {
-        clock::pause(QUIET);
-        let now = process::cpu_of(pid)?;
-        if now.saturating_sub(last) < Duration::from_millis(20) {
-            return Ok(busy_until.map_or(Duration::ZERO, |until| until - begin));
-        }
-        (last, busy_until) = (now, Some(clock::now()));
-    }
-    Err("a receiver went on working for minutes after the last span".into())
 }
 
 /// Processor time of a process by the names of its threads, in microseconds. That of threads which have ended is
