@@ -4,7 +4,8 @@
 //! in its event and in its answer. `format!` spends a thousand instructions on an address; this spends a tenth
 //! of that and allocates nothing.
 
-use std::{fmt, net::Ipv4Addr, ops::Deref};
+use core::net::Ipv4Addr;
+use std::{fmt, ops::Deref};
 
 /// The digits of the largest number; an IPv4 address has 15 at most.
 const LONGEST: usize = 20;
