@@ -265,7 +265,7 @@ impl Spans {
         &self,
         query: &Query,
         expression: &Expression,
-        may_see: &dyn Fn(&str) -> bool,
+        may_see: &(dyn Fn(&str) -> bool + Sync),
     ) -> Page {
         search::search(&self.store, query, Some(block::Criterion { expression, may_see }))
     }

@@ -33,7 +33,7 @@ pub(crate) enum Wanted<'a> {
 pub(crate) struct Criterion<'a> {
     pub(crate) expression: &'a Expression,
     /// Whether spans of services of a namespace may be seen.
-    pub(crate) may_see: &'a dyn Fn(&str) -> bool,
+    pub(crate) may_see: &'a (dyn Fn(&str) -> bool + Sync),
 }
 
 impl fmt::Debug for Criterion<'_> {

@@ -16,7 +16,7 @@ use identity::{TraceId, Wall};
 use super::{
     Page, PageToken, Query,
     conditions::{Conditions, Facts},
-    sources::{At, PreparedBlocks, Snapshot},
+    sources::{AHEAD, At, PreparedBlocks, Snapshot},
     summary,
 };
 use crate::{
@@ -62,10 +62,21 @@ impl Search<'_> {
         self.look_into_memory();
         let mut blocks: Vec<Arc<Block>> = self.snapshot.blocks.to_vec();
         blocks.sort_by_key(|block| Reverse((block.header.last_start, block.number)));
-        for block in &blocks {
+        // What comes next is prepared ahead once a few blocks were not enough: twice as much each time, so that
+        // no more is prepared in vain than was needed.
+        let (mut ahead, mut until) = (1, 0);
+        for (at, block) in blocks.iter().enumerate() {
             let newest = block.header.last_start;
             if !self.show(Some(newest)) {
                 return;
+            }
+            if at == until {
+                let next = blocks.get(at..).unwrap_or_default();
+                let next = next.get(..ahead).unwrap_or(next);
+                let wanted = next.iter().filter(|block| self.may_have(block)).map(|block| &**block);
+                self.prepared.prepare(&wanted.collect::<Vec<_>>(), &self.conditions);
+                until = at + ahead;
+                ahead = (2 * ahead).min(AHEAD);
             }
             if self.prepared.examined >= Query::MAX_EXAMINED {
                 // Nothing that began later is left; where this block begins, the next page does.
@@ -89,6 +100,13 @@ impl Search<'_> {
                 self.weigh_parts(parts);
             }
         }
+    }
+
+    /// Whether there may be something in a block, as far as it says without its columns.
+    fn may_have(&self, block: &Block) -> bool {
+        let places = || block.look(|block| Ok(self.conditions.places(&*block.names()?)));
+        self.conditions.may_begin(block.header.first_start, block.header.last_start)
+            && (!self.conditions.needs_place() || places().is_none_or(|places| places.contains(&true)))
     }
 
     fn look_into(&mut self, block: &Block) {

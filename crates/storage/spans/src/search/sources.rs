@@ -2,7 +2,11 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
 };
 
 use identity::{TraceId, Wall};
@@ -182,6 +186,10 @@ impl Prepared {
 
 /// The blocks that were prepared last: the parts of a trace are near each other mostly.
 const PREPARED: usize = 8;
+/// How many of them are prepared ahead: other parts of their traces are to be remembered as well.
+pub(crate) const AHEAD: usize = PREPARED / 2;
+/// How many threads prepare blocks, that of who asks included: the other cores are for others.
+const THREADS: usize = 2;
 
 /// Blocks that are prepared once while they are needed.
 #[derive(Default)]
@@ -193,11 +201,35 @@ pub(crate) struct PreparedBlocks {
 }
 
 impl PreparedBlocks {
-    pub(crate) fn get(&mut self, block: &Block, conditions: &Conditions<'_>) -> Option<Arc<Prepared>> {
-        if let Some((_, known)) = self.known.iter().find(|(number, _)| *number == block.number) {
-            return known.clone();
+    /// Prepares blocks at the same time, which are needed next: at most [`AHEAD`].
+    pub(crate) fn prepare(&mut self, blocks: &[&Block], conditions: &Conditions<'_>) {
+        let is_known = |block: &&Block| self.known.iter().any(|(number, _)| *number == block.number);
+        let blocks: Vec<&Block> = blocks.iter().copied().filter(|block| !is_known(block)).collect();
+        if blocks.len() < THREADS {
+            return; // It is prepared when it is needed.
         }
-        let prepared = block.look(|block| Prepared::of(block, conditions)).map(Arc::new);
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut prepared = Vec::new();
+            while let Some(block) = blocks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let made = block.look(|block| Prepared::of(block, conditions)).map(Arc::new);
+                prepared.push((*block, made));
+            }
+            prepared
+        };
+        let prepared = thread::scope(|scope| {
+            let others: Vec<_> = (1..THREADS).map(|_| scope.spawn(work)).collect();
+            let mut all = work();
+            // What a thread that panicked has not prepared is prepared when it is needed.
+            others.into_iter().filter_map(|other| other.join().ok()).for_each(|made| all.extend(made));
+            all
+        });
+        for (block, made) in prepared {
+            self.remember(block, made, conditions);
+        }
+    }
+
+    fn remember(&mut self, block: &Block, prepared: Option<Arc<Prepared>>, conditions: &Conditions<'_>) {
         self.unreadable += usize::from(prepared.is_none());
         if !conditions.wanted.is_empty() {
             self.examined += block.header.spans;
@@ -205,7 +237,15 @@ impl PreparedBlocks {
         if self.known.len() == PREPARED {
             self.known.pop_front();
         }
-        self.known.push_back((block.number, prepared.clone()));
+        self.known.push_back((block.number, prepared));
+    }
+
+    pub(crate) fn get(&mut self, block: &Block, conditions: &Conditions<'_>) -> Option<Arc<Prepared>> {
+        if let Some((_, known)) = self.known.iter().find(|(number, _)| *number == block.number) {
+            return known.clone();
+        }
+        let prepared = block.look(|block| Prepared::of(block, conditions)).map(Arc::new);
+        self.remember(block, prepared.clone(), conditions);
         prepared
     }
 }

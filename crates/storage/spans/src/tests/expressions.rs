@@ -12,7 +12,12 @@ use super::{open, open_with, plain, resource, settings, span};
 use crate::{Query, Settings, Spans};
 
 /// Everything that is found, page by page.
-fn found(store: &Spans, query: &Query, expression: &Expression, may_see: &dyn Fn(&str) -> bool) -> Vec<u128> {
+fn found(
+    store: &Spans,
+    query: &Query,
+    expression: &Expression,
+    may_see: &(dyn Fn(&str) -> bool + Sync),
+) -> Vec<u128> {
     let (mut query, mut found) = (query.clone(), Vec::new());
     loop {
         let page = store.search_where(&query, expression, may_see);

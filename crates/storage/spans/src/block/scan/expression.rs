@@ -239,14 +239,18 @@ impl Columns<'_> {
         &self,
         key: &str,
         within: &Rows,
-        of: &dyn Fn(&str) -> bool,
+        of: &(dyn Fn(&str) -> bool + Sync),
     ) -> Result<Rows, Unreadable> {
         let holds = |value: &ValueRef<'_>| matches!(value, ValueRef::Str(text) if of(text));
         self.of_attribute(key, within, &Asked::of(Types::only(KeyType::Text), &holds))
     }
 
     /// Rows that tell of a call to a namespace of which this holds.
-    fn called_namespace(&self, within: &Rows, of: &dyn Fn(&str) -> bool) -> Result<Rows, Unreadable> {
+    fn called_namespace(
+        &self,
+        within: &Rows,
+        of: &(dyn Fn(&str) -> bool + Sync),
+    ) -> Result<Rows, Unreadable> {
         let called = self.text_attribute(CALLED_SERVICE, within, &|_| true)?;
         if called.is_empty() {
             return Ok(called);
