@@ -107,7 +107,14 @@ struct Samples {
 }
 
 impl remote_write::Sink for Samples {
-    fn series(&mut self, labels: &[(&str, &str)]) {
+    type Spelling = ();
+
+    fn spelled(&mut self, spelling: &[u8]) -> Result<(), ()> {
+        assert!(!spelling.is_empty());
+        Err(())
+    }
+
+    fn series(&mut self, labels: &[(&str, &str)], _: Option<()>) {
         assert!(labels.windows(2).all(|pair| pair[0].0 < pair[1].0), "{labels:?}");
         assert!(labels.iter().all(|(name, value)| !name.is_empty() && !value.is_empty()), "{labels:?}");
     }

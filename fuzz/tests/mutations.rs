@@ -59,7 +59,14 @@ fn seeds_are_understood() {
     }
     struct Count(u64);
     impl remote_write::Sink for Count {
-        fn series(&mut self, _: &[(&str, &str)]) {}
+        type Spelling = ();
+
+        fn spelled(&mut self, _: &[u8]) -> Result<(), ()> {
+            Err(())
+        }
+
+        fn series(&mut self, _: &[(&str, &str)], _: Option<()>) {}
+
         fn sample(&mut self, _: i64, _: f64) {
             self.0 += 1;
         }

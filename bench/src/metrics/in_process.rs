@@ -5,7 +5,7 @@ use std::{collections::VecDeque, path::Path, sync::Arc, time::Duration};
 use identity::Wall;
 use monitoring::series::LabelsBuilder;
 use storage_disk::RealDisk;
-use storage_samples::{Accept, SampleAccount, SampleWriter, SeriesRef, SeriesSettings, SeriesStore};
+use storage_samples::{Accept, SampleAccount, SeriesRef, SeriesSettings, SeriesStore};
 
 use super::fleet::{Fleet, USUAL};
 use crate::{Failure, process};
@@ -56,7 +56,7 @@ pub(super) fn measure(folder: &Path, steps: usize, begin: i64) -> Result<Taken, 
         let before = process::own_cpu();
         let mut waiting: VecDeque<Accept> = VecDeque::new();
         for (times, values) in &made {
-            let mut writer = SampleWriter::default();
+            let mut writer = store.writer().with_room(series.len());
             for ((series, time), value) in series.iter().zip(times).zip(values) {
                 writer.reference(series);
                 writer.sample(*time, *value);

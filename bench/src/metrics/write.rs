@@ -149,7 +149,13 @@ mod tests {
     type Pairs2 = Vec<(String, String)>;
 
     impl Sink for Read {
-        fn series(&mut self, labels: &[(&str, &str)]) {
+        type Spelling = ();
+
+        fn spelled(&mut self, _: &[u8]) -> Result<(), ()> {
+            Err(())
+        }
+
+        fn series(&mut self, labels: &[(&str, &str)], _: Option<()>) {
             self.0.push(labels.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect());
         }
 

@@ -15,7 +15,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use storage_catalog::Scope;
-use storage_samples::{SampleAccount, SampleWriter};
+use storage_samples::{SampleAccount, SampleWriter, Spelling};
 use tokio::sync::OwnedSemaphorePermit;
 use wire::{
     native::problem::{Code, Problem},
@@ -115,7 +115,7 @@ fn store(state: &State, version: Version, body: &[u8], core: OwnedSemaphorePermi
     let malformed = |detail: String| Problem::new(Code::TelemetryMalformed, detail);
     let request = snap::raw::Decoder::new().decompress_vec(body);
     let request = request.map_err(|error| malformed(format!("the body cannot be decompressed: {error}")))?;
-    let mut into = Into(SampleWriter::default());
+    let mut into = Into(state.series.writer());
     let counted = decode(version, &request, &mut into).map_err(|error| malformed(error.to_string()))?;
     if counted.received + counted.exemplars == 0 {
         return Ok(Taken { counted, stored: 0 });
@@ -134,11 +134,21 @@ fn store(state: &State, version: Version, body: &[u8], core: OwnedSemaphorePermi
 }
 
 /// Samples on their way from a request into the store.
-struct Into(SampleWriter);
+struct Into<'a>(SampleWriter<'a>);
 
-impl Sink for Into {
-    fn series(&mut self, labels: &[(&str, &str)]) {
-        self.0.series(labels.iter().copied());
+impl Sink for Into<'_> {
+    type Spelling = Spelling;
+
+    fn spelled(&mut self, spelling: &[u8]) -> Result<(), Spelling> {
+        self.0.spelled(spelling)
+    }
+
+    fn series(&mut self, labels: &[(&str, &str)], spelling: Option<Spelling>) {
+        let labels = labels.iter().copied();
+        match spelling {
+            Some(spelling) => self.0.learn(labels, spelling),
+            None => self.0.series(labels),
+        }
     }
 
     fn sample(&mut self, time: i64, value: f64) {

@@ -48,8 +48,18 @@ impl Version {
 
 /// What takes the samples of a request: a series, then its samples.
 pub trait Sink {
-    /// Labels that are sorted by name, unique and not empty.
-    fn series(&mut self, labels: &[(&str, &str)]);
+    /// What to learn a spelling by.
+    type Spelling;
+
+    /// Begins a series whose labels a sender of version 1 spells with these bytes, if an earlier request has told which
+    /// one that is. Else its labels are read, which costs ten times as much.
+    ///
+    /// # Errors
+    /// What is handed over with the labels, so that it is known the next time.
+    fn spelled(&mut self, spelling: &[u8]) -> Result<(), Self::Spelling>;
+
+    /// Begins a series: labels that are sorted by name, unique and not empty.
+    fn series(&mut self, labels: &[(&str, &str)], spelling: Option<Self::Spelling>);
 
     /// A sample of that series: milliseconds since 1970, and a value.
     fn sample(&mut self, time: i64, value: f64);
@@ -120,6 +130,21 @@ impl<'a, S: Sink> Walk<'a, '_, S> {
         let mut fields = Fields::of(request);
         while let Some((number, raw)) = fields.next()? {
             let (1, Raw::Bytes(series)) = (number, raw) else { continue };
+            let mut spelling = None;
+            if let Some((spelled, measured)) = spelled(series) {
+                match (self.sink.spelled(spelled), usual_sample(measured)) {
+                    (Err(unknown), _) => spelling = Some(unknown),
+                    (Ok(()), Some((time, value))) => {
+                        self.counted.received += 1;
+                        self.sink.sample(time, value);
+                        continue;
+                    }
+                    (Ok(()), None) => {
+                        self.measured(measured, true, &FIRST, &[])?;
+                        continue;
+                    }
+                }
+            }
             self.labels.clear();
             let mut is_valid = true;
             let mut inside = Fields::of(series);
@@ -127,7 +152,7 @@ impl<'a, S: Sink> Walk<'a, '_, S> {
                 let (1, Raw::Bytes(label)) = (number, raw) else { continue };
                 is_valid &= self.label(label)?;
             }
-            self.samples(series, is_valid, &FIRST, &[])?;
+            self.series(series, is_valid.then_some(spelling), &FIRST, &[])?;
         }
         Ok(())
     }
@@ -190,24 +215,38 @@ impl<'a, S: Sink> Walk<'a, '_, S> {
                 }
             }
             is_valid &= references.name.is_none();
-            self.samples(series, is_valid, &SECOND, &symbols)?;
+            self.series(series, is_valid.then_some(None), &SECOND, &symbols)?;
         }
         Ok(())
     }
 
-    /// Gives the samples of a series to the sink, or counts them.
-    fn samples(
+    /// Gives a series, whose labels have been read, and its samples to the sink, or counts them where it has no spelling,
+    /// not even none.
+    fn series(
         &mut self,
         series: &'a [u8],
+        spelling: Option<Option<S::Spelling>>,
+        shape: &Shape,
+        symbols: &[Option<&'a str>],
+    ) -> Result<(), Broken> {
+        let is_named = self.sort() && self.labels.iter().any(|(name, _)| *name == METRIC_NAME);
+        let spelling = spelling.filter(|_| is_named);
+        let is_valid = spelling.is_some();
+        if let Some(spelling) = spelling {
+            self.sink.series(&self.labels, spelling);
+        }
+        self.measured(series, is_valid, shape, symbols)
+    }
+
+    /// Gives what was measured of the series that was begun to the sink, or counts it.
+    fn measured(
+        &mut self,
+        fields: &'a [u8],
         is_valid: bool,
         shape: &Shape,
         symbols: &[Option<&'a str>],
     ) -> Result<(), Broken> {
-        let is_valid = self.sort() && is_valid && self.labels.iter().any(|(name, _)| *name == METRIC_NAME);
-        if is_valid {
-            self.sink.series(&self.labels);
-        }
-        let mut fields = Fields::of(series);
+        let mut fields = Fields::of(fields);
         while let Some((number, raw)) = fields.next()? {
             let Raw::Bytes(message) = raw else { continue };
             if number == shape.histograms {
@@ -268,6 +307,46 @@ impl<'a, S: Sink> Walk<'a, '_, S> {
         self.labels = of_series;
         Ok(())
     }
+}
+
+/// The labels of a series of version 1 as they are spelled, and the fields behind them; nothing where labels stand behind
+/// other fields too, as no known sender writes them.
+fn spelled(series: &[u8]) -> Option<(&[u8], &[u8])> {
+    /// The tag of a field 1 that has a length.
+    const LABEL: u8 = 1 << 3 | 2;
+    let mut rest = series;
+    while let [LABEL, len, label @ ..] = rest {
+        rest = match (len, label) {
+            (0..0x80, _) => label.get(usize::from(*len)..)?,
+            (_, [more @ 0..0x80, label @ ..]) => {
+                label.get(usize::from(len & 0x7f) | usize::from(*more) << 7..)?
+            }
+            _ => return None,
+        };
+    }
+    let (spelling, measured) = series.split_at(series.len() - rest.len());
+    if usual_sample(measured).is_some() {
+        return (!spelling.is_empty()).then_some((spelling, measured));
+    }
+    let mut fields = Fields::of(measured);
+    while let Some((number, _)) = fields.next().ok()? {
+        (number != 1).then_some(())?;
+    }
+    (!spelling.is_empty()).then_some((spelling, measured))
+}
+
+/// The time and the value of what is one sample and nothing else, as senders write it who send what they scrape.
+#[inline]
+fn usual_sample(measured: &[u8]) -> Option<(i64, f64)> {
+    // Field 2, its length, its field 1, eight bytes, its field 2.
+    let ([0x12, len, 0x09], rest) = measured.split_first_chunk()? else { return None };
+    let (value, rest) = rest.split_first_chunk::<8>()?;
+    let (0x10, time) = rest.split_first().map(|(tag, rest)| (*tag, rest))? else { return None };
+    let (last, more) = time.split_last()?;
+    let is_whole = usize::from(*len) + 2 == measured.len() && *last < 0x80 && more.len() < 9;
+    let all_go_on = more.iter().all(|byte| *byte >= 0x80);
+    let millis = time.iter().rev().fold(0_u64, |number, byte| number << 7 | u64::from(byte & 0x7f));
+    (is_whole && all_go_on).then_some((millis.cast_signed(), f64::from_le_bytes(*value)))
 }
 
 /// Names and values by their positions among the symbols, in turns.

@@ -56,7 +56,7 @@ fn store(
     core: OwnedSemaphorePermit,
 ) -> Result<Rejected, Problem> {
     let request = held.whole(rewrite)?;
-    let mut into = Into { state, writer: SampleWriter::default() };
+    let mut into = Into { state, writer: state.series.writer() };
     let counted = decode(&request, &state.deltas, &mut into)
         .map_err(|error| Problem::new(Code::TelemetryMalformed, error.to_string()))?;
     let rejected = counted.rejected();
@@ -75,7 +75,7 @@ fn store(
 /// Samples on their way from a request into the store.
 struct Into<'a> {
     state: &'a State,
-    writer: SampleWriter,
+    writer: SampleWriter<'a>,
 }
 
 impl Sink for Into<'_> {

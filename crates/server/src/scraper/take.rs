@@ -80,7 +80,7 @@ pub(super) fn take(
         labels: &target.labels,
         state,
         at: millis(at),
-        writer: SampleWriter::default(),
+        writer: state.series.writer(),
         counted: Counted::default(),
     };
     let read = answer.and_then(|answer| {
@@ -99,7 +99,7 @@ pub(super) fn take(
     let (gone, counted) = match &read {
         Ok(()) => (kept.memory.gone(), counted),
         Err(_) => {
-            writer = SampleWriter::default();
+            writer.clear();
             (kept.memory.failed(), Counted::default())
         }
     };
@@ -122,7 +122,7 @@ pub(super) fn take(
 
 /// Marks all series of a target that is asked no more.
 pub(super) fn end(state: &State, wanted: &Wanted, mut kept: Kept, at: Wall) {
-    let mut writer = SampleWriter::default();
+    let mut writer = state.series.writer();
     mark(&mut writer, kept.memory.clear(), at);
     for series in kept.report.iter().flatten() {
         writer.reference(series);
@@ -134,7 +134,7 @@ pub(super) fn end(state: &State, wanted: &Wanted, mut kept: Kept, at: Wall) {
     }
 }
 
-fn mark(writer: &mut SampleWriter, gone: Vec<Series>, at: Wall) {
+fn mark(writer: &mut SampleWriter<'_>, gone: Vec<Series>, at: Wall) {
     for reference in
         gone.iter().filter(|series| series.is_tracked).filter_map(|series| series.reference.as_ref())
     {
@@ -143,7 +143,7 @@ fn mark(writer: &mut SampleWriter, gone: Vec<Series>, at: Wall) {
     }
 }
 
-fn store(state: &State, writer: SampleWriter, at: Wall) -> Result<(), String> {
+fn store(state: &State, writer: SampleWriter<'_>, at: Wall) -> Result<(), String> {
     if writer.is_empty() {
         return Ok(());
     }
@@ -176,7 +176,7 @@ struct Into<'a> {
     labels: &'a Labels,
     state: &'a State,
     at: i64,
-    writer: SampleWriter,
+    writer: SampleWriter<'a>,
     counted: Counted,
 }
 

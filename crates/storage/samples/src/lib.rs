@@ -33,7 +33,7 @@ use storage_journal::{Journal, OpenError, Recovery};
 pub use history::{FAMILIES, History};
 pub use series::{
     Exemplar, OVERFLOW, OverBudget, SampleAccount, SampleWriter, SeriesRef, SeriesSettings, SeriesStats,
-    SeriesStore,
+    SeriesStore, Spelling,
 };
 pub use settings::Settings;
 pub use storage_intake::{Accept, AcceptError, Receipt};

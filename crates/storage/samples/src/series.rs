@@ -27,6 +27,7 @@ mod record;
 mod recovery;
 mod seal;
 mod settings;
+mod spelling;
 mod store;
 mod varint;
 mod writer;
@@ -50,6 +51,7 @@ use storage_journal::{OpenError, Recovery};
 pub use budget::{OVERFLOW, OverBudget};
 pub use exemplar::Exemplar;
 pub use settings::SeriesSettings;
+pub use spelling::Spelling;
 pub use writer::{SampleWriter, SeriesRef};
 
 use applier::{Job, SeriesApplier, Shared};
@@ -121,9 +123,14 @@ impl SeriesStore {
         recovery::open(disk, folder, settings)
     }
 
+    /// Begins a batch.
+    pub fn writer(&self) -> SampleWriter<'_> {
+        SampleWriter::new(self.shared.admission.spellings.read())
+    }
+
     /// Takes in samples. It resolves when they are durable and readable; dropping the answer changes nothing. The
     /// receipt says how many are new.
-    pub fn accept(&self, account: SampleAccount, mut writer: SampleWriter) -> Accept {
+    pub fn accept(&self, account: SampleAccount, mut writer: SampleWriter<'_>) -> Accept {
         let SampleAccount { received_at, received, dropped } = account;
         let mut ledger = match storage_intake::account(received, writer.len(), 0, &dropped) {
             Ok(ledger) => ledger,
@@ -146,7 +153,7 @@ impl SeriesStore {
         ledger.stored = 0;
         let batch = Batch { received_at, ledger, ..Batch::default() };
         self.intake.submit(None, writer.bytes(), || {
-            let batch = self.shared.admission.admit(writer, batch);
+            let batch = self.shared.admission.admit(&mut writer, batch);
             (record::encode(&batch), batch)
         })
     }

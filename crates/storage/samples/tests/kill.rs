@@ -57,9 +57,9 @@ fn value(series: usize, sequence: u64) -> f64 {
     (sequence * 7 + series as u64) as f64 + 0.5
 }
 
-fn batch(writer: u64, sequence: u64) -> (SampleAccount, SampleWriter) {
+fn batch(store: &SeriesStore, writer: u64, sequence: u64) -> (SampleAccount, SampleWriter<'_>) {
     let (job, trace) = (format!("writer-{writer}"), sequence.to_string());
-    let mut samples = SampleWriter::default();
+    let mut samples = store.writer();
     for (place, series) in SERIES.into_iter().enumerate() {
         samples.series([("__name__", "m"), ("job", &*job), ("of", series)]);
         samples.sample(millis(sequence), value(place, sequence));
@@ -83,7 +83,7 @@ fn writer() {
             scope.spawn(move || {
                 let mut sequence = first;
                 loop {
-                    let (account, samples) = batch(writer, sequence);
+                    let (account, samples) = batch(store, writer, sequence);
                     match store.accept(account, samples).wait() {
                         Ok(_) => {
                             let line = format!("ack {writer} {sequence}\n");

@@ -30,7 +30,8 @@ impl<'a> Fields<'a> {
     }
 
     /// The next field and its number, or nothing at the end.
-    #[inline]
+    // Called some thirty times a span or a series; not inlined, its answer travels through memory.
+    #[inline(always)]
     pub(crate) fn next(&mut self) -> Result<Option<(u32, Raw<'a>)>, Broken> {
         if self.0.is_empty() {
             return Ok(None);
@@ -46,7 +47,7 @@ impl<'a> Fields<'a> {
         if self.0.is_empty() { Ok(None) } else { self.varint().map(Some) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn value(&mut self, number: u32, wire_type: u64) -> Result<Raw<'a>, Broken> {
         match wire_type {
             0 => self.varint().map(Raw::Varint),
@@ -65,7 +66,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn varint(&mut self) -> Result<u64, Broken> {
         if let [byte, rest @ ..] = self.0
             && *byte < 0x80
@@ -76,6 +77,7 @@ impl<'a> Fields<'a> {
         self.long_varint()
     }
 
+    #[inline(never)]
     fn long_varint(&mut self) -> Result<u64, Broken> {
         let mut number = 0_u64;
         for (at, byte) in self.0.iter().take(10).enumerate() {
@@ -97,6 +99,8 @@ impl<'a> Fields<'a> {
         Ok(*bytes)
     }
 
+    #[cold]
+    #[inline(never)]
     /// Without recursion: groups may be nested as deep as the message is long.
     fn skip_group(&mut self, number: u32) -> Result<Raw<'a>, Broken> {
         let mut open = vec![number];
@@ -117,6 +121,7 @@ impl<'a> Fields<'a> {
         Ok(Raw::Group)
     }
 
+    #[cold]
     pub(crate) fn broken(&self, what: &'static str) -> Broken {
         Broken { what, address: self.0.as_ptr().addr() }
     }

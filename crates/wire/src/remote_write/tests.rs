@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use proptest::prelude::*;
 use prost::Message;
 
@@ -82,7 +84,13 @@ struct Second {
 struct Text(String);
 
 impl Sink for Text {
-    fn series(&mut self, labels: &[(&str, &str)]) {
+    type Spelling = ();
+
+    fn spelled(&mut self, _: &[u8]) -> Result<(), ()> {
+        Err(())
+    }
+
+    fn series(&mut self, labels: &[(&str, &str)], _: Option<()>) {
         self.0 += &format!("{labels:?};").replace('"', "");
     }
 
@@ -196,7 +204,75 @@ fn a_content_type_says_the_version() {
     assert_eq!((of("application/x-protobuf;proto=other"), of("text/plain")), (None, None));
 }
 
+/// Remembers what every spelling means.
+#[derive(Default)]
+struct Learned(Text, HashMap<Vec<u8>, String>);
+
+impl Sink for Learned {
+    type Spelling = Vec<u8>;
+
+    fn spelled(&mut self, spelling: &[u8]) -> Result<(), Vec<u8>> {
+        let Some(labels) = self.1.get(spelling) else { return Err(spelling.to_vec()) };
+        self.0.0 += labels;
+        Ok(())
+    }
+
+    fn series(&mut self, labels: &[(&str, &str)], spelling: Option<Vec<u8>>) {
+        let mut text = Text::default();
+        text.series(labels, None);
+        self.0.0 += &text.0;
+        spelling.map(|spelling| self.1.insert(spelling, text.0));
+    }
+
+    fn sample(&mut self, time: i64, value: f64) {
+        self.0.sample(time, value);
+    }
+
+    fn exemplar(&mut self, time: i64, value: f64, labels: &[(&str, &str)]) {
+        self.0.exemplar(time, value, labels);
+    }
+}
+
+/// The fields of a series in any order: labels, of which some are not valid, and what was measured.
+fn any_series() -> impl Strategy<Value = Vec<u8>> {
+    let text = (0..3_u8, prop_oneof![8 => 0..3_usize, 1 => 120..140_usize, 1 => 16_370..16_400_usize]);
+    let text = text.prop_map(|(letter, len)| char::from(b'a' + letter).to_string().repeat(len));
+    let label = (prop_oneof![Just("__name__".to_owned()), "[a-c]?"], text)
+        .prop_map(|(name, value)| Series { labels: vec![Label { name, value }], ..Series::default() });
+    let sample = (0..3_i64).prop_map(|time| series(&[], &[(time, 1.5)]));
+    let labels = proptest::collection::vec(label, 0..4);
+    let (samples, is_odd) = (proptest::collection::vec(sample, 0..3), prop::bool::weighted(0.2));
+    (labels, samples, is_odd).prop_map(|(labels, mut samples, is_odd)| {
+        let mut fields = labels;
+        fields.append(&mut samples);
+        if is_odd {
+            fields.reverse();
+        }
+        fields.iter().flat_map(|field| field.encode_to_vec()).collect()
+    })
+}
+
 proptest! {
+    #[test]
+    fn who_knows_spellings_is_told_the_same_as_who_reads_all_labels(
+        series in proptest::collection::vec(any_series(), 0..6),
+        order in proptest::collection::vec(0..6_usize, 0..12),
+    ) {
+        let mut request = Vec::new();
+        for series in order.iter().filter_map(|at| series.get(*at)) {
+            request.push(0x0a);
+            prost::encoding::encode_varint(series.len() as u64, &mut request);
+            request.extend(series);
+        }
+        let (mut read, mut learned) = (Text::default(), Learned::default());
+        let counted = decode(Version::One, &request, &mut read).unwrap();
+        for _ in 0..2 {
+            learned.0 = Text::default();
+            prop_assert_eq!(decode(Version::One, &request, &mut learned).unwrap(), counted);
+            prop_assert_eq!(&learned.0.0, &read.0);
+        }
+    }
+
     #[test]
     fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         for version in [Version::One, Version::Two] {

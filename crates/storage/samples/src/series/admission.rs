@@ -2,18 +2,12 @@
 //!
 //! Numbers hold for one epoch. What a series is called goes into the record of every batch that has samples of it,
 //! until one of these is durable; where the disk refuses a batch, the next one says it again.
-//!
-//! A series is known by 128 bits of a hash of its key, under a seed that nobody outside knows: the keys themselves
-//! would be the largest part of what a series takes in memory. That two series of a million get the same bits is less
-//! likely than one in 10²⁶ openings of a store.
+//! A series is found by the print of its key (see `spelling`).
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState},
+    collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
-
-use twox_hash::XxHash3_128;
 
 use super::{
     SeriesSettings,
@@ -21,7 +15,8 @@ use super::{
     head::Head,
     key,
     record::{Batch, Row},
-    writer::{Named, SampleWriter, Written},
+    spelling::{PRINT_BYTES, Print, Prints, Seed, Spelled, Spellings},
+    writer::{Named, SampleWriter},
 };
 
 /// The reason for which samples of series beyond the most are dropped.
@@ -34,35 +29,17 @@ pub(crate) struct Admission {
     most: usize,
     most_of_service: usize,
     epoch: Mutex<Epoch>,
+    pub(crate) spellings: Spellings,
 }
 
-/// What is known of a key: two halves, so that an entry takes no more than it has.
-type Print = (u64, u64);
-
-/// A print is spread already.
-#[derive(Debug, Default)]
-struct Spread(u64);
-
-impl Hasher for Spread {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {}
-
-    fn write_u64(&mut self, half: u64) {
-        self.0 ^= half;
-    }
-}
-
-/// What a series takes here: its entry in a table that is full by two thirds, and a flag.
-const BYTES: u64 = 40;
+/// Ways to spell a series that are learned on the average, at most.
+const SPELLINGS: usize = 2;
 
 #[derive(Debug)]
 pub(crate) struct Epoch {
     pub(crate) number: u64,
-    seed: u64,
-    series: HashMap<Print, u32, BuildHasherDefault<Spread>>,
+    seed: Seed,
+    series: Prints,
     /// Of each series, whether a durable batch says what it is called.
     is_known: Vec<bool>,
     services: Services,
@@ -71,50 +48,55 @@ pub(crate) struct Epoch {
 impl Admission {
     /// Goes on with what a replay has found.
     pub(crate) fn new(settings: &SeriesSettings, head: &Head) -> Self {
-        let mut epoch = Epoch::new(head.epoch, RandomState::new().build_hasher().finish());
+        let mut epoch = Epoch::new(head.epoch, Seed::new());
         for (number, series) in head.series() {
             let key = key::of(&series.labels);
             epoch.services.add(&key);
-            epoch.series.insert(epoch.print(&key), number);
+            epoch.series.insert(epoch.seed.print(&key), number);
             epoch.is_known.resize(number as usize, false);
             epoch.is_known.push(true);
         }
         let most = settings.max_series.min(IS_FOLDED as usize);
-        Self { most, most_of_service: settings.max_series_of_service, epoch: Mutex::new(epoch) }
+        let spellings = Spellings::new(epoch.number, epoch.seed, most.saturating_mul(SPELLINGS));
+        Self { most, most_of_service: settings.max_series_of_service, epoch: Mutex::new(epoch), spellings }
     }
 
     fn lock(&self) -> MutexGuard<'_, Epoch> {
         self.epoch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins the next epoch, and says its number.
-    pub(crate) fn next(&self) -> u64 {
+    /// Begins the next epoch, and says its number. Nobody relies on numbers of the one before.
+    pub(crate) fn next(&self, spelled: &mut Spelled) -> u64 {
         let mut epoch = self.lock();
         let number = epoch.number + 1;
         *epoch = Epoch::new(number, epoch.seed);
+        spelled.epoch = number;
         number
     }
 
     /// A batch of what was written, with the counters in `batch`.
-    pub(crate) fn admit(&self, writer: SampleWriter, mut batch: Batch) -> Batch {
+    pub(crate) fn admit(&self, writer: &mut SampleWriter<'_>, mut batch: Batch) -> Batch {
         let mut epoch = self.lock();
         batch.epoch = epoch.number;
         batch.rows.reserve(writer.rows.len());
         let (mut left_out, mut folded) = (0, 0);
         let mut sums: BTreeMap<u32, BTreeMap<i64, f64>> = BTreeMap::new();
-        let says = |(at, row): &(usize, &Written)| row.from < row.to || writer.has_exemplars(*at);
-        let rows = writer.rows.iter().enumerate().filter(says);
-        for (row, written) in rows {
-            let key = writer.key_of(written);
-            let place = match &written.named {
-                Named::Key(..) => self.place_of(&mut epoch, key),
-                Named::Reference(series) => series.0.place(epoch.number).or_else(|| {
-                    let place = self.place_of(&mut epoch, key)?;
-                    series.0.set(epoch.number, place);
-                    Some(place)
-                }),
-            };
+        let mut spellings = writer.spellings.iter().peekable();
+        for (row, written) in writer.rows.iter().enumerate() {
+            let spelling = spellings.next_if(|(of, _)| *of as usize == row);
             let count = u64::from(written.to - written.from);
+            if count == 0 && !writer.has_exemplars(row) {
+                continue;
+            }
+            if let Named::Number(series) = &written.named {
+                batch.exemplars.extend(writer.exemplars_of(row).map(|case| (*series, case)));
+                if count > 0 {
+                    batch.rows.push(Row { series: *series, from: written.from, to: written.to });
+                }
+                continue;
+            }
+            let key = writer.key_of(written);
+            let place = self.place_of(&mut epoch, key);
             let Some(place) = place else {
                 left_out += count;
                 continue;
@@ -125,7 +107,10 @@ impl Admission {
             if series == place {
                 if !is_known {
                     batch.new.push((series, key.into()));
+                } else if let Named::Reference(reference) = &written.named {
+                    reference.0.set(epoch.number, series);
                 }
+                batch.spellings.extend(spelling.map(|(_, spelling)| (spelling.0, series)));
                 if count > 0 {
                     batch.rows.push(Row { series, from: written.from, to: written.to });
                 }
@@ -146,7 +131,7 @@ impl Admission {
         }
         batch.ledger.drop_for(TOO_MANY_SERIES, left_out);
         batch.ledger.drop_for(FOLDED, folded);
-        batch.samples = writer.samples;
+        batch.samples = std::mem::take(&mut writer.samples);
         for (series, sum) in sums {
             let from = batch.samples.len() as u32;
             batch.samples.extend(sum);
@@ -158,14 +143,14 @@ impl Admission {
 
     /// The number of the series with this key, or of the one that it is folded into.
     fn place_of(&self, epoch: &mut Epoch, key: &[u8]) -> Option<u32> {
-        let print = epoch.print(key);
+        let print = epoch.seed.print(key);
         if let Some(number) = epoch.series.get(&print) {
             return Some(*number);
         }
         match epoch.services.room(key, self.most_of_service) {
             Room::Own => epoch.number_of(key, print, self.most),
             Room::Folded(into) => {
-                epoch.number_of(&into, epoch.print(&into), self.most).map(|number| number | IS_FOLDED)
+                epoch.number_of(&into, epoch.seed.print(&into), self.most).map(|number| number | IS_FOLDED)
             }
         }
     }
@@ -184,6 +169,11 @@ impl Admission {
 
     /// A batch is durable.
     pub(crate) fn know(&self, batch: &Batch) {
+        self.name(batch);
+        self.spellings.learn(batch);
+    }
+
+    fn name(&self, batch: &Batch) {
         if batch.new.is_empty() {
             return;
         }
@@ -200,20 +190,16 @@ impl Admission {
 
     /// Memory for the numbers.
     pub(crate) fn bytes(&self) -> u64 {
-        let epoch = self.lock();
-        epoch.series.len() as u64 * BYTES
+        let series = self.lock().series.len() as u64;
+        // A print, and a flag.
+        series * (PRINT_BYTES + 1) + self.spellings.bytes()
     }
 }
 
 impl Epoch {
-    fn new(number: u64, seed: u64) -> Self {
+    fn new(number: u64, seed: Seed) -> Self {
         let (series, is_known, services) = Default::default();
         Self { number, seed, series, is_known, services }
-    }
-
-    fn print(&self, key: &[u8]) -> Print {
-        let print = XxHash3_128::oneshot_with_seed(self.seed, key);
-        ((print >> 64) as u64, print as u64)
     }
 
     fn number_of(&mut self, key: &[u8], print: Print, most: usize) -> Option<u32> {

@@ -80,7 +80,11 @@ impl SeriesApplier {
     fn rotate(&mut self, arrivals: &Arrivals<Self>) {
         if !std::mem::replace(&mut self.is_rotating, true) {
             let shared = &self.shared;
-            arrivals.queue(|| Some(Job::Rotated(shared.journal.rotate(), shared.admission.next())));
+            // First, since who holds numbers may wait for the queue.
+            let mut spelled = shared.admission.spellings.turn();
+            arrivals.queue(|| {
+                Some(Job::Rotated(shared.journal.rotate(), shared.admission.next(&mut spelled)))
+            });
         }
     }
 

@@ -23,6 +23,7 @@ use storage_intake::record::LedgerRecord;
 
 use super::{
     exemplar::{self, Case},
+    spelling::Print,
     varint::{Cursor, put, put_bytes, put_signed},
 };
 
@@ -130,6 +131,8 @@ pub(crate) struct Batch {
     pub(crate) sums: usize,
     /// Exemplars with the numbers of their series.
     pub(crate) exemplars: Vec<(u32, Case)>,
+    /// How series are spelled; not written, since it holds only for those who are running.
+    pub(crate) spellings: Vec<(Print, u32)>,
 }
 
 impl Batch {

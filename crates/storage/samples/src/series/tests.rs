@@ -29,8 +29,8 @@ fn account(received: usize) -> SampleAccount {
     SampleAccount { received_at: Wall(NOW * 1_000_000_000), received: received as u64, dropped: Vec::new() }
 }
 
-fn written(samples: &[(u8, i64, f64)]) -> (SampleAccount, SampleWriter) {
-    let mut writer = SampleWriter::default();
+fn written<'a>(store: &'a SeriesStore, samples: &[(u8, i64, f64)]) -> (SampleAccount, SampleWriter<'a>) {
+    let mut writer = store.writer();
     for (series, time, value) in samples {
         let of = format!("s{series}");
         writer.series([
@@ -44,7 +44,7 @@ fn written(samples: &[(u8, i64, f64)]) -> (SampleAccount, SampleWriter) {
 }
 
 fn send(store: &SeriesStore, samples: &[(u8, i64, f64)]) -> bool {
-    let (account, writer) = written(samples);
+    let (account, writer) = written(store, samples);
     store.accept(account, writer).wait().is_ok()
 }
 
@@ -220,7 +220,7 @@ fn exemplars_come_back_with_their_series_wherever_they_are_and_a_repeated_one_is
     let mut disk = FaultyDisk::new(1);
     let mut store = open(&disk);
     let say = |store: &SeriesStore, round: i64, repeat: bool| {
-        let mut writer = SampleWriter::default();
+        let mut writer = store.writer();
         for series in ["a", "b"] {
             writer.series([("__name__", "m"), ("of", series)]);
             writer.sample(START + round, round as f64);
@@ -326,7 +326,7 @@ fn a_reference_holds_over_parts_and_restarts() {
     for round in 0..6 {
         let store = open(&disk);
         for at in 0..2 {
-            let mut writer = SampleWriter::default();
+            let mut writer = store.writer();
             writer.reference(&series);
             writer.sample(START + round * 10 + at, 1.5);
             store.accept(account(1), writer).wait().unwrap();
@@ -337,6 +337,43 @@ fn a_reference_holds_over_parts_and_restarts() {
         drop(store);
     }
     assert_eq!(everything(&open(&disk))["s0"].len(), 12);
+}
+
+/// Writes a sample of a series by its spelling, or else by its labels; whether the spelling was known.
+fn spell(store: &SeriesStore, spelling: &str, of: &str, time: i64) -> Option<bool> {
+    let mut writer = store.writer();
+    let unknown = writer.spelled(spelling.as_bytes()).err();
+    let is_known = unknown.is_none();
+    if let Some(spelling) = unknown {
+        writer.learn([("__name__", "m"), ("of", of)], spelling);
+    }
+    writer.sample(START + time, 1.5);
+    store.accept(account(1), writer).wait().ok().map(|_| is_known)
+}
+
+#[test]
+fn a_spelling_is_known_once_its_series_is_named_durably_and_until_a_part_is_sealed() {
+    let mut disk = FaultyDisk::new(1);
+    let mut store = open(&disk);
+    disk.fail(disk.operations().., Fault::Error);
+    assert_eq!(spell(&store, "one", "a", 1), None);
+    disk.heal();
+    // What was refused has named nothing, and a batch that names a series says nothing of spellings yet.
+    assert_eq!(spell(&store, "one", "a", 2), Some(false));
+    assert_eq!(spell(&store, "one", "a", 3), Some(true));
+    assert_eq!(spell(&store, "another", "a", 4), Some(false));
+    assert_eq!(spell(&store, "another", "a", 5), Some(true));
+    store.seal().unwrap();
+    assert_eq!(spell(&store, "one", "a", 6), Some(false));
+    assert_eq!(spell(&store, "another", "b", 7), Some(false), "a spelling holds for an epoch");
+    assert_eq!(spell(&store, "another", "?", 8), Some(true));
+    drop(store);
+    disk = disk.crash();
+    store = open(&disk);
+    assert_eq!(spell(&store, "another", "b", 9), Some(false));
+    let all = everything(&store);
+    let times = |of: &str| all[of].iter().map(|(time, _)| time - START).collect::<Vec<_>>();
+    assert_eq!((times("a"), times("b")), (vec![2, 3, 4, 5, 6], vec![7, 8, 9]));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Samples on their way into a store, series by series.
 
 use std::sync::{
-    Arc,
+    Arc, RwLockReadGuard,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
@@ -10,6 +10,7 @@ use monitoring::series::Labels;
 use super::{
     exemplar::{Case, MAX_LABEL_BYTES},
     key,
+    spelling::{Spelled, Spelling},
 };
 
 /// A series that samples are appended to often: its labels are looked up once between two parts. A clone costs a
@@ -20,26 +21,27 @@ pub struct SeriesRef(pub(crate) Arc<Known>);
 #[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) key: Box<[u8]>,
-    /// The lower half of an epoch, and where the samples of the series went in it.
-    place: AtomicU64,
+    /// The lower half of an epoch, and the number of the series in it.
+    number: AtomicU64,
 }
 
 impl SeriesRef {
     /// The series with these labels, of any store.
     #[must_use]
     pub fn new(labels: &Labels) -> Self {
-        Self(Arc::new(Known { key: key::of(labels).into(), place: AtomicU64::new(u64::MAX) }))
+        Self(Arc::new(Known { key: key::of(labels).into(), number: AtomicU64::new(u64::MAX) }))
     }
 }
 
 impl Known {
-    pub(crate) fn place(&self, epoch: u64) -> Option<u32> {
-        let place = self.place.load(Relaxed);
-        (place >> 32 == epoch & 0xffff_ffff && place != u64::MAX).then_some(place as u32)
+    fn number(&self, epoch: u64) -> Option<u32> {
+        let number = self.number.load(Relaxed);
+        (number >> 32 == epoch & 0xffff_ffff && number != u64::MAX).then_some(number as u32)
     }
 
-    pub(crate) fn set(&self, epoch: u64, place: u32) {
-        self.place.store(epoch << 32 | u64::from(place), Relaxed);
+    /// A durable batch of this epoch says what the series with this number is called.
+    pub(crate) fn set(&self, epoch: u64, number: u32) {
+        self.number.store(epoch << 32 | u64::from(number), Relaxed);
     }
 }
 
@@ -49,6 +51,8 @@ pub(crate) enum Named {
     /// By the bytes of its labels, which stand there.
     Key(u32, u32),
     Reference(SeriesRef),
+    /// By its number in this epoch, which a durable batch has given a name.
+    Number(u32),
 }
 
 /// The samples of one series.
@@ -60,8 +64,13 @@ pub(crate) struct Written {
 }
 
 /// Samples of a batch. Begin a series, then append its samples.
-#[derive(Debug, Default)]
-pub struct SampleWriter {
+///
+/// It holds numbers of series in place while it lives, so give it away before you wait for anything.
+#[derive(Debug)]
+pub struct SampleWriter<'a> {
+    known: RwLockReadGuard<'a, Spelled>,
+    /// How those rows are spelled whose labels had to be read.
+    pub(crate) spellings: Vec<(u32, Spelling)>,
     pub(crate) keys: Vec<u8>,
     pub(crate) rows: Vec<Written>,
     pub(crate) samples: Vec<(i64, f64)>,
@@ -69,9 +78,46 @@ pub struct SampleWriter {
     pub(crate) exemplars: Vec<(u32, i64, f64, std::ops::Range<u32>)>,
 }
 
-impl SampleWriter {
+impl<'a> SampleWriter<'a> {
+    pub(crate) fn new(known: RwLockReadGuard<'a, Spelled>) -> Self {
+        let (spellings, keys, rows, samples, exemplars) = Default::default();
+        Self { known, spellings, keys, rows, samples, exemplars }
+    }
+
+    /// Makes room for so many series with a sample each.
+    #[must_use]
+    pub fn with_room(mut self, series: usize) -> Self {
+        self.rows.reserve(series);
+        self.samples.reserve(series);
+        self
+    }
+
+    /// Forgets all that was written.
+    pub fn clear(&mut self) {
+        self.keys.clear();
+        self.rows.clear();
+        self.samples.clear();
+        self.exemplars.clear();
+        self.spellings.clear();
+    }
+
+    /// Begins a series by the bytes with which its sender names it. The same bytes have to mean the same labels, whoever
+    /// sends them.
+    ///
+    /// # Errors
+    /// They are not known: they will be, if this is handed over with the labels.
+    pub fn spelled(&mut self, spelling: &[u8]) -> Result<(), Spelling> {
+        self.known.find(spelling).map(|number| self.begin(Named::Number(number)))
+    }
+
+    /// Begins a series by its labels, which are sorted by name, unique and not empty, and learns how it is spelled.
+    pub fn learn<'l>(&mut self, labels: impl IntoIterator<Item = (&'l str, &'l str)>, spelling: Spelling) {
+        self.spellings.push((self.rows.len() as u32, spelling));
+        self.series(labels);
+    }
+
     /// Begins a series by its labels, which are sorted by name, unique and not empty.
-    pub fn series<'a>(&mut self, labels: impl IntoIterator<Item = (&'a str, &'a str)>) {
+    pub fn series<'l>(&mut self, labels: impl IntoIterator<Item = (&'l str, &'l str)>) {
         let from = self.keys.len() as u32;
         key::put(labels, &mut self.keys);
         self.begin(Named::Key(from, self.keys.len() as u32));
@@ -79,7 +125,8 @@ impl SampleWriter {
 
     /// Begins a series that is known.
     pub fn reference(&mut self, series: &SeriesRef) {
-        self.begin(Named::Reference(series.clone()));
+        let number = series.0.number(self.known.epoch).map(Named::Number);
+        self.begin(number.unwrap_or_else(|| Named::Reference(series.clone())));
     }
 
     fn begin(&mut self, named: Named) {
@@ -97,11 +144,11 @@ impl SampleWriter {
     }
 
     /// Appends an exemplar to the series that was begun last, with labels that are sorted by name and unique.
-    pub fn exemplar<'a>(
+    pub fn exemplar<'l>(
         &mut self,
         time: i64,
         value: f64,
-        labels: impl IntoIterator<Item = (&'a str, &'a str)>,
+        labels: impl IntoIterator<Item = (&'l str, &'l str)>,
     ) {
         let from = self.keys.len() as u32;
         key::put(labels, &mut self.keys);
@@ -132,10 +179,11 @@ impl SampleWriter {
         (before - self.exemplars.len()) as u64
     }
 
-    pub(crate) fn key_of<'a>(&'a self, written: &'a Written) -> &'a [u8] {
+    pub(crate) fn key_of<'w>(&'w self, written: &'w Written) -> &'w [u8] {
         match &written.named {
             Named::Key(from, to) => self.keys.get(*from as usize..*to as usize).unwrap_or_default(),
             Named::Reference(series) => &series.0.key,
+            Named::Number(_) => &[],
         }
     }
 
