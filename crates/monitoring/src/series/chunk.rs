@@ -55,18 +55,15 @@ impl Chunk {
     }
 
     fn push_delta(&mut self, change: i64) {
-        for (prefix, length, width) in [(0b10, 2, 14), (0b110, 3, 17), (0b1110, 4, 20)] {
-            if change == 0 {
-                break;
-            }
-            let half = 1_i64 << (width - 1);
-            if (-half..half).contains(&change) {
-                self.bits.push(prefix, length);
-                return self.bits.push(change.cast_unsigned() & ((1 << width) - 1), width);
-            }
-        }
         if change == 0 {
             return self.bits.push(0, 1);
+        }
+        for (prefix, length, width) in [(0b10, 2, 14), (0b110, 3, 17), (0b1110, 4, 20)] {
+            let half = 1_i64 << (width - 1);
+            if (-half..half).contains(&change) {
+                let change = change.cast_unsigned() & ((1 << width) - 1);
+                return self.bits.push(prefix << width | change, length + width);
+            }
         }
         self.bits.push(0b1111, 4);
         self.bits.push(change.cast_unsigned(), 64);
@@ -82,15 +79,12 @@ impl Chunk {
         let (before, width) = (u32::from(self.leading), u32::from(self.width));
         let below = 64 - before - width;
         if width > 0 && leading >= before && trailing >= below {
-            self.bits.push(0b10, 2);
-            return self.bits.push(changed >> below, width);
+            return self.bits.push_both(0b10, 2, changed >> below, width);
         }
         let width = 64 - leading - trailing;
         (self.leading, self.width) = (leading as u8, width as u8);
-        self.bits.push(0b11, 2);
-        self.bits.push(leading.into(), 5);
-        self.bits.push(u64::from(width) & 63, 6);
-        self.bits.push(changed >> trailing, width);
+        let head = 0b11 << 11 | u64::from(leading) << 6 | u64::from(width) & 63;
+        self.bits.push_both(head, 13, changed >> trailing, width);
     }
 
     /// How many samples there are.
@@ -120,12 +114,12 @@ impl Chunk {
     /// How many bytes the samples take.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.bits.words.len() * 8
+        (self.bits.words.len() + 1) * 8
     }
 
     /// Appends the samples of a time, both ends included.
     pub fn read(&self, from: i64, to: i64, into: &mut Samples) {
-        let mut bits = Reader { words: &self.bits.words, at: 0 };
+        let mut bits = Reader { bits: &self.bits, at: 0 };
         let (mut time, mut delta, mut value, mut leading, mut width) = (0_i64, 0_i64, 0_u64, 0, 0);
         for index in 0..self.count {
             if index == 0 {
@@ -153,36 +147,46 @@ impl Chunk {
     }
 }
 
-/// Bits, the first of a word the highest.
+/// Bits, the first of a word the highest. The word that is being filled stands here, so that a sample that changes little
+/// touches no other memory.
 #[derive(Debug, Clone, Default)]
 struct Bits {
     words: Vec<u64>,
-    free: u8,
+    tail: u64,
+    /// How many bits of the tail are taken; below 64.
+    taken: u8,
 }
 
 impl Bits {
+    /// Two values one after the other, of which the first has few bits.
+    fn push_both(&mut self, first: u64, first_width: u32, second: u64, width: u32) {
+        if first_width + width <= 64 {
+            return self.push(first << width | second, first_width + width);
+        }
+        self.push(first, first_width);
+        self.push(second, width);
+    }
+
+    /// From one bit to 64, of which no other is set.
     #[allow(clippy::cast_possible_truncation, reason = "less than 64")]
+    #[inline]
     fn push(&mut self, value: u64, width: u32) {
-        let free = u32::from(self.free);
-        let Some(last) = self.words.last_mut().filter(|_| free > 0) else {
-            self.words.push(value << (64 - width));
-            self.free = (64 - width) as u8;
-            return;
-        };
-        if width <= free {
-            self.free = (free - width) as u8;
-            *last |= value << self.free;
+        let taken = u32::from(self.taken) + width;
+        if taken < 64 {
+            self.tail |= value << (64 - taken);
+            self.taken = taken as u8;
             return;
         }
-        let over = width - free;
-        *last |= value >> over;
-        self.words.push(value << (64 - over));
-        self.free = (64 - over) as u8;
+        let over = taken - 64;
+        self.words.push(self.tail | value >> over);
+        // Nothing is over where the word is just full.
+        self.tail = value.checked_shl(64 - over).unwrap_or_default();
+        self.taken = over as u8;
     }
 }
 
 struct Reader<'a> {
-    words: &'a [u64],
+    bits: &'a Bits,
     at: usize,
 }
 
@@ -193,7 +197,7 @@ impl Reader<'_> {
         }
         #[allow(clippy::cast_possible_truncation, reason = "less than 64")]
         let (word, offset) = (self.at / 64, (self.at % 64) as u32);
-        let get = |word: usize| self.words.get(word).copied().unwrap_or(0);
+        let get = |word: usize| self.bits.words.get(word).copied().unwrap_or(self.bits.tail);
         let mut value = get(word) << offset;
         if offset + width > 64 {
             value |= get(word + 1) >> (64 - offset);

@@ -83,16 +83,18 @@ impl Admission {
         let mut sums: BTreeMap<u32, BTreeMap<i64, f64>> = BTreeMap::new();
         let mut spellings = writer.spellings.iter().peekable();
         for (row, written) in writer.rows.iter().enumerate() {
-            let spelling = spellings.next_if(|(of, _)| *of as usize == row);
             let count = u64::from(written.to - written.from);
-            if count == 0 && !writer.has_exemplars(row) {
-                continue;
-            }
             if let Named::Number(series) = &written.named {
-                batch.exemplars.extend(writer.exemplars_of(row).map(|case| (*series, case)));
+                if !writer.exemplars.is_empty() {
+                    batch.exemplars.extend(writer.exemplars_of(row).map(|case| (*series, case)));
+                }
                 if count > 0 {
                     batch.rows.push(Row { series: *series, from: written.from, to: written.to });
                 }
+                continue;
+            }
+            let spelling = spellings.next_if(|(of, _)| *of as usize == row);
+            if count == 0 && !writer.has_exemplars(row) {
                 continue;
             }
             let key = writer.key_of(written);

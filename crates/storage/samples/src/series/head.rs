@@ -78,30 +78,30 @@ impl Head {
         self.received = Some((oldest.min(at), newest.max(at)));
         batch.new.iter().for_each(|(number, key)| self.define(*number, key));
         let (mut stored, mut duplicate, mut conflicting, mut unknown, mut folded) = (0, 0, 0, 0, 0);
-        for (place, row) in (1..).zip(&batch.rows) {
-            let is_sum = place + batch.sums > batch.rows.len();
+        let (mut first, mut last) = self.times.unwrap_or((i64::MAX, i64::MIN));
+        let sums_from = batch.rows.len().saturating_sub(batch.sums);
+        for (place, row) in batch.rows.iter().enumerate() {
+            let is_sum = place >= sums_from;
             let samples = batch.of(row);
             let Some(Some(series)) = self.series.get_mut(row.series as usize) else {
                 unknown += samples.len() as u64;
                 continue;
             };
-            let before = series.open.bytes() + series.closed.len() * CHUNK_BYTES;
+            let before = series.bytes();
             for (time, value) in samples {
                 match series.append(*time, *value, is_sum) {
                     Appended::Stored => {
                         stored += 1;
-                        let (first, last) = self.times.unwrap_or((*time, *time));
-                        self.times = Some((first.min(*time), last.max(*time)));
+                        (first, last) = (first.min(*time), last.max(*time));
                     }
                     Appended::Duplicate | Appended::OutOfOrder if is_sum => folded += 1,
                     Appended::Duplicate => duplicate += 1,
                     Appended::OutOfOrder => conflicting += 1,
                 }
             }
-            // An estimate: what was closed had the size that a chunk usually has.
-            let closed = series.closed.len() * CHUNK_BYTES;
-            self.bytes += (series.open.bytes() + closed).saturating_sub(before);
+            self.bytes += series.bytes().saturating_sub(before);
         }
+        self.times = (first <= last).then_some((first, last));
         for (series, case) in &batch.exemplars {
             if self.series.get(*series as usize).is_some_and(Option::is_some) {
                 self.cases.add(*series, case);
@@ -250,6 +250,11 @@ impl Head {
 }
 
 impl OfSeries {
+    /// An estimate of what grows: what was closed had the size that a chunk usually has.
+    fn bytes(&self) -> usize {
+        self.open.bytes() + self.closed.len() * CHUNK_BYTES
+    }
+
     /// All samples.
     pub(crate) fn read(&self, into: &mut Samples) {
         self.closed.iter().for_each(|chunk| chunk.read(i64::MIN, i64::MAX, into));

@@ -166,7 +166,7 @@ pub(crate) fn encode(batch: &Batch) -> Vec<u8> {
         put(&mut into, samples.len() as u64);
         for (at, value) in samples {
             put_signed(&mut into, at.wrapping_sub(time));
-            into.extend(value.to_bits().to_le_bytes());
+            into.extend_from_slice(&value.to_bits().to_le_bytes());
             time = *at;
         }
         series = number;

@@ -3,7 +3,13 @@
 //! Seven bits a byte, the lowest first, as Protocol Buffers has them; signed ones in zigzag.
 
 /// Appends a number.
-pub(crate) fn put(into: &mut Vec<u8>, mut value: u64) {
+#[inline]
+pub(crate) fn put(into: &mut Vec<u8>, value: u64) {
+    // As most are.
+    if value < 0x80 { into.push(value as u8) } else { put_long(into, value) }
+}
+
+fn put_long(into: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         into.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
@@ -12,6 +18,7 @@ pub(crate) fn put(into: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Appends a signed number.
+#[inline]
 pub(crate) fn put_signed(into: &mut Vec<u8>, value: i64) {
     put(into, ((value << 1) ^ (value >> 63)).cast_unsigned());
 }
