@@ -82,9 +82,8 @@ impl SeriesApplier {
             let shared = &self.shared;
             // First, since who holds numbers may wait for the queue.
             let mut spelled = shared.admission.spellings.turn();
-            arrivals.queue(|| {
-                Some(Job::Rotated(shared.journal.rotate(), shared.admission.next(&mut spelled)))
-            });
+            arrivals
+                .queue(|| Some(Job::Rotated(shared.journal.rotate(), shared.admission.next(&mut spelled))));
         }
     }
 
