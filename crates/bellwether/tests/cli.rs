@@ -175,6 +175,7 @@ fn every_command_has_an_example_in_its_help() {
         "instance drain",
         "instance undrain",
         "instance override",
+        "instance weight",
         "instance history",
         "owner",
         "ring",
@@ -464,6 +465,13 @@ fn an_operator_drains_overrides_asks_why_and_deletes_by_commands() {
     let unsaid = ask(&["instance", "override", "payments", "p-1", "down"]);
     assert_eq!(unsaid.status.code(), Some(2), "a reason is needed");
     good(&["instance", "override", "payments", "p-1", "--clear"]);
+    const WEIGHT: [&str; 4] = ["instance", "weight", "payments", "p-1"];
+    assert!(good(&[&WEIGHT[..], &["50", "--reason", "a try"]].concat()).contains("50"));
+    let why = good(&["why", "instance", "payments", "p-1"]);
+    assert!(why.contains("set its weight to 50 (a try); it registered 100"), "{why}");
+    assert_eq!(ask(&[&WEIGHT[..], &["50"]].concat()).status.code(), Some(2), "a reason is needed");
+    assert_eq!(ask(&[&WEIGHT[..], &["10001", "--reason", "all"]].concat()).status.code(), Some(2));
+    good(&[&WEIGHT[..], &["--clear"]].concat());
     let history = good(&["instance", "history", "payments", "p-1"]);
     for action in [
         "registered",
@@ -474,6 +482,8 @@ fn an_operator_drains_overrides_asks_why_and_deletes_by_commands() {
         "undrained",
         "overridden",
         "released",
+        "weighed",
+        "unweighed",
     ] {
         assert!(history.contains(action), "{action} is not in {history}");
     }

@@ -126,6 +126,10 @@ actions! {
     Overridden = "overridden",
     /// The operator's word does not hold any more.
     Released = "released",
+    /// An operator says what its share of the calls is.
+    Weighed = "weighed",
+    /// Its share of the calls is again what its registration says.
+    Unweighed = "unweighed",
     /// A backup says that it is there, and how.
     Restored = "restored",
 }

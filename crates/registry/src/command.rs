@@ -85,6 +85,20 @@ pub enum Ask {
         /// Why.
         reason: Box<str>,
     },
+    /// Take this share of the calls, whatever the registration says.
+    Weigh {
+        /// The share, as a registration's.
+        weight: u32,
+        /// Whether even the last instance that takes calls may get none.
+        force: bool,
+        /// Why.
+        reason: Box<str>,
+    },
+    /// Take the share that the registration says.
+    Unweigh {
+        /// Why.
+        reason: Box<str>,
+    },
     /// Be as a backup has it.
     Restore {
         /// All that was known of it.
@@ -164,7 +178,7 @@ pub enum Error {
         expected: u64,
     },
     /// Nobody else would take the calls.
-    #[error("instance {0} is the last of its service that takes calls; draining it needs force")]
+    #[error("instance {0} is the last of its service that takes calls; taking it out needs force")]
     LastInstance(Target),
     /// What is said of it breaks a rule.
     #[error(transparent)]

@@ -35,6 +35,9 @@ pub struct Condition {
     pub drain: Option<Box<Drain>>,
     /// An operator's word, which holds whatever else is known.
     pub pinned: Option<Box<Override>>,
+    /// Its share of the calls by an operator's word. It says nothing of the status: whoever should get no
+    /// call is drained, which ends with a receipt; a weight says how much comes to whoever takes calls.
+    pub weighed: Option<Box<Weighed>>,
 }
 
 /// A condition where it stands in an instance. That of most, who have nothing against them, takes no room.
@@ -98,6 +101,15 @@ pub struct Override {
     pub until: Option<Wall>,
 }
 
+/// A share of the calls by an operator's word, which stands above the registration's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Weighed {
+    /// The share; 100 is a full one, 0 none.
+    pub weight: u32,
+    /// Who, when and why.
+    pub note: Note,
+}
+
 /// What an operator can say that an instance is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Pinned {
@@ -152,7 +164,8 @@ impl Condition {
     pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
         let drain = self.drain.iter().map(|drain| &drain.note);
         let pinned = self.pinned.iter().map(|pinned| &pinned.note);
-        let notes = drain.chain(pinned).flat_map(|note| [&*note.by, &*note.reason]);
+        let weighed = self.weighed.iter().map(|weighed| &weighed.note);
+        let notes = drain.chain(pinned).chain(weighed).flat_map(|note| [&*note.by, &*note.reason]);
         let whys = self.verdicts.iter().filter_map(|verdict| match verdict {
             Verdict::Failing(why) => Some(&**why),
             Verdict::Pending | Verdict::Passing => None,

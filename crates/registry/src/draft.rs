@@ -13,7 +13,7 @@ use identity::{Invalid, Now, duration};
 use crate::{
     Action, Actor, Ask, Cause, Change, Check, Command, Condition, Drain, Effect, Error, Instance, LeaseId,
     Note, OVERRIDE_MAX, OVERRIDE_MIN, Outcome, Override, Pinned, Registration, Registry, Status, Target,
-    Verdict, check_reason, roll::INSTANCES_MAX, timers::Timer,
+    Verdict, Weighed, check_reason, registration::check_weight, roll::INSTANCES_MAX, timers::Timer,
 };
 
 /// Decisions upon a registry that are not in it yet.
@@ -94,6 +94,16 @@ impl<'a> Draft<'a> {
                 }
                 let condition = Condition { pinned: None, ..Condition::clone(&current.condition) };
                 Ok(self.condition(now, target, condition, Action::Released, actor, Some(owned(reason))))
+            }
+            Ask::Weigh { weight, force, reason } => self.weigh(now, target, weight, force, actor, reason),
+            Ask::Unweigh { reason } => {
+                check_reason(&reason)?;
+                let current = self.held(&target, None)?;
+                if current.condition.weighed.is_none() {
+                    return Ok(self.unchanged(&target));
+                }
+                let condition = Condition { weighed: None, ..Condition::clone(&current.condition) };
+                Ok(self.condition(now, target, condition, Action::Unweighed, actor, Some(owned(reason))))
             }
             Ask::Restore { instance, replace, after, reason } => {
                 self.restore(now, target, *instance, replace, after, actor, reason)
@@ -178,6 +188,7 @@ impl<'a> Draft<'a> {
             is_cold: registration.warm_up.is_some() && (before.is_cold || (by_new && was_gone)),
             drain: before.drain.clone().filter(|_| !by_new),
             pinned: before.pinned.clone(),
+            weighed: before.weighed.clone(),
         }
     }
 
@@ -240,7 +251,7 @@ impl<'a> Draft<'a> {
         if current.condition.drain.is_some() {
             return Ok(self.unchanged(&target));
         }
-        if !force && current.status == Status::Up && self.is_last(&target) {
+        if !force && current.takes_calls() && self.is_last(&target) {
             return Err(Error::LastInstance(target));
         }
         let note = Note { by: actor.name.clone(), at: now.wall, reason: reason.clone() };
@@ -275,6 +286,32 @@ impl<'a> Draft<'a> {
         let pinned = Some(Box::new(Override { status, note, until }));
         let condition = Condition { pinned, ..Condition::clone(&current.condition) };
         Ok(self.condition(now, target, condition, Action::Overridden, actor, Some(owned(reason))))
+    }
+
+    fn weigh(
+        &mut self,
+        now: Now,
+        target: Target,
+        weight: u32,
+        force: bool,
+        actor: Actor,
+        reason: Box<str>,
+    ) -> Result<Outcome, Error> {
+        check_reason(&reason)?;
+        check_weight(weight)?;
+        let current = self.held(&target, None)?;
+        let is_same =
+            |of: &Weighed| (of.weight, &of.note.by, &of.note.reason) == (weight, &actor.name, &reason);
+        if current.condition.weighed.as_deref().is_some_and(is_same) {
+            return Ok(self.unchanged(&target));
+        }
+        if weight == 0 && !force && current.takes_calls() && self.is_last(&target) {
+            return Err(Error::LastInstance(target));
+        }
+        let note = Note { by: actor.name.clone(), at: now.wall, reason: reason.clone() };
+        let weighed = Some(Box::new(Weighed { weight, note }));
+        let condition = Condition { weighed, ..Condition::clone(&current.condition) };
+        Ok(self.condition(now, target, condition, Action::Weighed, actor, Some(owned(reason))))
     }
 
     #[expect(clippy::too_many_arguments, reason = "the members of what was asked")]
@@ -367,12 +404,12 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Whether no other instance of the service is up.
+    /// Whether no other instance of the service takes calls.
     fn is_last(&self, target: &Target) -> bool {
         let is_sibling =
             |of: &&Target| of.namespace == target.namespace && of.service == target.service && *of != target;
         let known = self.base.members(target).chain(self.decided.keys());
-        !known.filter(is_sibling).any(|of| self.current(of).is_some_and(|i| i.status == Status::Up))
+        !known.filter(is_sibling).any(|of| self.current(of).is_some_and(|i| i.takes_calls()))
     }
 
     fn unchanged(&self, target: &Target) -> Outcome {

@@ -6,7 +6,7 @@ use identity::{InstanceId, Invalid, Namespace, ServiceName, Wall};
 
 use crate::{
     Condition, Known, Registration,
-    registration::{TEXT_MAX, check_text},
+    registration::{TEXT_MAX, check_text, check_weight},
 };
 
 /// Which instance is meant.
@@ -141,6 +141,9 @@ impl Instance {
         if checks != verdicts {
             return Err(Invalid::new("checks", &verdicts.to_string(), "one verdict for each check"));
         }
+        if let Some(weighed) = &self.condition.weighed {
+            check_weight(weighed.weight)?;
+        }
         self.condition.texts().try_for_each(|text| check_text("reason", text, TEXT_MAX))
     }
 
@@ -157,6 +160,16 @@ impl Instance {
     /// Why it has its status. It follows from what is known, and is put into words where somebody asks.
     pub fn reason(&self) -> Cow<'static, str> {
         self.condition.status(&self.registration).1
+    }
+
+    /// Its share of the calls: an operator's word, or else what its owner says.
+    pub fn weight(&self) -> u32 {
+        self.condition.weighed.as_ref().map_or(self.registration.weight, |weighed| weighed.weight)
+    }
+
+    /// Whether new calls go there now, but for those that a warm-up lets through.
+    pub(crate) fn takes_calls(&self) -> bool {
+        self.status == Status::Up && self.weight() > 0
     }
 
     /// Draws the consequences of a changed condition: its status, and since when.

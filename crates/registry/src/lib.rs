@@ -63,7 +63,7 @@ pub use check::{
 };
 pub use circle::{MadeRing, Plan};
 pub use command::{Ask, Command, Error, Outcome};
-pub use condition::{Condition, Drain, Known, Note, OVERRIDE_MAX, OVERRIDE_MIN, Override, Pinned};
+pub use condition::{Condition, Drain, Known, Note, OVERRIDE_MAX, OVERRIDE_MIN, Override, Pinned, Weighed};
 pub use digits::Digits;
 pub use draft::{Batch, Draft};
 pub use facts::{Fact, FactKind};

@@ -52,6 +52,14 @@ pub const CHECKS_MAX: usize = 8;
 /// Without a setting, a lapsed instance is forgotten after this many of its TTLs.
 pub const DEREGISTER_AFTER_TTLS: u32 = 10;
 
+/// Checks a share of calls, whoever says it.
+pub(crate) fn check_weight(weight: u32) -> Result<(), Invalid> {
+    if weight > WEIGHT_MAX {
+        return Err(Invalid::new("weight", &weight.to_string(), "a number from 0 to 10000"));
+    }
+    Ok(())
+}
+
 impl Registration {
     /// A registration with nothing but an address and a port.
     pub fn new(address: Host, port: u16) -> Self {
@@ -83,9 +91,7 @@ impl Registration {
         }
         text("zone", &self.zone)?;
         text("version", &self.version)?;
-        if self.weight > WEIGHT_MAX {
-            return Err(Invalid::new("weight", &self.weight.to_string(), "a number from 0 to 10000"));
-        }
+        check_weight(self.weight)?;
         let entries = self.metadata.check().map_err(|(_, invalid)| invalid)?;
         if entries > METADATA_MAX {
             return Err(Invalid::new("metadata", &entries.to_string(), "at most 64 entries"));

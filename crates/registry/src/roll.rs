@@ -79,7 +79,7 @@ impl Slot {
     }
 
     pub(crate) fn weight(&self) -> u32 {
-        self.instance.registration.weight
+        self.instance.weight()
     }
 
     /// Whether it takes the calls of this key.
@@ -459,7 +459,7 @@ impl Registry {
             slot.timers = timers.after(now, Some(&before), &slot.instance, action.renews());
         }
         slot.zone = zone_key(&slot.instance.registration.zone);
-        let (service, is_moved) = (slot.service, before.registration.weight != slot.weight());
+        let (service, is_moved) = (slot.service, before.weight() != slot.weight());
         if is_moved {
             self.moved(service, &target.instance);
         }

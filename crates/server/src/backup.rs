@@ -5,7 +5,7 @@
 //!
 //! | line | what |
 //! |---|---|
-//! | the first | `{"format":"bellwether-backup","version":2,"revision":…,"made_at":…,"server":…,"instances":N,"tokens":M,"proxies":P,"policies":Q}` |
+//! | the first | `{"format":"bellwether-backup","version":3,"revision":…,"made_at":…,"server":…,"instances":N,"tokens":M,"proxies":P,"policies":Q}` |
 //! | N | `{"instance":{…}}`: all that is known of it, with its lease, so that its owner keeps it |
 //! | M | `{"token":{…}}`: with the hash of its secret and without the secret |
 //! | P | `{"proxy":{…}}`: one that may send calls by what it knows, and that a drain has to hear |
@@ -41,9 +41,9 @@ pub(crate) const FILE_BYTES: u64 = 2 << 30;
 const LINE_BYTES: usize = 1 << 20;
 /// What the first line says that the file is.
 const FORMAT: &str = "bellwether-backup";
-/// The version of the format; version 1 knew no policies. A later one is refused: what is not understood
-/// would be lost.
-const VERSION: u32 = 2;
+/// The version of the format; version 1 knew no policies, and version 2 no weights of operators. A later one
+/// is refused: what is not understood would be lost.
+const VERSION: u32 = 3;
 
 /// Everything that the catalog holds.
 #[derive(Debug, Clone, PartialEq, Eq)]

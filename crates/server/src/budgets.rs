@@ -1,6 +1,8 @@
 //! How much memory and disk each pillar may take, so that they do not share fate.
 
-use std::time::Duration;
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use storage_disk::Disk;
 
 /// The budget of one kind of telemetry. The oldest goes when it is used up, and is counted as expired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +49,24 @@ impl Default for Budgets {
             events_max_age: 30 * DAY,
             reserve_bytes: 64 * MIB,
         }
+    }
+}
+
+/// Where everything is kept, and how much of it may be.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// How much.
+    pub(crate) budgets: Budgets,
+    /// On which disk.
+    pub(crate) disk: Arc<dyn Disk>,
+    /// In which folder.
+    pub(crate) folder: PathBuf,
+}
+
+impl Place {
+    /// Bytes that may still be written; none where the disk does not say.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        self.disk.free_bytes(&self.folder).ok()
     }
 }
 

@@ -185,7 +185,7 @@ fn service(registry: &Registry, namespace: &Namespace, name: &ServiceName, now: 
         host: instance.registration.address.clone(),
         port: instance.registration.port,
         status: instance.status,
-        weight: instance.registration.weight,
+        weight: instance.weight(),
         zone: instance.registration.zone.clone(),
         version: instance.registration.version.clone(),
     };

@@ -95,6 +95,11 @@ impl Roll {
         self.registry.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Bytes of the catalog on disk.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        self.catalog.bytes()
+    }
+
     /// What the catalog's journal counts.
     pub(crate) fn journal(&self) -> storage_journal::Stats {
         self.catalog.stats()

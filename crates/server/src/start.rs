@@ -34,6 +34,7 @@ use crate::{
     Budgets, Channel,
     access::{Access, Guard},
     api::{self, Shortcut},
+    budgets::Place,
     channel::grpc,
     chronicle, clock,
     diary::{self, Diary},
@@ -170,6 +171,7 @@ impl Server {
         let (graph, spans) = opened.map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
         let graph = graph.map_err(|error| problems::open(&error))?;
         let (disk, data) = (stores.folder.disk(), stores.folder.path().to_path_buf());
+        let place = Place { budgets: settings.budgets, disk: disk.clone(), folder: data.clone() };
         let pins = tokio::task::spawn_blocking(move || Pins::open(disk, &data)).await;
         let pins = pins.map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
         let pins = pins.map_err(|error| Problem::new(Code::DataFolderUnusable, error.to_string()))?;
@@ -218,6 +220,7 @@ impl Server {
             queries: Arc::new(tokio::sync::Semaphore::new(api::QUERIES_AT_ONCE)),
             exports: Arc::new(tokio::sync::Semaphore::new(api::EXPORTS_AT_ONCE)),
             activity,
+            place,
             started: clock::now().wall,
         });
         // What a crash left untold is there before the first reader. Where the disk refuses it, discovery

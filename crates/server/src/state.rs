@@ -14,9 +14,9 @@ use traces::sampling::Ratio;
 use wire::otlp::metrics::Deltas;
 
 use crate::{
-    access::Access, diary::Diary, families::Families, forced::Forced, graph::Graph, listener::ListenerStats,
-    live::Live, pins::Pins, policies::Policies, prober, roll::Roll, scraper::Targets, senders::Senders,
-    subscribers::Subscribers, taps::Taps,
+    access::Access, budgets::Place, diary::Diary, families::Families, forced::Forced, graph::Graph,
+    listener::ListenerStats, live::Live, pins::Pins, policies::Policies, prober, roll::Roll,
+    scraper::Targets, senders::Senders, subscribers::Subscribers, taps::Taps,
 };
 
 /// The stores, the registry and what is live.
@@ -76,6 +76,8 @@ pub(crate) struct State {
     pub(crate) exports: Arc<tokio::sync::Semaphore>,
     /// Counts what changes what the first page shows.
     pub(crate) activity: watch::Sender<u64>,
+    /// Where all of it is kept.
+    pub(crate) place: Place,
     /// When this process started.
     pub(crate) started: Wall,
 }

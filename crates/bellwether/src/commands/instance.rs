@@ -15,12 +15,14 @@ use crate::{
 mod drain;
 mod overrides;
 mod register;
+mod weight;
 
 use drain::{Drain, Undrain};
 use overrides::Override;
 use register::Register;
+use weight::Weight;
 
-/// Register, keep, drain, override and remove instances
+/// Register, keep, drain, weigh, override and remove instances
 #[derive(Debug, Subcommand)]
 pub(crate) enum Instance {
     Register(Register),
@@ -29,6 +31,7 @@ pub(crate) enum Instance {
     Drain(Drain),
     Undrain(Undrain),
     Override(Override),
+    Weight(Weight),
     History(History),
 }
 
@@ -75,6 +78,7 @@ impl Instance {
             Self::Drain(command) => command.run(),
             Self::Undrain(command) => command.run(),
             Self::Override(command) => command.run(),
+            Self::Weight(command) => command.run(),
             Self::History(command) => command.run(),
         }
     }

@@ -1,7 +1,16 @@
 import { describe, expect, test } from 'vitest';
-import { ageUnit, count, duration, percent, plain, rate, secondsSince, timeOfDay } from './format';
+import { ageUnit, bytes, count, duration, percent, plain, rate, secondsSince, timeOfDay } from './format';
 
 const bare = (text: string) => text.replaceAll('\u202F', ' ');
+
+test.each([
+  [0, '0 B'],
+  [1023, '1023 B'],
+  [1024, '1 KiB'],
+  [384 * 1024 ** 2, '384 MiB'],
+  [1.5 * 1024 ** 3, '1.5 GiB'],
+  [2 ** 60, '1048576 TiB'],
+])('%d bytes are %s', (value, text) => expect(bare(bytes(value))).toBe(text));
 
 describe('durations', () => {
   test.each([

@@ -51,6 +51,13 @@ export function count(value: number): string {
   return `${significant(value / 1e9)}G`;
 }
 
+/** Bytes in powers of 1024, as budgets are set: 384 MiB. */
+export function bytes(value: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  const at = value < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(value) / 10));
+  return `${significant(value / 1024 ** at)}${THIN}${units[at]}`;
+}
+
 /** Calls per second; a trickle is told per minute, because 0.02/s says nothing to anyone. */
 export function rate(perSecond: number): string {
   if (perSecond <= 0) return '0/s';

@@ -93,6 +93,17 @@ export async function acts(base, namespace, label, { check, visit, assert, api, 
     await act(page, { button: button(page, 'Release'), says: [id], event: instance('released'), reason: named('override ends') });
     await status(page, 'up');
   });
+  await onService('an instance takes the weight that an operator says, and its own again', async (page) => {
+    const weight = async () => (await api(base, `/namespaces/${namespace}/services/${service}`)).instances.find((one) => one.id === id).weight;
+    const own = await weight();
+    const fill = (dialog) => dialog.locator('#act-weight').fill('30');
+    await act(page, { button: button(page, 'Weight'), says: [id, service, 'share of the calls', '100 is a full share'], event: instance('weighed'), reason: named('weight'), fill, name: 'weight' });
+    await row(page).getByText(named('weight')).waitFor();
+    assert((await weight()) === 30, `it is ${await weight()}`);
+    await act(page, { button: button(page, 'Reset weight'), says: [id, 'registers'], event: instance('unweighed'), reason: named('weight ends') });
+    await row(page).getByText(named('weight')).waitFor({ state: 'detached' });
+    assert((await weight()) === own, `it is ${await weight()}, and not ${own}`);
+  });
   await onService('what holds for a service names each section and where it comes from', async (page) => {
     const { policy } = await api(base, `/namespaces/${namespace}/services/${service}/policy`);
     const table = page.locator('section', { has: page.locator('#effective-title') });

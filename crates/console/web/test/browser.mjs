@@ -315,7 +315,7 @@ async function sections(base, namespace, label) {
   const service = services[0]?.service ?? 'hello';
   const { traces } = await api(base, `/traces?${new URLSearchParams({ namespace, limit: '1' })}`);
   for (const [path, wanted] of PAGES) {
-    for (const [scheme, lang, width] of [['light', 'en', 1440], ['dark', 'zh', 1440], ['dark', 'en', 800]]) {
+    for (const [scheme, lang, width] of [['light', 'en', 1440], ['dark', 'zh', 1440], ['dark', 'en', 800], ['light', 'zh', 390]]) {
       const name = `${label}-${path.slice(1).replaceAll(/[/?=&]+/g, '-')}-${scheme}-${lang}-${width}`;
       await check(`${label}: ${path} shows ${wanted} and is accessible (${scheme}, ${lang}, ${width})`, () => {
         const query = new URLSearchParams({ namespace, lang, theme: scheme });
@@ -335,6 +335,25 @@ async function sections(base, namespace, label) {
       });
     }
   }
+}
+
+/** What each store takes and keeps stands on the page as the API tells it. */
+async function stores(base, namespace, label) {
+  await check(`${label}: each store is told with its size, its budget and how far back it goes`, () =>
+    visit(`${base}/cluster?${new URLSearchParams({ namespace, lang: 'en' })}`, async (page) => {
+      const table = page.locator('section', { has: page.locator('#storage-title') });
+      await table.locator('tbody th').first().waitFor();
+      const rows = (await table.locator('tbody tr').allInnerTexts()).map((row) => row.replaceAll(/\s+/g, ' '));
+      const { stores, free_bytes } = await api(base, '/storage');
+      assert(rows.length === stores.length, `${rows.length} rows for ${stores.length} stores`);
+      for (const [i, { store, disk_budget_bytes, max_age_ns, oldest }] of stores.entries()) {
+        if (disk_budget_bytes !== null) assert(/ of [\d.]+ [KMGT]iB/.test(rows[i]), `${store} has no budget: ${rows[i]}`);
+        assert(rows[i].includes(max_age_ns === null ? 'until it is removed' : 'at most'), `${store}: ${rows[i]}`);
+        if (oldest !== null) assert(/ago|now/.test(rows[i]), `the oldest of ${store} is not told: ${rows[i]}`);
+      }
+      if (free_bytes !== null) assert((await table.innerText()).includes('free on the disk'), 'free room is not told');
+    }),
+  );
 }
 
 async function hostileNames(base, namespace, id) {
@@ -402,6 +421,7 @@ async function scenes() {
   await everywhere(base, 'default', 'well');
   await everywhere(base, 'trouble', 'trouble');
   await sections(base, 'trouble', 'trouble');
+  await stores(base, 'trouble', 'trouble');
   await shortcuts(base, 'trouble', 'trouble');
   await hostileNames(base, 'hostile', 'bad0'.repeat(8));
   await hostileFields(base);
@@ -516,6 +536,7 @@ if (positionals.length === 0) {
   });
   await everywhere(base, 'default', 'server');
   await sections(base, 'default', 'server');
+  await stores(base, 'default', 'server');
   await shortcuts(base, 'default', 'server');
   if (options.ingest) await hostileNames(base, 'default', 'bad0'.repeat(8));
   // Last: from here on, things are as somebody wanted them.

@@ -9,6 +9,7 @@ export class Acts {
   events = [];
   #drained = new Map();
   #overridden = new Map();
+  #weighed = new Map();
   #forced = new Map();
   #policies = new Map();
   #pinned = new Map();
@@ -23,7 +24,7 @@ export class Acts {
   /** The answer to an act: `[status, body]`, or undefined where the path is none. */
   take(method, path, query, body) {
     const reason = () => body?.reason ?? query.get('reason') ?? '';
-    const one = /^\/namespaces\/([^/]+)\/services\/(.+)\/instances\/([^/]+)\/(drain|override)$/.exec(path);
+    const one = /^\/namespaces\/([^/]+)\/services\/(.+)\/instances\/([^/]+)\/(drain|override|weight)$/.exec(path);
     if (one) return this.#instance(method, one, body, reason());
     const breaker = /^\/namespaces\/([^/]+)\/services\/(.+)\/breaker$/.exec(path);
     if (breaker) {
@@ -52,14 +53,15 @@ export class Acts {
   }
 
   #instance(method, [, namespace, service, id, what], body, reason) {
-    const held = what === 'drain' ? this.#drained : this.#overridden;
+    const held = { drain: this.#drained, override: this.#overridden, weight: this.#weighed }[what];
     const ends = method === 'DELETE';
     if (ends) held.delete(`${namespace}/${id}`);
-    else held.set(`${namespace}/${id}`, { status: body.status ?? 'draining', by: 'operator', at: iso(Date.now()), reason, until: until(body.for) });
-    const action = what === 'drain' ? (ends ? 'undrained' : 'draining') : ends ? 'released' : 'overridden';
+    else held.set(`${namespace}/${id}`, { status: body.status ?? 'draining', weight: body.weight, by: 'operator', at: iso(Date.now()), reason, until: until(body.for) });
+    const [began, ended] = { drain: ['draining', 'undrained'], override: ['overridden', 'released'], weight: ['weighed', 'unweighed'] }[what];
+    const action = ends ? ended : began;
     this.#tell(namespace, 'instance', action, reason, { service, instance: id });
     if (ends) return [204, null];
-    if (what === 'override') return [200, { id }];
+    if (what !== 'drain') return [200, { id }];
     return [200, { instance: id, safe: true, reason: 'every proxy has let go of it', elapsed_ns: 12e6, revision: this.#revision, subscribers: [{ subscriber: 'gateway-1', kind: 'proxy', state: 'quiesced', in_flight: 0 }] }];
   }
 
@@ -90,7 +92,10 @@ export class Acts {
         const key = `${namespace}/${instance.id}`;
         const [drain, override] = [this.#drained.get(key), this.#overridden.get(key)];
         const held = override ?? drain;
-        return held ? { ...instance, drain, override, status: held.status, reason: held.reason } : instance;
+        const said = this.#weighed.get(key);
+        const registered = instance.weight ?? 100;
+        const weighing = said ? { weight: said.weight, weighed: { ...said, registered } } : {};
+        return held ? { ...instance, ...weighing, drain, override, status: held.status, reason: held.reason } : { ...instance, ...weighing };
       }),
     breakers: (namespace, answer) => ({ ...answer, overrides: [...answer.overrides, ...[...this.#forced.values()].filter((said) => said.namespace === namespace)] }),
     trace: (trace) => (this.#pinned.has(trace.trace_id) ? { ...trace, pinned: this.#pinned.get(trace.trace_id) } : trace),

@@ -39,6 +39,30 @@ const hex = (text, length) => {
   return out.slice(0, length);
 };
 
+const MIB = 1 << 20;
+/** What the stores take; that of spans is at its budget. */
+const STORAGE = {
+  free_bytes: 18 * 1024 * MIB,
+  reserve_bytes: 64 * MIB,
+  stores: [
+    ['catalog', 0.4, null, null, null, 14, null, null],
+    ['events', 12, 256, 3, 16, 48_210, 12 * 86_400, 30 * 86_400],
+    ['spans', 1010, 1024, 190, 384, 8_412_003, 2.2 * 86_400, 3 * 86_400],
+    ['samples', 9, 256, 11, 64, 212, null, 3_600],
+    ['series', 71, 256, 22, 64, 31_004_112, 9 * 86_400, 15 * 86_400],
+  ].map(([store, disk, disk_budget, memory, memory_budget, entries, age, max_age]) => ({
+    store,
+    disk_bytes: Math.round(disk * MIB),
+    disk_budget_bytes: disk_budget && disk_budget * MIB,
+    memory_bytes: memory && memory * MIB,
+    memory_budget_bytes: memory_budget && memory_budget * MIB,
+    entries,
+    oldest: age && iso(Date.now() - age * 1000),
+    age_ns: age && age * 1e9,
+    max_age_ns: max_age && max_age * 1e9,
+  })),
+};
+
 function red(perSecond, errorRatio, p50, seconds, refused = 0) {
   const calls = Math.round(perSecond * seconds);
   const quantile = (ns) => (calls === 0 ? null : { estimate: ns, lower: Math.round(ns * 0.97), upper: Math.round(ns * 1.03) });
@@ -376,6 +400,7 @@ export function start({ port = 0, token = null } = {}) {
         response.on('close', () => clearInterval(timer));
         return undefined;
       }
+      if (at === '/storage') return json(STORAGE);
       if (at === '/proxies') return json({ proxies: [{ proxy: 'gateway-1', version: '0.1.0', connected: true, revision: 42, state: 'synced', policy_revision: 9, policy_state: 'synced', reported_at: iso(Date.now() - 900), snapshot_age_ns: 0, client_connections: 12, endpoint_connections: 9 }, { proxy: 'gateway-2', version: '0.1.0', connected: false, revision: 40, state: 'stale', policy_revision: 9, policy_state: 'synced', reported_at: iso(Date.now() - 9e4), snapshot_age_ns: 9e10, client_connections: 0, endpoint_connections: 0 }] });
       if (at === '/breakers') return json(seen.breakers(namespace, breakers(namespace)));
       if (at === '/events') return json({ events: seen.events(namespace, overview(namespace, '5m').events).filter(({ kind }) => kind === (url.searchParams.get('kind') ?? kind)), revision: 42 });

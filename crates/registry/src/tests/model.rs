@@ -43,6 +43,11 @@ enum Wish {
         lasts: Option<Duration>,
     },
     Release,
+    Weigh {
+        weight: u32,
+        force: bool,
+    },
+    Unweigh,
     /// Of the last backup, which may be of a revision that is ahead, and may break a rule.
     Restore {
         replace: bool,
@@ -146,6 +151,9 @@ fn wish() -> impl Strategy<Value = Wish> {
                 Wish::Override { status, lasts }
             }),
         2 => Just(Wish::Release),
+        3 => (select(&[0_u32, 0, 30, 100, 10_001]), any::<bool>())
+            .prop_map(|(weight, force)| Wish::Weigh { weight, force }),
+        2 => Just(Wish::Unweigh),
         4 => (any::<bool>(), select(&[0_u64, 0, 1, 7]), prop::bool::weighted(0.1))
             .prop_map(|(replace, ahead, is_broken)| Wish::Restore { replace, ahead, is_broken }),
         2 => (any::<bool>(), select(&[Pinned::Up, Pinned::Down])).prop_map(|(is_current, status)| {
@@ -335,6 +343,8 @@ impl Pair {
             Wish::Undrain(of) => Ask::Undrain { held: held(of), reason: reason() },
             Wish::Override { status, lasts } => Ask::Override { status, lasts, reason: reason() },
             Wish::Release => Ask::Release { reason: reason() },
+            Wish::Weigh { weight, force } => Ask::Weigh { weight, force, reason: reason() },
+            Wish::Unweigh => Ask::Unweigh { reason: reason() },
             Wish::Restore { replace, ahead, is_broken } => {
                 let known = self.backup.instances.iter().find(|(of, _)| of == target);
                 // What is in no backup nobody restores.
@@ -376,6 +386,7 @@ impl Pair {
             prop_assert_eq!(seen.condition.lapsed, plain.lapsed.map(|lapsed| lapsed.wall));
             prop_assert_eq!((seen.condition.is_cold, pinned), (plain.is_cold, plain.pinned));
             prop_assert_eq!(seen.condition.drain.is_some(), plain.is_drained);
+            prop_assert_eq!(seen.weight(), plain.weight());
             prop_assert_eq!(seen.revision, plain.revision, "{}", target);
             prop_assert!(seen.revision <= self.registry.revision());
             let first = plain.timers(self.now).first().map(|(at, _)| (*at).max(self.now.mono));
@@ -403,7 +414,7 @@ impl Pair {
         let Target { namespace, service, .. } = of;
         let members =
             self.plains.all.iter().filter(|(t, _)| t.namespace == *namespace && t.service == *service);
-        let ring = Ring::new(members.map(|(t, plain)| (t.instance.as_str(), plain.registration.weight)));
+        let ring = Ring::new(members.map(|(t, plain)| (t.instance.as_str(), plain.weight())));
         for key in ["a", "b", "c"] {
             let owner = self.registry.owner(self.now, namespace, service, key.as_bytes());
             prop_assert_eq!(owner.as_ref().map(|owner| owner.home.as_str()), ring.owner(key.as_bytes()));

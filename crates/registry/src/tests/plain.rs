@@ -17,6 +17,8 @@ pub(super) struct Plain {
     /// When it was drained, and when its override was said, last.
     drained_at: Wall,
     pinned_at: Wall,
+    weighed_at: Wall,
+    pub(super) weighed: Option<u32>,
     pub(super) pinned: Option<(Pinned, Option<Wall>)>,
     pub(super) lapsed: Option<Now>,
     pub(super) status: Status,
@@ -60,6 +62,8 @@ impl Plain {
             is_drained: false,
             drained_at: Wall(0),
             pinned_at: Wall(0),
+            weighed_at: Wall(0),
+            weighed: None,
             pinned: None,
             lapsed: None,
             status: Status::Starting,
@@ -81,6 +85,8 @@ impl Plain {
             drained_at: condition.drain.as_ref().map_or(Wall(0), |drain| drain.note.at),
             pinned: condition.pinned.as_ref().map(|pinned| (pinned.status, pinned.until)),
             pinned_at: condition.pinned.as_ref().map_or(Wall(0), |pinned| pinned.note.at),
+            weighed: condition.weighed.as_ref().map(|weighed| weighed.weight),
+            weighed_at: condition.weighed.as_ref().map_or(Wall(0), |weighed| weighed.note.at),
             lapsed: condition.lapsed.map(|wall| Now { wall, ..now }),
             status: instance.status,
             since: instance.since,
@@ -97,7 +103,13 @@ impl Plain {
             && self.verdicts == other.verdicts
             && self.is_cold == other.is_cold
             && self.lapsed.map(|lapsed| lapsed.wall) == other.lapsed.map(|lapsed| lapsed.wall)
+            && self.weighed.map(|of| (of, self.weighed_at)) == other.weighed.map(|of| (of, other.weighed_at))
             && (drained(self), pinned(self)) == (drained(other), pinned(other))
+    }
+
+    /// Its share of the calls.
+    pub(super) fn weight(&self) -> u32 {
+        self.weighed.unwrap_or(self.registration.weight)
     }
 
     fn is_warming(&self) -> bool {
@@ -240,12 +252,7 @@ impl Plains {
                 if plain.is_drained {
                     return Ok(Done { lease: Some(plain.lease), ..IDLE });
                 }
-                let is_sibling = |of: &Target| {
-                    of.namespace == target.namespace && of.service == target.service && of != target
-                };
-                let others =
-                    self.all.iter().filter(|(of, i)| is_sibling(of) && i.status == Status::Up).count();
-                if plain.status == Status::Up && others == 0 && !force {
+                if self.is_last(target) && !force {
                     return Err("last");
                 }
                 Ok(self.change(now, target, Action::Draining, |plain| {
@@ -277,6 +284,26 @@ impl Plains {
                 }
                 Ok(self.change(now, target, Action::Released, |plain| plain.pinned = None))
             }
+            Ask::Weigh { weight, force, .. } => {
+                if weight > 10_000 {
+                    return Err("invalid");
+                }
+                if self.held(target, None)?.weighed == Some(weight) {
+                    return Ok(Done { lease: self.lease(target), ..IDLE });
+                }
+                if weight == 0 && self.is_last(target) && !force {
+                    return Err("last");
+                }
+                Ok(self.change(now, target, Action::Weighed, |plain| {
+                    (plain.weighed, plain.weighed_at) = (Some(weight), now.wall);
+                }))
+            }
+            Ask::Unweigh { .. } => {
+                if self.held(target, None)?.weighed.is_none() {
+                    return Ok(Done { lease: self.lease(target), ..IDLE });
+                }
+                Ok(self.change(now, target, Action::Unweighed, |plain| plain.weighed = None))
+            }
             Ask::Restore { instance, replace, after, .. } => {
                 self.restore(now, target, &instance, replace, after)
             }
@@ -298,6 +325,13 @@ impl Plains {
                 _ => Ok(IDLE),
             },
         }
+    }
+
+    /// Whether it takes calls, and nobody else of its service does.
+    fn is_last(&self, target: &Target) -> bool {
+        let of = |of: &Target| (of.namespace.clone(), of.service.clone());
+        let takers = self.all.iter().filter(|(_, plain)| plain.status == Status::Up && plain.weight() > 0);
+        takers.map(|(taker, _)| taker).filter(|taker| of(taker) == of(target)).eq([target])
     }
 
     fn register(
@@ -331,6 +365,7 @@ impl Plains {
         after.is_cold &= before.is_cold || is_new && was_gone;
         after.is_drained = before.is_drained && !is_new;
         after.pinned = before.pinned;
+        (after.weighed, after.weighed_at) = (before.weighed, before.weighed_at);
         (after.drained_at, after.pinned_at) = (before.drained_at, before.pinned_at);
         (after.status, after.since, after.warms_since) = (before.status, before.since, before.warms_since);
         after.revision = before.revision;

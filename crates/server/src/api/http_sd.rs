@@ -105,7 +105,7 @@ fn labels(target: &Target, instance: &Instance) -> BTreeMap<String, String> {
         ("health", instance.condition.health().to_owned()),
         ("zone", text(&registration.zone)),
         ("version", text(&registration.version)),
-        ("weight", registration.weight.to_string()),
+        ("weight", instance.weight().to_string()),
     ];
     let known = known.into_iter().map(|(name, value)| (name.to_owned(), value));
     let metadata = registration.metadata.iter().flat_map(|(name, value)| {

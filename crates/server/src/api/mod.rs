@@ -47,6 +47,7 @@ mod red;
 mod registration;
 mod services;
 mod shortcut;
+mod storage;
 mod stream;
 mod tap;
 mod tokens;
@@ -123,6 +124,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .merge(events::routes())
         .merge(breakers::routes())
         .merge(ledger::routes())
+        .merge(storage::routes())
         .merge(overview::routes())
         .merge(tokens::routes())
         .merge(health::routes())

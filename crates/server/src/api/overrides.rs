@@ -19,10 +19,10 @@ use super::{
     instances::{EndQuery, WriteQuery, decide},
     services,
 };
-use crate::{clock, problems, state::State, view};
+use crate::{access::Principal, clock, problems, state::State, view};
 
 pub(super) fn routes() -> OpenApiRouter<std::sync::Arc<State>> {
-    OpenApiRouter::new().routes(routes!(pin, release)).routes(routes!(delete))
+    OpenApiRouter::new().routes(routes!(pin, release)).routes(routes!(weigh, unweigh)).routes(routes!(delete))
 }
 
 /// Says what an instance is, whatever its lease and its checks say. The same again changes nothing.
@@ -48,15 +48,24 @@ async fn pin(
 ) -> Answer<impl IntoResponse> {
     caller.require(Scope::Admin, Some(&namespace))?;
     let status: Pinned = body.status.parse().map_err(|error| problems::invalid(&error))?;
-    if body.reason.trim().is_empty() {
-        return Err(invalid("/reason", "a reason is needed: people will ask why").into());
-    }
+    with_reason(&body.reason)?;
     let lasts = body.lasts.as_deref().map(duration::parse).transpose();
     let lasts = lasts.map_err(|error| invalid("/for", error))?;
     let target = Target { namespace, service, instance };
     let ask = at(&headers, Ask::Override { status, lasts, reason: body.reason.into() })?;
+    said(&state, &caller, target, ask, query.dry_run).await
+}
+
+/// Has something said of an instance, and shows what it is then.
+async fn said(
+    state: &State,
+    caller: &Principal,
+    target: Target,
+    ask: Ask,
+    dry_run: bool,
+) -> Answer<impl IntoResponse + use<>> {
     let command = Command { target: target.clone(), actor: caller.actor(DIALECT), ask };
-    let outcome = decide(&state, command, query.dry_run).await?;
+    let outcome = decide(state, command, dry_run).await?;
     let registry = state.roll.read();
     let now = clock::now();
     // What it is after this command, which later ones may have changed already.
@@ -71,6 +80,13 @@ async fn pin(
     let seen = seen.map(|instance| view::instance(&registry, now, &target, instance));
     let seen = seen.ok_or_else(|| problems::registry(registry::Error::NotFound(target.clone())))?;
     Ok((tag(seen.revision), Json(seen)))
+}
+
+fn with_reason(reason: &str) -> Result<(), Problem> {
+    if reason.trim().is_empty() {
+        return Err(invalid("/reason", "a reason is needed: people will ask why"));
+    }
+    Ok(())
 }
 
 /// What is asked of an instance, as long as it is as the caller saw it.
@@ -102,6 +118,65 @@ async fn release(
 ) -> Answer<StatusCode> {
     caller.require(Scope::Admin, Some(&namespace))?;
     let ask = at(&headers, Ask::Release { reason: query.reason("released by an operator")? })?;
+    let target = Target { namespace, service, instance };
+    decide(&state, Command { target, actor: caller.actor(DIALECT), ask }, query.dry_run).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Says what an instance's share of the calls is, whatever it registers. The same again changes nothing.
+///
+/// The word holds until it is taken back, also when another process registers the instance. It says nothing
+/// of the status: with a weight of 0 an instance stays up and gets no calls, but nobody waits for those in
+/// flight as a drain does. The last instance that takes calls gets 0 with `force` only.
+#[utoipa::path(
+    put, path = "/bellwether/v1/namespaces/{namespace}/services/{service}/instances/{instance}/weight",
+    tag = "registration",
+    params(("namespace" = String, Path), ("service" = String, Path), ("instance" = String, Path), WriteQuery,
+        ("If-Match" = Option<String>, Header, description = "the instance's ETag; if it has changed since, nothing happens")),
+    request_body = api::WeightBody,
+    responses(
+        (status = 200, body = api::Instance, headers(("ETag" = String, description = "its revision"))),
+        (status = 409, description = "it is the last instance that takes calls", body = Problem),
+        (status = 412, description = "the instance has changed since", body = Problem),
+        (status = "default", body = Problem),
+    ),
+)]
+async fn weigh(
+    Of(state): Shared,
+    Extension(caller): Caller,
+    Named((namespace, service, instance)): Named<(Namespace, ServiceName, InstanceId)>,
+    Asked(query): Asked<WriteQuery>,
+    headers: HeaderMap,
+    Sent(body): Sent<api::WeightBody>,
+) -> Answer<impl IntoResponse> {
+    caller.require(Scope::Admin, Some(&namespace))?;
+    with_reason(&body.reason)?;
+    let api::WeightBody { weight, reason, force } = body;
+    let ask = at(&headers, Ask::Weigh { weight, force, reason: reason.into() })?;
+    said(&state, &caller, Target { namespace, service, instance }, ask, query.dry_run).await
+}
+
+/// Takes an operator's word on a weight back: the instance's share is again what it registered.
+#[utoipa::path(
+    delete, path = "/bellwether/v1/namespaces/{namespace}/services/{service}/instances/{instance}/weight",
+    tag = "registration",
+    params(("namespace" = String, Path), ("service" = String, Path), ("instance" = String, Path), EndQuery,
+        ("If-Match" = Option<String>, Header, description = "the instance's ETag; if it has changed since, nothing happens")),
+    responses(
+        (status = 204, description = "there is none"),
+        (status = 412, description = "the instance has changed since", body = Problem),
+        (status = "default", body = Problem),
+    ),
+)]
+async fn unweigh(
+    Of(state): Shared,
+    Extension(caller): Caller,
+    Named((namespace, service, instance)): Named<(Namespace, ServiceName, InstanceId)>,
+    Asked(mut query): Asked<EndQuery>,
+    headers: HeaderMap,
+) -> Answer<StatusCode> {
+    caller.require(Scope::Admin, Some(&namespace))?;
+    let ask = at(&headers, Ask::Unweigh { reason: query.reason("taken back by an operator")? })?;
     let target = Target { namespace, service, instance };
     decide(&state, Command { target, actor: caller.actor(DIALECT), ask }, query.dry_run).await?;
     Ok(StatusCode::NO_CONTENT)

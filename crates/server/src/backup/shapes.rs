@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use identity::{InstanceId, Namespace, PolicyName, ProxyId, ServiceName, Wall};
 use registry::{
     Actor, Check, Condition, Drain, Host, Instance, LeaseId, Note, Override, Period, PolicyAction,
-    PolicyChange, PolicyDocument, PolicyRevision, Probe, Registration, Status, Target, Verdict,
+    PolicyChange, PolicyDocument, PolicyRevision, Probe, Registration, Status, Target, Verdict, Weighed,
 };
 use serde::{Deserialize, Serialize};
 use storage_catalog::{KnownProxy, Scope, Token};
@@ -76,6 +76,9 @@ pub(super) struct InstanceLine {
     drain: Option<NoteLine>,
     #[serde(rename = "override")]
     pinned: Option<OverrideLine>,
+    /// Versions 1 and 2 knew none.
+    #[serde(default)]
+    weighed: Option<WeighedLine>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -111,6 +114,15 @@ struct OverrideLine {
     at: Wall,
     reason: String,
     until: Option<Wall>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WeighedLine {
+    weight: u32,
+    by: String,
+    at: Wall,
+    reason: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -193,6 +205,7 @@ impl From<(&Target, &Instance)> for InstanceLine {
             is_cold: condition.is_cold,
             drain: condition.drain.as_deref().map(|drain| NoteLine::from(&drain.note)),
             pinned: condition.pinned.as_deref().map(OverrideLine::from),
+            weighed: condition.weighed.as_deref().map(WeighedLine::from),
         }
     }
 }
@@ -222,6 +235,7 @@ impl InstanceLine {
             is_cold: self.is_cold,
             drain,
             pinned: self.pinned.map(OverrideLine::read).transpose()?.map(Box::new),
+            weighed: self.weighed.map(|line| Box::new(line.read())),
         };
         let instance = Instance {
             registration,
@@ -316,6 +330,20 @@ impl OverrideLine {
             note: NoteLine { by, at, reason }.into(),
             until,
         })
+    }
+}
+
+impl From<&Weighed> for WeighedLine {
+    fn from(weighed: &Weighed) -> Self {
+        let NoteLine { by, at, reason } = (&weighed.note).into();
+        WeighedLine { weight: weighed.weight, by, at, reason }
+    }
+}
+
+impl WeighedLine {
+    fn read(self) -> Weighed {
+        let WeighedLine { weight, by, at, reason } = self;
+        Weighed { weight, note: NoteLine { by, at, reason }.into() }
     }
 }
 

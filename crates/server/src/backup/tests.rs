@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use registry::{
     Action, Check, Condition, Drain, Host, LeaseId, Note, Override, Pinned, PolicyAction, PolicyDocument,
-    PolicyRevision, Probe, Registration, Status, Verdict,
+    PolicyRevision, Probe, Registration, Status, Verdict, Weighed,
 };
 use storage_catalog::Scope;
 
@@ -41,6 +41,7 @@ fn backup() -> Backup {
                 note: note(),
                 until: Some(Wall(99)),
             })),
+            weighed: Some(Box::new(Weighed { weight: 25, note: note() })),
         }
         .into(),
         status: Status::Maintenance,
@@ -170,7 +171,7 @@ fn what_is_wrong_is_named_with_its_line() {
     };
     let cases = [
         (changed(0, "bellwether-backup", "bellwether-trace"), "bellwether-trace"),
-        (changed(0, "\"version\":2", "\"version\":3"), "version 3"),
+        (changed(0, "\"version\":3", "\"version\":4"), "version 4"),
         (changed(0, "\"instances\":2", "\"instances\":3"), "promises 3 instances"),
         (changed(0, "\"instances\":2", "\"instances\":1"), "line 3 is not valid: the first line promises 1"),
         (changed(1, "\"weight\":50", "\"weight\":50000"), "line 2 is not valid: weight"),

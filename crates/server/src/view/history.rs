@@ -114,7 +114,12 @@ fn sentence(
     if lease.is_some_and(|lease| lease.state == "overdue") {
         text.push_str(" Its lease is overdue, but so many of its zone are that none of them lapses now.");
     }
-    if instance.registration.weight == 0 {
+    let weight = instance.weight();
+    if let Some(weighed) = &instance.condition.weighed {
+        let (by, reason, registered) = (&weighed.note.by, &weighed.note.reason, instance.registration.weight);
+        text.push_str(&format!(" {by} set its weight to {weight} ({reason}); it registered {registered}."));
+    }
+    if weight == 0 {
         text.push_str(" Its weight is 0, so that it gets no calls.");
     }
     text

@@ -30,13 +30,14 @@ pub(crate) fn instance(
         checks: checks(instance),
         zone: text(&registration.zone),
         version: text(&registration.version),
-        weight: registration.weight,
+        weight: instance.weight(),
         metadata: registration.metadata.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
         ttl: period(registration.ttl),
         deregister_after: registration.forget_after().map(duration::format),
         warm_up: period(registration.warm_up),
         drain: condition.drain.as_deref().map(|drain| note(&drain.note)),
         overridden: condition.pinned.as_deref().map(overridden),
+        weighed: condition.weighed.as_deref().map(|of| weighed(of, registration.weight)),
         protected: registry.is_spared(now, target),
         registered_at: instance.registered_at.to_string(),
         revision: instance.revision,
@@ -97,6 +98,11 @@ fn overridden(of: &registry::Override) -> api::Override {
     let api::Note { by, at, reason } = note(&of.note);
     let until = of.until.map(|until: Wall| until.to_string());
     api::Override { status: Status::from(of.status).to_string(), by, at, reason, until }
+}
+
+fn weighed(of: &registry::Weighed, registered: u32) -> api::Weighed {
+    let api::Note { by, at, reason } = note(&of.note);
+    api::Weighed { weight: of.weight, registered, by, at, reason }
 }
 
 /// A service with the instances that `wanted` selects.

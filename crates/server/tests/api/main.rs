@@ -27,6 +27,7 @@ mod scraping_of_others;
 mod senders_of_others;
 mod shortcut;
 mod spans;
+mod storage;
 mod watch;
 mod zipkin_queries;
 

@@ -7,6 +7,7 @@ use crate::asking::*;
 
 const RESET: &str = r#"{"action":"reset","reason":"no"}"#;
 const OVERRIDE: &str = "/bellwether/v1/namespaces/default/services/hello/instances/hello-1/override";
+const WEIGHT: &str = "/bellwether/v1/namespaces/default/services/hello/instances/hello-1/weight";
 
 #[tokio::test]
 async fn an_override_holds_whatever_else_is_known_until_it_is_released() {
@@ -96,6 +97,93 @@ async fn an_override_by_a_revision_holds_for_the_instance_as_it_was_seen() {
 }
 
 #[tokio::test]
+async fn a_weight_of_an_operators_stands_above_the_registration_until_it_is_taken_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    let body = |port: u16| format!(r#"{{"address":"10.0.0.7","port":{port},"weight":80}}"#);
+    ask(&server, Method::PUT, HELLO_1, body(1)).await;
+    let other = HELLO_1.replace("hello-1", "hello-2");
+    ask(&server, Method::PUT, &other, body(2)).await;
+    let half = r#"{"weight":50,"reason":"a canary"}"#;
+    let (status, tried) = ask(&server, Method::PUT, &format!("{WEIGHT}?dry_run=true"), half).await;
+    assert_eq!((status.as_u16(), &tried["weight"]), (200, &json!(50)), "{tried}");
+    assert_eq!(get(&server, HELLO_1).await["weight"], 80);
+
+    let (status, seen) = ask(&server, Method::PUT, WEIGHT, half).await;
+    assert_eq!((status.as_u16(), &seen["weight"], &seen["status"]), (200, &json!(50), &json!("up")));
+    let said = &seen["weighed"];
+    assert_eq!(
+        (&said["weight"], &said["registered"], &said["by"], &said["reason"]),
+        (&json!(50), &json!(80), &json!("operator"), &json!("a canary")),
+        "{seen}"
+    );
+    let (_, again) = ask(&server, Method::PUT, WEIGHT, half).await;
+    assert_eq!(again["revision"], seen["revision"], "the same again changes nothing");
+    ask(&server, Method::PUT, HELLO_1, body(3)).await;
+    let seen = get(&server, HELLO_1).await;
+    assert_eq!((&seen["weight"], &seen["port"]), (&json!(50), &json!(3)), "a new process does not end it");
+    let ring = get(&server, &format!("{HELLO}/ring")).await;
+    assert_eq!(ring["members"][0]["weight"], 50, "rings go by it: {ring}");
+
+    // It is as durable as what it stands above.
+    server.shutdown().await;
+    let server = start(folder.path()).await;
+    assert_eq!(get(&server, HELLO_1).await["weighed"]["reason"], "a canary");
+
+    let why = get(&server, &format!("{HELLO_1}/why")).await;
+    let says = why["sentence"].as_str().unwrap();
+    assert!(says.ends_with("operator set its weight to 50 (a canary); it registered 80."), "{says}");
+    assert_eq!(ask(&server, Method::DELETE, &format!("{WEIGHT}?reason=done"), "").await.0, 204);
+    let seen = get(&server, HELLO_1).await;
+    assert_eq!((&seen["weight"], &seen["weighed"]), (&json!(80), &json!(null)));
+    assert_eq!(ask(&server, Method::DELETE, WEIGHT, "").await.0, 204, "there is none");
+    let history = get(&server, &format!("{HELLO_1}/history")).await;
+    let told = history["changes"].as_array().unwrap();
+    let told =
+        told.iter().map(|event| (event["action"].as_str().unwrap(), event["reason"].as_str().unwrap()));
+    let told: Vec<_> = told.filter(|(action, _)| action.ends_with("weighed")).collect();
+    assert_eq!(told.len(), 2, "{history}");
+    assert!(told.contains(&("weighed", "a canary")) && told.contains(&("unweighed", "done")), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_weight_has_a_reason_and_bounds_and_leaves_one_instance_that_takes_calls() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    ask(&server, Method::PUT, HELLO_1, r#"{"address":"10.0.0.7","port":1}"#).await;
+    let put = async |path: &str, body: &str| ask(&server, Method::PUT, path, body.to_owned()).await;
+    for (body, field) in [
+        (r#"{"weight":50,"reason":" "}"#, "/reason"),
+        (r#"{"weight":50}"#, ""),
+        (r#"{"weight":-1,"reason":"less"}"#, ""),
+        (r#"{"weight":10001,"reason":"more"}"#, "weight"),
+        (r#"{"weight":50,"reason":"why","wait":1}"#, ""),
+    ] {
+        let (status, problem) = put(WEIGHT, body).await;
+        assert_eq!(status.as_u16(), 400, "{body}: {problem}");
+        assert!(problem["field"].as_str().unwrap_or_default().contains(field), "{body}: {problem}");
+    }
+    let none = r#"{"weight":0,"reason":"rest"}"#;
+    let (status, problem) = put(WEIGHT, none).await;
+    assert_eq!((status.as_u16(), &problem["code"]), (409, &json!("BW-1107")), "{problem}");
+    let other = HELLO_1.replace("hello-1", "hello-2");
+    put(&other, r#"{"address":"10.0.0.7","port":2}"#).await;
+    let (_, seen) = put(WEIGHT, none).await;
+    assert_eq!((&seen["status"], &seen["weight"]), (&json!("up"), &json!(0)), "{seen}");
+    // The other one is the last that takes calls now, though both are up.
+    let drain = format!("{other}/drain");
+    let (_, problem) = ask(&server, Method::POST, &drain, r#"{"reason":"no"}"#).await;
+    assert_eq!(problem["code"], "BW-1107", "{problem}");
+    let elsewhere = format!("{other}/weight");
+    assert_eq!(put(&elsewhere, none).await.1["code"], "BW-1107");
+    assert_eq!(put(&elsewhere, r#"{"weight":0,"reason":"rest","force":true}"#).await.0, 200);
+    let nobody = WEIGHT.replace("hello-1", "hello-9");
+    assert_eq!(put(&nobody, none).await.1["code"], "BW-1102");
+    let stale = ask_as(&server, Method::PUT, WEIGHT, &[("if-match", "\"1\"")], none).await;
+    assert_eq!(stale.1["code"], "BW-1110");
+}
+
+#[tokio::test]
 async fn an_override_for_a_time_ends_by_itself() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path()).await;
@@ -153,6 +241,8 @@ async fn what_operators_do_needs_their_scope() {
     for (_, problem) in [
         put(OVERRIDE, r#"{"status":"down","reason":"no"}"#).await,
         delete(OVERRIDE).await,
+        put(WEIGHT, r#"{"weight":1,"reason":"no"}"#).await,
+        delete(WEIGHT).await,
         delete(&format!("{HELLO}?force=true")).await,
         ask_as(&server, Method::POST, &format!("{HELLO}/breaker"), &as_app, RESET).await,
     ] {

@@ -23,7 +23,7 @@ use identity::Wall;
 use prost::Message;
 use registry::{
     Action, Actor, Cause, Change, Check, Condition, Drain, Effect, Host, Instance, LeaseId, Note, Override,
-    Period, Probe, Registration, Status, Target, Verdict,
+    Period, Probe, Registration, Status, Target, Verdict, Weighed,
 };
 
 use crate::{KnownProxy, Scope, Token};
@@ -138,6 +138,8 @@ struct InstanceBody {
     /// Since which revision no new call should go there, with `drain`.
     #[prost(uint64, tag = "21")]
     drain_revision: u64,
+    #[prost(message, optional, tag = "22")]
+    weighed: Option<WeighedBody>,
 }
 
 /// A check, and what it has found out.
@@ -188,6 +190,15 @@ struct OverrideBody {
     note: Option<NoteBody>,
     #[prost(fixed64, optional, tag = "3")]
     until_unix_ns: Option<u64>,
+}
+
+/// A share of the calls by an operator's word.
+#[derive(Clone, PartialEq, Message)]
+struct WeighedBody {
+    #[prost(uint32, tag = "1")]
+    weight: u32,
+    #[prost(message, optional, tag = "2")]
+    note: Option<NoteBody>,
 }
 
 /// A token without its secret.
@@ -320,6 +331,7 @@ impl TryFrom<InstanceBody> for Instance {
                 Box::new(Drain { note: note.into(), revision: known.unwrap_or(body.revision) })
             }),
             pinned: body.pinned.map(Override::try_from).transpose()?.map(Box::new),
+            weighed: body.weighed.map(Weighed::try_from).transpose()?.map(Box::new),
         };
         Ok(Instance {
             registration,
@@ -375,6 +387,15 @@ impl TryFrom<OverrideBody> for Override {
             note: body.note.ok_or("an override without a note")?.into(),
             until: body.until_unix_ns.map(Wall),
         })
+    }
+}
+
+impl TryFrom<WeighedBody> for Weighed {
+    type Error = Unreadable;
+
+    fn try_from(body: WeighedBody) -> Result<Self, Unreadable> {
+        let note = body.note.ok_or("a weight of an operator's without a note")?.into();
+        Ok(Weighed { weight: body.weight, note })
     }
 }
 

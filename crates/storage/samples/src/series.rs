@@ -89,6 +89,8 @@ pub struct SeriesStats {
     pub memory_bytes: u64,
     /// Disk for journal and parts.
     pub disk_bytes: u64,
+    /// The time of the oldest sample in parts.
+    pub oldest: Option<Wall>,
     /// Disk for parts alone.
     pub part_bytes: u64,
     /// Exemplars that were left out since the store was opened, beyond how many are kept.
@@ -219,12 +221,14 @@ impl SeriesStore {
     pub fn stats(&self) -> SeriesStats {
         let durable = self.shared.store.read();
         let part_bytes = durable.parts.iter().map(|part| part.file_bytes).sum();
+        let first = durable.parts.iter().map(|part| part.record.first).min();
         SeriesStats {
             active_series: durable.active.len() as u64,
             sealed_samples: durable.parts.iter().map(|part| part.record.samples).sum(),
             parts: durable.parts.len() as u64,
             memory_bytes: durable.memory_bytes() + self.shared.cache.bytes() + self.shared.admission.bytes(),
             disk_bytes: self.shared.journal.bytes() + part_bytes,
+            oldest: first.map(|millis| Wall(u64::try_from(millis).unwrap_or(0).saturating_mul(1_000_000))),
             part_bytes,
             exemplars_dropped: self.shared.exemplars_dropped.load(Relaxed),
             journal: self.shared.journal.stats(),

@@ -113,6 +113,9 @@ pub struct Stats {
     pub memory_bytes: u64,
     /// Disk for them.
     pub disk_bytes: u64,
+    /// When the oldest was received, by the clock that retention goes by: of a sealed block, the newest of
+    /// its spans.
+    pub oldest: Option<Wall>,
     /// Segments of the journal.
     pub segments: u64,
     /// Sealed blocks.
@@ -343,6 +346,9 @@ impl Spans {
             traces: count(|block| block.header.traces) + in_memory(|memory| memory.traces().len()),
             memory_bytes: (durable.memory_bytes() + self.store.cache.bytes()) as u64,
             disk_bytes: self.journal.bytes() + count(|block| block.header.file_bytes),
+            oldest: durable.blocks.first().map(|block| Wall(block.record.newest)).or_else(|| {
+                durable.memories().filter_map(|part| part.memory.received).map(|(oldest, _)| oldest).min()
+            }),
             segments: self.journal.segments().len() as u64,
             blocks: durable.blocks.len() as u64,
             damaged_blocks: self.damaged_blocks + count(|block| u64::from(block.is_damaged())),

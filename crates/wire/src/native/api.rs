@@ -31,7 +31,7 @@ pub use critical_path::{
 };
 pub use discovery::{
     Change, Instance, InstanceCounts, Namespaces, Note, Override, Owner, Ring, RingMember, Service,
-    ServiceEntry, Services, TargetGroup, WatchSnapshot,
+    ServiceEntry, Services, TargetGroup, WatchSnapshot, Weighed,
 };
 pub use drain::{DrainBody, Receipt, Subscriber};
 pub use events::{Event, Events};
@@ -39,7 +39,7 @@ pub use graph::{Graph, GraphEdge, GraphLosses, GraphNode};
 pub use history::{Fact, History, Lease, Recorded, Seen, Why};
 pub use operation::{
     BreakerState, FailingStore, Finding, FindingKind, Ledger, Ledgers, NextStep, Overview, OverviewEdge,
-    OverviewService, Server,
+    OverviewService, Server, Storage, StoreUse,
 };
 pub use policies::{
     EffectivePolicy, Policies, Policy, PolicyHistory, PolicyOrigin, PolicyRevision, RollbackBody,
@@ -47,6 +47,7 @@ pub use policies::{
 pub use registration::{
     Heartbeat, Heartbeats, HeartbeatsTaken, LeaseBody, NamedRegistration, OverrideBody, RefusedHeartbeat,
     Registered, RegisteredAll, RegistrationBody, RegistrationResult, Registrations, ServiceDeleted,
+    WeightBody,
 };
 pub use resilience::{
     Breaker, BreakerCommand, BreakerCounts, BreakerOverride, Breakers, Endpoint, Proxies, Proxy, ProxyView,

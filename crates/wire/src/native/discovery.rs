@@ -64,7 +64,7 @@ pub fn instance_to_proto(id: &InstanceId, instance: &registry::Instance) -> prot
         health: instance.condition.health().to_owned(),
         zone: text(&registration.zone),
         version: text(&registration.version),
-        weight: registration.weight,
+        weight: instance.weight(),
         metadata: metadata.map(|(name, text)| (name.to_owned(), text.to_owned())).collect(),
         revision: instance.revision,
     }

@@ -20,6 +20,7 @@ import type {
   Receipt,
   Ring,
   ServiceDetail,
+  Storage,
   Trace,
   Traces,
   Why,
@@ -152,6 +153,17 @@ export const override = (
 export const release = (namespace: string, service: string, id: string, reason: string, token: string | null) =>
   send<null>('DELETE', `${instancePath(namespace, service, id)}/override?${query({ reason })}`, undefined, token);
 
+export const weigh = (
+  namespace: string,
+  service: string,
+  id: string,
+  body: { weight: number; reason: string; force: boolean },
+  token: string | null,
+) => send<Instance>('PUT', `${instancePath(namespace, service, id)}/weight`, body, token);
+
+export const unweigh = (namespace: string, service: string, id: string, reason: string, token: string | null) =>
+  send<null>('DELETE', `${instancePath(namespace, service, id)}/weight?${query({ reason })}`, undefined, token);
+
 export const getTrace = (traceId: string, namespace: string, ...asking: Asking) =>
   get<Trace>(`${at`/traces/${traceId}`}?${query({ namespace })}`, ...asking);
 
@@ -210,5 +222,7 @@ export const rollBack = (namespace: string, name: string, to: number, reason: st
 
 export const deletePolicy = (namespace: string, name: string, reason: string, token: string | null) =>
   send<null>('DELETE', `${policyPath(namespace, name)}?${query({ reason })}`, undefined, token);
+
+export const getStorage = (...asking: Asking) => get<Storage>('/storage', ...asking);
 
 export const getProxies = (...asking: Asking) => get<{ proxies: Proxy[] }>('/proxies', ...asking);

@@ -141,6 +141,8 @@ export interface Instance {
   metadata: Record<string, string> | null;
   drain?: { by: string; at: string; reason: string } | null;
   override?: { status: string; by: string; at: string; reason: string; until: string | null } | null;
+  /** What an operator says that its weight is. */
+  weighed?: { weight: number; registered: number; by: string; at: string; reason: string } | null;
 }
 
 export interface ServiceDetail {
@@ -326,6 +328,25 @@ export interface DemoAct {
   latency?: string;
   errors?: string;
   version?: string;
+}
+
+/** What the stores take, and of how much. */
+export interface Storage {
+  free_bytes: number | null;
+  reserve_bytes: number;
+  stores: StoreUse[];
+}
+
+export interface StoreUse {
+  store: string;
+  disk_bytes: number;
+  disk_budget_bytes: number | null;
+  memory_bytes: number | null;
+  memory_budget_bytes: number | null;
+  entries: number;
+  oldest: string | null;
+  age_ns: number | null;
+  max_age_ns: number | null;
 }
 
 /** A data plane, and whether it routes by what holds. */

@@ -174,6 +174,12 @@ fn instance(instance: &Instance, fields: &mut Fields<'_>) {
         fields.message(20, |fields| pinned(of, fields));
     }
     fields.number(21, condition.drain.as_deref().map_or(0, |drain| drain.revision));
+    if let Some(of) = &condition.weighed {
+        fields.message(22, |fields| {
+            fields.number(1, of.weight.into());
+            fields.message(2, |fields| note(&of.note, fields));
+        });
+    }
 }
 
 fn check(check: &Check, verdict: &Verdict, fields: &mut Fields<'_>) {
@@ -259,6 +265,8 @@ mod tests {
             Ask::Drain { held: None, force: true, reason: reason() },
             Ask::Override { status: Pinned::Maintenance, lasts: None, reason: "".into() },
             Ask::Override { status: Pinned::Up, lasts: Some(Duration::from_secs(60)), reason: reason() },
+            Ask::Weigh { weight: 0, force: true, reason: "".into() },
+            Ask::Weigh { weight: 10_000, force: false, reason: reason() },
             Ask::Deregister { held: None, reason: "".into() },
         ];
         let mut registry = Registry::default();
@@ -266,7 +274,7 @@ mod tests {
         let actor = registry::Actor { name: "operator".into(), from: "http 127.0.0.1:1".into() };
         let mut apply = |ask| registry.apply(now, Command { target: target(), actor: actor.clone(), ask });
         let changes: Vec<_> = asks.into_iter().filter_map(|ask| apply(ask).unwrap().change).collect();
-        assert_eq!(changes.len(), 9);
+        assert_eq!(changes.len(), 11);
         changes
     }
 

@@ -30,7 +30,7 @@ pub struct Instance {
     pub zone: Option<String>,
     /// Its version.
     pub version: Option<String>,
-    /// Its share of the calls.
+    /// Its share of the calls, as proxies and rings use it: an operator's word, or else what it registered.
     pub weight: u32,
     /// Anything else.
     pub metadata: BTreeMap<String, String>,
@@ -45,6 +45,8 @@ pub struct Instance {
     /// What an operator says that it is; nothing where nobody does.
     #[serde(rename = "override")]
     pub overridden: Option<Override>,
+    /// What an operator says that its weight is; nothing where nobody does.
+    pub weighed: Option<Weighed>,
     /// Whether its lease is overdue and holds only because so many of its zone are.
     pub protected: bool,
     /// When it was registered first.
@@ -77,6 +79,21 @@ pub struct Override {
     pub reason: String,
     /// Until when; nothing where it holds until it is released.
     pub until: Option<String>,
+}
+
+/// A share of the calls by an operator's word, which stands above the registration's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Weighed {
+    /// The share that holds; 100 is a full one, 0 none.
+    pub weight: u32,
+    /// What the instance registered, which holds once the word is taken back.
+    pub registered: u32,
+    /// Who said so.
+    pub by: String,
+    /// When.
+    pub at: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// A service with its instances.

@@ -172,6 +172,41 @@ pub struct Server {
     pub failing: Vec<FailingStore>,
 }
 
+/// What the stores take, and of how much.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Storage {
+    /// Bytes that may still be written where the data folder is; nothing where the disk does not say.
+    pub free_bytes: Option<u64>,
+    /// With less room than this on the disk, telemetry is refused, so that registrations still fit.
+    pub reserve_bytes: u64,
+    /// The stores.
+    pub stores: Vec<StoreUse>,
+}
+
+/// What a store takes, and what it may.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StoreUse {
+    /// `catalog` (registrations, policies, tokens), `events`, `spans`, `samples` (the figures of calls) or
+    /// `series` (what others measure).
+    pub store: String,
+    /// Bytes on disk.
+    pub disk_bytes: u64,
+    /// How many they may be, beyond which the oldest goes; nothing where there is no such bound.
+    pub disk_budget_bytes: Option<u64>,
+    /// Bytes of memory, as the store estimates them; nothing where nobody counts them.
+    pub memory_bytes: Option<u64>,
+    /// How many they may be.
+    pub memory_budget_bytes: Option<u64>,
+    /// How many instances, events, spans, series of calls, or samples in parts there are.
+    pub entries: u64,
+    /// When the oldest came or happened; nothing where nothing is kept, or where it is not told apart.
+    pub oldest: Option<String>,
+    /// Its age.
+    pub age_ns: Option<u64>,
+    /// How old it may become; nothing where it stays.
+    pub max_age_ns: Option<u64>,
+}
+
 /// A store whose last write failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FailingStore {

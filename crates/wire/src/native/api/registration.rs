@@ -124,6 +124,21 @@ pub struct OverrideBody {
     pub lasts: Option<String>,
 }
 
+/// The share of the calls that an instance shall take, whatever its registration says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WeightBody {
+    /// From 0 to 10000, relative to its siblings: 100 is a full share, 0 none.
+    #[schema(example = 50, maximum = 10_000)]
+    pub weight: u32,
+    /// Why: people will read it.
+    #[schema(example = "half of the calls to the new version")]
+    pub reason: String,
+    /// Whether even the last instance that takes calls may get none.
+    #[serde(default)]
+    pub force: bool,
+}
+
 /// The end of a service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ServiceDeleted {

@@ -148,8 +148,8 @@ table! {
         "deregister those that are gone, or raise the limit",
         "a deployment that registers each process under a random id and deregisters none";
     LastInstance = 1107, 409, Failed, "The last instance",
-        "No other instance of the service takes calls; once this one is drained, every call is refused.",
-        "start another instance first, or drain with force",
+        "No other instance of the service takes calls; once this one is drained, or has a weight of 0, every call is refused.",
+        "start another instance first, or say it with force",
         "POST …/instances/cart-1/drain while every other instance of cart is down";
     ServiceInUse = 1108, 409, Failed, "The service takes calls",
         "Instances of the service are up. Once they are deleted, every call to it is refused.",
