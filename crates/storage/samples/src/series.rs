@@ -19,6 +19,7 @@ mod budget;
 mod cache;
 mod column;
 mod exemplar;
+mod family;
 mod head;
 mod index;
 mod key;

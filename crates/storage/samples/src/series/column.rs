@@ -11,8 +11,10 @@
 //! [`FEW`], the column is one of doubles instead.
 //!
 //! ```text
-//! kind  u8: 0 constant, 1 gaps, 2 integers, 3 doubles, 4 bits
-//! exceptions: count, then for each the distance to the one before and 8 bytes
+//! kind  u8: 0 constant, 1 gaps, 4 bits, 5 above, 6 whole, 7 integers, 8 doubles
+//! whole:    a number, which all values are
+//! above:    a column of what the values are more than those of the series before, at the same times
+//! the others begin with exceptions: count, then for each the distance to the one before and 8 bytes
 //! constant: 8 bytes
 //! gaps:     d, first, divisor, then (values without a change, change) for each change
 //! integers: d, first, divisor, then pco over (value - first) / divisor
@@ -21,12 +23,21 @@
 //! gaps and bits: 0 and the bytes, or 1 and the bytes in zstd, whichever is less
 //! ```
 //!
+//! A *bucket* of a histogram counts what the one below it counts and a little more, and the count of all what its last
+//! bucket does. So a column may stand above that of the series before it, where both are integers: what is left are the
+//! calls of one bucket, most of which do not change at all.
+//!
+//! pco is used without its framing: a column says itself what it is and how long. What earlier versions wrote with it,
+//! as kinds 2 and 3, is read.
+//!
 //! Whoever packs a column reads it back before it is kept ([`pack`]): a value that a mistake in this module or in
 //! pco would change is found while it is still in memory, and the column is kept as plain bits then.
 
 use pco::{
-    ChunkConfig, DeltaSpec, ModeSpec,
-    standalone::{simple_compress, simple_decompress},
+    ChunkConfig, DecompressorScratch, DeltaSpec, ModeSpec,
+    data_types::Number,
+    standalone::simple_decompress,
+    wrapped::{FileCompressor, FileDecompressor},
 };
 
 use super::varint::{Cursor, put, put_signed};
@@ -51,9 +62,16 @@ const ZSTD_FROM: usize = 32;
 
 const CONSTANT: u8 = 0;
 const GAPS: u8 = 1;
-const INTEGERS: u8 = 2;
-const DOUBLES: u8 = 3;
+const FRAMED_INTEGERS: u8 = 2;
+const FRAMED_DOUBLES: u8 = 3;
 const BITS: u8 = 4;
+const ABOVE: u8 = 5;
+const WHOLE: u8 = 6;
+const INTEGERS: u8 = 7;
+const DOUBLES: u8 = 8;
+
+/// What pco reads beyond the end of a page that is shorter, so that it needs no copy of its own.
+const PCO_PADDING: usize = 3 << 10;
 
 /// Appends times, which ascend.
 pub(crate) fn pack_times(times: &[i64], into: &mut Vec<u8>) {
@@ -96,38 +114,83 @@ pub(crate) fn unpack_times(bytes: &[u8]) -> Option<Vec<i64>> {
     Some(times)
 }
 
-/// Appends values, none of them changed by a bit.
-pub(crate) fn pack(values: &[f64], into: &mut Vec<u8>) {
+/// Appends values, none of them changed by a bit: above those of the series before at the same times, if there are some
+/// and it takes less. Whether it stands above them.
+pub(crate) fn pack(values: &[f64], before: Option<&[f64]>, into: &mut Vec<u8>) -> bool {
     let start = into.len();
-    if pack_small(values, into).is_some() && is_same(&into[start..], values) {
-        return;
+    let mut unpacker = Unpacker::default();
+    let mut is_same = |bytes: &[u8], before: Option<&[f64]>| {
+        let same = |(one, other): (&f64, &f64)| one.to_bits() == other.to_bits();
+        let read = unpacker.unpack(bytes, values.len(), before);
+        read.is_some_and(|read| read.iter().zip(values).all(same))
+    };
+    if let Some(more) = before.and_then(|before| above(values, before)) {
+        into.push(ABOVE);
+        if pack_small(&more, into).is_some() && is_same(&into[start..], before) {
+            return true;
+        }
+        into.truncate(start);
+    }
+    if pack_small(values, into).is_some() && is_same(&into[start..], None) {
+        return false;
     }
     into.truncate(start);
     into.extend([BITS, 0]);
     let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_bits().to_le_bytes()).collect();
     put_smaller(&bytes, into);
+    false
 }
 
-fn is_same(bytes: &[u8], values: &[f64]) -> bool {
-    let same = |(one, other): (&f64, &f64)| one.to_bits() == other.to_bits();
-    unpack(bytes, values.len()).is_some_and(|read| read.iter().zip(values).all(same))
+/// Whether a column stands above the one of the series before.
+pub(crate) fn is_above(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&ABOVE)
+}
+
+/// How much more the values are, where all are integers and it takes less to say that.
+fn above(values: &[f64], before: &[f64]) -> Option<Vec<f64>> {
+    let integer = |value: &f64| exact(*value, 0);
+    if values.len() != before.len() {
+        return None;
+    }
+    let of: Vec<i64> = values.iter().map(integer).collect::<Option<_>>()?;
+    let before: Vec<i64> = before.iter().map(integer).collect::<Option<_>>()?;
+    let more: Vec<i64> = of.iter().zip(&before).map(|(of, before)| of - before).collect();
+    let weight = |integers: &[i64]| -> u64 {
+        let steps = integers.iter().zip(integers.iter().skip(1)).map(|(before, after)| after - before);
+        steps.map(|step| u64::from(64 - step.unsigned_abs().leading_zeros())).sum()
+    };
+    (weight(&more) < weight(&of)).then(|| more.into_iter().map(|more| more as f64).collect())
 }
 
 fn pack_small(values: &[f64], into: &mut Vec<u8>) -> Option<()> {
-    let first = values.first()?.to_bits();
-    if values.iter().all(|value| value.to_bits() == first) {
-        into.extend([CONSTANT, 0]);
-        into.extend(first.to_le_bytes());
+    let first = values.first()?;
+    if values.iter().all(|value| value.to_bits() == first.to_bits()) {
+        if let Some(integer) = exact(*first, 0) {
+            into.push(WHOLE);
+            put_signed(into, integer);
+        } else {
+            into.extend([CONSTANT, 0]);
+            into.extend(first.to_bits().to_le_bytes());
+        }
         return Some(());
     }
     match Integers::of(values) {
         Some(integers) => integers.pack(values, into),
         None => {
             into.extend([DOUBLES, 0]);
-            into.extend(simple_compress(values, &config(order_of_doubles(values))).ok()?);
-            Some(())
+            put_numbers(values, order_of_doubles(values), into)
         }
     }
+}
+
+/// Appends numbers as pco packs them.
+fn put_numbers<T: Number>(numbers: &[T], order: usize, into: &mut Vec<u8>) -> Option<()> {
+    let file = FileCompressor::default();
+    let mut chunk = file.chunk_compressor(numbers, &config(order)).ok()?;
+    file.write_header(&mut *into).ok()?;
+    chunk.write_meta(&mut *into).ok()?;
+    chunk.write_page(0, into).ok()?;
+    Some(())
 }
 
 fn config(order: usize) -> ChunkConfig {
@@ -228,8 +291,7 @@ impl Integers {
             return Some(());
         }
         let scaled: Vec<i64> = integers.iter().map(|integer| (integer - first) / divisor).collect();
-        into.extend(simple_compress(&scaled, &config(order(&scaled))).ok()?);
-        Some(())
+        put_numbers(&scaled, order(&scaled), into)
     }
 }
 
@@ -283,52 +345,118 @@ fn smaller(cursor: &mut Cursor<'_>) -> Option<Vec<u8>> {
     if is_packed { zstd::bulk::decompress(rest, MOST).ok() } else { Some(rest.to_vec()) }
 }
 
-/// Reads what [`pack`] wrote, of which there are `count` values.
-pub(crate) fn unpack(bytes: &[u8], count: usize) -> Option<Vec<f64>> {
-    let mut cursor = Cursor(bytes);
-    let kind = cursor.byte()?;
-    let (mut exceptions, mut at) = (Vec::new(), 0_usize);
-    for _ in 0..cursor.count(9)? {
-        at = at.checked_add(usize::try_from(cursor.number()?).ok()?)?;
-        exceptions.push((at, f64::from_bits(cursor.fixed()?)));
-    }
-    let mut values = match kind {
-        CONSTANT => vec![f64::from_bits(cursor.fixed()?); count],
-        GAPS | INTEGERS => integers(kind, &mut cursor, count)?,
-        DOUBLES => simple_decompress::<f64>(cursor.0).ok()?,
-        BITS => {
-            let bytes = smaller(&mut cursor)?;
-            let value = |bytes: &[u8]| bytes.try_into().ok().map(f64::from_le_bytes);
-            bytes.chunks(8).map(value).collect::<Option<_>>()?
-        }
-        _ => return None,
-    };
-    for (at, value) in exceptions {
-        *values.get_mut(at)? = value;
-    }
-    (values.len() == count).then_some(values)
+/// Reads columns, and keeps what that needs from one to the next.
+#[derive(Default)]
+pub(crate) struct Unpacker {
+    padded: Vec<u8>,
+    scratch: DecompressorScratch,
+    integers: Vec<i64>,
+    values: Vec<f64>,
 }
 
-#[allow(clippy::cast_precision_loss, reason = "below 2^53")]
-fn integers(kind: u8, cursor: &mut Cursor<'_>, count: usize) -> Option<Vec<f64>> {
-    let power = *POWERS.get(usize::try_from(cursor.number()?).ok()?)?;
-    let (first, divisor) = (cursor.signed()?, i64::try_from(cursor.number()?).ok()?);
-    if kind == INTEGERS {
-        let scaled = simple_decompress::<i64>(cursor.0).ok()?;
-        let value = |scaled: i64| first.wrapping_add(scaled.wrapping_mul(divisor)) as f64 / power;
-        return Some(scaled.into_iter().map(value).collect());
+impl std::fmt::Debug for Unpacker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Unpacker").finish_non_exhaustive()
     }
-    let gaps = smaller(cursor)?;
-    let mut cursor = Cursor(&gaps);
-    let (mut values, mut integer) = (Vec::with_capacity(count), first);
-    while !cursor.0.is_empty() {
-        let gap = usize::try_from(cursor.number()?).ok()?.checked_add(1)?;
-        if gap > count - values.len() {
+}
+
+impl Unpacker {
+    /// Reads what [`pack`] wrote, of which there are `count` values, with those of the series before where it stands above
+    /// them.
+    pub(crate) fn unpack(&mut self, bytes: &[u8], count: usize, before: Option<&[f64]>) -> Option<&[f64]> {
+        if count > COLUMN_SAMPLES {
             return None;
         }
-        values.resize(values.len() + gap, integer as f64 / power);
-        integer = integer.wrapping_add(cursor.signed()?.wrapping_mul(divisor));
+        self.values.clear();
+        if let Some((&ABOVE, more)) = bytes.split_first() {
+            self.column(more, count)?;
+            let before = before.filter(|before| before.len() == count)?;
+            self.values.iter_mut().zip(before).for_each(|(value, before)| *value += before);
+        } else {
+            self.column(bytes, count)?;
+        }
+        (self.values.len() == count).then_some(&self.values)
     }
-    values.resize(count, integer as f64 / power);
-    Some(values)
+
+    fn column(&mut self, bytes: &[u8], count: usize) -> Option<()> {
+        let mut cursor = Cursor(bytes);
+        let kind = cursor.byte()?;
+        if kind == WHOLE {
+            self.values.resize(count, cursor.signed()? as f64);
+            return Some(());
+        }
+        let (mut exceptions, mut at) = (Vec::new(), 0_usize);
+        for _ in 0..cursor.count(9)? {
+            at = at.checked_add(usize::try_from(cursor.number()?).ok()?)?;
+            exceptions.push((at, f64::from_bits(cursor.fixed()?)));
+        }
+        match kind {
+            CONSTANT => self.values.resize(count, f64::from_bits(cursor.fixed()?)),
+            GAPS | INTEGERS | FRAMED_INTEGERS => self.integers(kind, &mut cursor, count)?,
+            DOUBLES => {
+                self.values.resize(count, 0.0);
+                numbers(cursor.0, &mut self.padded, &mut self.scratch, &mut self.values)?;
+            }
+            FRAMED_DOUBLES => self.values = simple_decompress::<f64>(cursor.0).ok()?,
+            BITS => {
+                let bytes = smaller(&mut cursor)?;
+                for bytes in bytes.chunks(8) {
+                    self.values.push(bytes.try_into().ok().map(f64::from_le_bytes)?);
+                }
+            }
+            _ => return None,
+        }
+        for (at, value) in exceptions {
+            *self.values.get_mut(at)? = value;
+        }
+        Some(())
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "below 2^53")]
+    fn integers(&mut self, kind: u8, cursor: &mut Cursor<'_>, count: usize) -> Option<()> {
+        let power = *POWERS.get(usize::try_from(cursor.number()?).ok()?)?;
+        let (first, divisor) = (cursor.signed()?, i64::try_from(cursor.number()?).ok()?);
+        if kind == GAPS {
+            let gaps = smaller(cursor)?;
+            let mut cursor = Cursor(&gaps);
+            let mut integer = first;
+            while !cursor.0.is_empty() {
+                let gap = usize::try_from(cursor.number()?).ok()?.checked_add(1)?;
+                if gap > count - self.values.len() {
+                    return None;
+                }
+                self.values.resize(self.values.len() + gap, integer as f64 / power);
+                integer = integer.wrapping_add(cursor.signed()?.wrapping_mul(divisor));
+            }
+            self.values.resize(count, integer as f64 / power);
+            return Some(());
+        }
+        if kind == FRAMED_INTEGERS {
+            self.integers = simple_decompress::<i64>(cursor.0).ok()?;
+        } else {
+            self.integers.resize(count, 0);
+            numbers(cursor.0, &mut self.padded, &mut self.scratch, &mut self.integers)?;
+        }
+        let value = |scaled: &i64| first.wrapping_add(scaled.wrapping_mul(divisor)) as f64 / power;
+        self.values.extend(self.integers.iter().map(value));
+        Some(())
+    }
+}
+
+/// Fills `into` with what [`put_numbers`] wrote.
+fn numbers<T: Number>(
+    bytes: &[u8],
+    padded: &mut Vec<u8>,
+    scratch: &mut DecompressorScratch,
+    into: &mut [T],
+) -> Option<()> {
+    padded.clear();
+    padded.extend_from_slice(bytes);
+    padded.resize(bytes.len() + PCO_PADDING, 0);
+    let (file, rest) = FileDecompressor::new(padded.as_slice()).ok()?;
+    let (chunk, rest) = file.chunk_decompressor::<T, _>(rest).ok()?;
+    let mut page = chunk.page_decompressor_with_scratch(rest, into.len(), scratch).ok()?;
+    let progress = page.read(into).ok()?;
+    // The end stood within the column, and not in what was put behind it.
+    (progress.finished && page.into_src().len() >= PCO_PADDING).then_some(())
 }

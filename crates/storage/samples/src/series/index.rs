@@ -9,7 +9,7 @@
 //!         later its last one is, its column of times, the distance of its values to the end of those before, their bytes
 //! ```
 //!
-//! Series stand in the order of their labels. There are no postings in a part: a question compares the number of each
+//! Series stand in the order that `family` gives them. There are no postings in a part: a question compares the number of each
 //! text once with each matcher, and then looks at the numbers of each series, which is a walk over memory that takes
 //! some milliseconds for a million labels; postings would have to be read for the part as well and are larger than that.
 

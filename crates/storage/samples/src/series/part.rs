@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! magic     8 bytes
-//! columns   those of the first series, then those of the next; each is followed by the CRC-32C of its bytes.
-//!           A column of times stands before the first column of values that needs it, and only once.
+//! columns   those of the first series, then those of the next, in the order that `family` gives them; each is followed
+//!           by the CRC-32C of its bytes. A column of times stands before the first column of values that needs it, and
+//!           only once.
 //! exemplars packed by zstd, where there are any; see `exemplar`, the numbers are places in the index
 //! index     packed by zstd; see `index`
 //! record    a Protocol Buffers message; see `PartRecord`
@@ -26,8 +27,9 @@ use storage_disk::{Disk, File, Open};
 
 use super::{
     cache::Cache,
-    column::{COLUMN_SAMPLES, pack, pack_times, unpack, unpack_times},
+    column::{COLUMN_SAMPLES, Unpacker, is_above, pack, pack_times, unpack_times},
     exemplar::{self, Case},
+    family::Member,
     head::{Head, OfSeries},
     index::{Block, Index, IndexWriter, Place},
     record::{ExemplarsRecord, PartRecord},
@@ -46,6 +48,11 @@ const MAX_RECORD: u64 = 64 << 10;
 const MAX_INDEX: u64 = 1 << 30;
 /// How much is written at once.
 const WRITE_BYTES: usize = 1 << 20;
+/// How much is read at once where columns are read one after the other, and how far apart these may stand.
+const READ_BYTES: u64 = 64 << 10;
+const NEAR_BYTES: u64 = 8 << 10;
+/// How many columns may stand above each other: who asks for the uppermost has to read them all.
+const MOST_ABOVE: usize = 32;
 
 /// A part.
 #[derive(Debug)]
@@ -178,56 +185,130 @@ impl Part {
     /// The way to its columns, for one question.
     pub(crate) fn reader(&self, index: Arc<Index>) -> Result<Reader, Unreadable> {
         let file = self.disk.open(&self.path, Open::Read)?;
-        Ok(Reader { index, file, times: Mutex::default() })
+        let end = self.record.index_offset;
+        Ok(Reader { index, file, end, state: Mutex::default() })
     }
 }
 
-/// Reads columns. Columns of times are kept for as long as it lives, since many series share them.
+/// Reads columns, best in the order of the series.
 #[derive(Debug)]
 pub(crate) struct Reader {
     pub(crate) index: Arc<Index>,
     file: Box<dyn File>,
-    times: Mutex<HashMap<u32, Arc<[i64]>>>,
+    /// Where columns end.
+    end: u64,
+    state: Mutex<Reading>,
+}
+
+/// What is kept from one series to the next.
+#[derive(Debug, Default)]
+struct Reading {
+    unpacker: Unpacker,
+    /// Columns of times, since many series share them.
+    times: HashMap<u32, Arc<[i64]>>,
+    /// The columns of the series that was read last, by their places: the next one may stand above it.
+    last: Vec<(u64, Vec<f64>)>,
+    /// What was read ahead, and where it stands.
+    ahead: (u64, Vec<u8>),
 }
 
 impl Reader {
     /// Appends the samples of a series in a time, both ends included.
     pub(crate) fn read(&self, series: u32, from: i64, to: i64, into: &mut Samples) -> Result<(), Unreadable> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut columns = Vec::new();
         for block in self.index.blocks(series) {
             if block.first > to || block.last < from {
                 continue;
             }
-            let times = self.times(block.times)?;
-            let values = self.column(block.values)?;
-            let values = unpack(&values, times.len()).ok_or_else(|| damaged("a column is not understood"))?;
+            let times = state.times(self, block.times)?;
+            let values = state.values(self, series, block, times.len())?;
             let (start, end) =
                 (times.partition_point(|time| *time < from), times.partition_point(|time| *time <= to));
-            into.times.extend(times.get(start..end).unwrap_or_default());
-            into.values.extend(values.get(start..end).unwrap_or_default());
+            into.times.extend_from_slice(times.get(start..end).unwrap_or_default());
+            into.values.extend_from_slice(values.get(start..end).unwrap_or_default());
+            columns.push((block.values.offset, values));
         }
+        state.last = columns;
         Ok(())
     }
+}
 
-    fn times(&self, number: u32) -> Result<Arc<[i64]>, Unreadable> {
-        let known = || self.times.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(times) = known().get(&number) {
+impl Reading {
+    fn times(&mut self, reader: &Reader, number: u32) -> Result<Arc<[i64]>, Unreadable> {
+        if let Some(times) = self.times.get(&number) {
             return Ok(Arc::clone(times));
         }
-        let place = self.index.times(number).ok_or_else(|| damaged("a column of times is missing"))?;
-        let times = unpack_times(&self.column(place)?);
+        let place = reader.index.times(number).ok_or_else(|| damaged("a column of times is missing"))?;
+        let times = unpack_times(self.column(reader, place)?);
         let times: Arc<[i64]> = times.ok_or_else(|| damaged("a column of times is not understood"))?.into();
-        known().insert(number, Arc::clone(&times));
+        self.times.insert(number, Arc::clone(&times));
         Ok(times)
     }
 
-    fn column(&self, place: Place) -> Result<Vec<u8>, Unreadable> {
-        let mut bytes = vec![0; place.bytes as usize + 4];
-        self.file.read_exact_at(&mut bytes, place.offset)?;
-        let crc = bytes.split_off(place.bytes as usize);
-        if crc32c::crc32c(&bytes).to_le_bytes() != *crc {
-            return Err(damaged("a column is damaged"));
+    /// The values of a block, and for that those of all that it stands above.
+    fn values<'r>(
+        &mut self,
+        reader: &'r Reader,
+        mut series: u32,
+        mut block: &'r Block,
+        count: usize,
+    ) -> Result<Vec<f64>, Unreadable> {
+        let mut above = Vec::new();
+        let mut below = None;
+        loop {
+            if !above.is_empty() {
+                let known = self.last.iter_mut().find(|(offset, _)| *offset == block.values.offset);
+                if let Some((_, values)) = known {
+                    below = Some(std::mem::take(values));
+                    break;
+                }
+            }
+            let bytes = self.column(reader, block.values)?;
+            let is_above = is_above(bytes);
+            above.push(bytes.to_vec());
+            if !is_above {
+                break;
+            }
+            let same = |other: &&Block| other.times == block.times && other.first == block.first;
+            let before = series.checked_sub(1).map(|before| reader.index.blocks(before));
+            let found = before.and_then(|blocks| blocks.iter().find(same));
+            block = found
+                .filter(|_| above.len() <= MOST_ABOVE)
+                .ok_or_else(|| damaged("a column stands above none"))?;
+            series -= 1;
         }
-        Ok(bytes)
+        while let Some(bytes) = above.pop() {
+            let values = self.unpacker.unpack(&bytes, count, below.as_deref());
+            below = Some(values.ok_or_else(|| damaged("a column is not understood"))?.to_vec());
+        }
+        Ok(below.unwrap_or_default())
+    }
+
+    /// The bytes of a column.
+    fn column(&mut self, reader: &Reader, place: Place) -> Result<&[u8], Unreadable> {
+        let len = u64::from(place.bytes) + 4;
+        let end = place.offset.checked_add(len).filter(|end| *end <= reader.end);
+        let end = end.ok_or_else(|| damaged("a column is not where it should be"))?;
+        let (start, bytes) = &mut self.ahead;
+        let ahead = *start + bytes.len() as u64;
+        if !(*start..=ahead).contains(&place.offset) || end > ahead {
+            let is_near = place.offset.checked_sub(ahead).is_some_and(|gap| gap < NEAR_BYTES)
+                || (*start..ahead).contains(&place.offset);
+            let wanted = if is_near { len.max(READ_BYTES).min(reader.end - place.offset) } else { len };
+            bytes.resize(wanted as usize, 0);
+            *start = place.offset;
+            if let Err(error) = reader.file.read_exact_at(bytes, place.offset) {
+                bytes.clear();
+                return Err(error.into());
+            }
+        }
+        let from = (place.offset - *start) as usize;
+        let column = bytes.get(from..from + len as usize).unwrap_or_default();
+        match column.split_last_chunk::<4>() {
+            Some((column, crc)) if crc32c::crc32c(column).to_le_bytes() == *crc => Ok(column),
+            _ => Err(damaged("a column is damaged")),
+        }
     }
 }
 
@@ -250,16 +331,20 @@ pub(crate) fn save(
         let mut writer =
             Writer { file: disk.open(&temporary, Open::CreateNew)?, offset: 0, buffer: Vec::new() };
         writer.put(MAGIC)?;
-        let mut series: Vec<(u32, &OfSeries)> = head.series().collect();
-        series.sort_unstable_by(|(_, one), (_, other)| one.labels.cmp(&other.labels));
+        let member = |(number, series): (u32, _)| {
+            let series: &OfSeries = series;
+            (Member::of(&series.labels), number, series)
+        };
+        let mut series: Vec<_> = head.series().map(member).collect();
+        series.sort_unstable_by(|(one, ..), (other, ..)| one.cmp(other));
         let mut index = IndexWriter::default();
-        let mut shared = HashMap::new();
-        for (_, series) in &series {
-            record.samples += put_series(&mut writer, &mut index, &mut shared, series)?;
+        let (mut shared, mut before) = (HashMap::new(), None);
+        for (member, _, series) in &series {
+            record.samples += put_series(&mut writer, &mut index, &mut shared, &mut before, *member, series)?;
         }
         let cases = (0..)
             .zip(&series)
-            .flat_map(|(place, (number, _))| head.cases.of(*number).map(move |case| (place, case)));
+            .flat_map(|(place, (_, number, _))| head.cases.of(*number).map(move |case| (place, case)));
         record.exemplars = put_exemplars(&mut writer, cases.collect())?;
         record.series = index.len() as u64;
         (record.first, record.last) = head.times.unwrap_or_default();
@@ -296,16 +381,29 @@ fn put_exemplars(writer: &mut Writer, cases: Vec<(u32, &Case)>) -> io::Result<Op
     Ok(Some(ExemplarsRecord { offset, bytes, raw_bytes, crc: crc32c::crc32c(&packed), first, last }))
 }
 
-fn put_series(
+/// A series that was written.
+struct Before<'a> {
+    member: Member<'a>,
+    samples: Samples,
+    /// Of each column that of its times, and above how many others it stands.
+    columns: Vec<(u32, usize)>,
+}
+
+fn put_series<'a>(
     writer: &mut Writer,
     index: &mut IndexWriter,
     shared: &mut HashMap<Vec<u8>, u32>,
+    before: &mut Option<Before<'a>>,
+    member: Member<'a>,
     series: &OfSeries,
 ) -> io::Result<u64> {
     let mut samples = Samples::default();
     series.read(&mut samples);
+    let below = before.take().filter(|before| member.is_above(&before.member));
     let mut blocks = Vec::with_capacity(samples.len().div_ceil(COLUMN_SAMPLES));
-    for (times, values) in samples.times.chunks(COLUMN_SAMPLES).zip(samples.values.chunks(COLUMN_SAMPLES)) {
+    let mut columns = Vec::with_capacity(blocks.capacity());
+    let chunks = samples.times.chunks(COLUMN_SAMPLES).zip(samples.values.chunks(COLUMN_SAMPLES));
+    for (number, (times, values)) in chunks.enumerate() {
         let (Some(&first), Some(&last)) = (times.first(), times.last()) else { continue };
         let mut packed = Vec::new();
         pack_times(times, &mut packed);
@@ -317,12 +415,21 @@ fn put_series(
                 number
             }
         };
+        let under = below.as_ref().and_then(|below| {
+            let (_, depth) = below.columns.get(number).filter(|(of, _)| *of == times)?;
+            let values = below.samples.values.chunks(COLUMN_SAMPLES).nth(number)?;
+            (*depth < MOST_ABOVE).then_some((values, *depth))
+        });
         let mut packed = Vec::new();
-        pack(values, &mut packed);
+        let is_above = pack(values, under.map(|(values, _)| values), &mut packed);
+        let depth = under.filter(|_| is_above).map_or(0, |(_, depth)| depth + 1);
+        columns.push((times, depth));
         blocks.push(Block { first, last, times, values: writer.put_column(&packed)? });
     }
     index.add(&series.labels, &blocks);
-    Ok(samples.len() as u64)
+    let written = samples.len() as u64;
+    *before = Some(Before { member, samples, columns });
+    Ok(written)
 }
 
 struct Writer {

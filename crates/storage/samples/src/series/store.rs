@@ -104,6 +104,26 @@ impl Joined {
     }
 }
 
+/// Series in the order in which they are found, which is the order in which parts are best read.
+#[derive(Debug, Default)]
+struct InOrder {
+    places: HashMap<Labels, usize>,
+    series: Vec<(Labels, Joined)>,
+}
+
+impl InOrder {
+    fn add(&mut self, labels: Labels, piece: Piece) {
+        let place = *self.places.entry(labels.clone()).or_insert(self.series.len());
+        if place == self.series.len() {
+            let of = Joined::of(&labels);
+            self.series.push((labels, of));
+        }
+        if let Some((_, joined)) = self.series.get_mut(place) {
+            joined.pieces.push(piece);
+        }
+    }
+}
+
 impl ReadSeries for Joined {
     fn read(&self, from: i64, to: i64, into: &mut Samples) -> Result<(), StorageError> {
         let start = into.len();
@@ -198,7 +218,7 @@ impl Storage for Store {
             let heads: Vec<_> = frozen.chain([durable.active.select(matchers, from, to)]).collect();
             (Arc::clone(&durable.parts), heads)
         };
-        let mut joined: HashMap<Labels, Joined> = HashMap::new();
+        let mut joined = InOrder::default();
         for part in parts.iter().filter(|part| part.is_within(from, to)) {
             let index = part.index().map_err(failed)?;
             let matching = index.matching(matchers);
@@ -210,17 +230,14 @@ impl Storage for Store {
                 let is_within = |block: &super::index::Block| block.first <= to && block.last >= from;
                 if index.blocks(series).iter().any(is_within) {
                     let piece = Piece::Part(Arc::clone(&reader), series);
-                    let labels = index.labels(series);
-                    let of = Joined::of(&labels);
-                    joined.entry(labels).or_insert(of).pieces.push(piece);
+                    joined.add(index.labels(series), piece);
                 }
             }
         }
         for (labels, chunks) in heads.into_iter().flatten() {
-            let of = Joined::of(&labels);
-            joined.entry(labels).or_insert(of).pieces.push(Piece::Chunks(chunks));
+            joined.add(labels, Piece::Chunks(chunks));
         }
         let selected = |(labels, joined): (Labels, Joined)| Selected { labels, samples: Box::new(joined) };
-        Ok(joined.into_iter().map(selected).collect())
+        Ok(joined.series.into_iter().map(selected).collect())
     }
 }

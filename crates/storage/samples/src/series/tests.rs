@@ -83,6 +83,12 @@ fn any_value() -> impl Strategy<Value = f64> {
     ]
 }
 
+/// What happens to a bucket between two steps.
+fn any_change() -> impl Strategy<Value = (usize, f64)> {
+    let change = prop_oneof![8 => (0_u32..50).prop_map(f64::from), 1 => Just(-1e3), 1 => Just(0.5), 1 => Just(STALE)];
+    (0..5_usize, change)
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Send(Vec<(u8, i64, f64)>),
@@ -105,9 +111,76 @@ proptest! {
     #[test]
     fn a_column_gives_every_bit_back(values in proptest::collection::vec(any_value(), 1..column::COLUMN_SAMPLES)) {
         let mut bytes = Vec::new();
-        column::pack(&values, &mut bytes);
-        let read = column::unpack(&bytes, values.len()).unwrap();
+        column::pack(&values, None, &mut bytes);
+        let mut unpacker = column::Unpacker::default();
+        let read = unpacker.unpack(&bytes, values.len(), None).unwrap();
         prop_assert!(read.iter().map(|v| v.to_bits()).eq(values.iter().map(|v| v.to_bits())));
+    }
+
+    #[test]
+    fn a_column_above_another_gives_every_bit_back(
+        before in proptest::collection::vec(any_value(), 1..60),
+        more in proptest::collection::vec(any_value(), 60),
+        are_integers in any::<bool>(),
+    ) {
+        let whole = |value: f64| if are_integers { value.abs().min(1e6).trunc() } else { value };
+        let before: Vec<f64> = before.into_iter().map(whole).collect();
+        let values: Vec<f64> = before.iter().zip(more).map(|(before, more)| before + whole(more)).collect();
+        let mut bytes = Vec::new();
+        let is_above = column::pack(&values, Some(&before), &mut bytes);
+        prop_assert_eq!(is_above, column::is_above(&bytes));
+        let mut unpacker = column::Unpacker::default();
+        let read = unpacker.unpack(&bytes, values.len(), is_above.then_some(&before)).unwrap();
+        prop_assert!(read.iter().map(|v| v.to_bits()).eq(values.iter().map(|v| v.to_bits())));
+    }
+
+    #[test]
+    fn buckets_come_back_in_whatever_order_they_are_asked_for(
+        changes in proptest::collection::vec(any_change(), 1..400),
+        order in proptest::collection::vec(0..6_usize, 1..20),
+        late in 0..30_i64,
+    ) {
+        let store = open(&FaultyDisk::new(1));
+        let series = ["b0.1", "b0.5", "b1", "b10", "b+Inf", "count"];
+        let mut expected: Vec<Vec<(i64, u64)>> = vec![Vec::new(); series.len()];
+        let (mut counts, mut writer, mut sent) = ([0.0; 5], store.writer(), 0);
+        for (time, (changed, change)) in (START..).zip(changes) {
+            counts[changed] += change;
+            for (place, name) in series.iter().enumerate() {
+                // A bucket that came later has other times than those below it.
+                if place == 2 && time < START + late {
+                    continue;
+                }
+                let (metric, le) = match name.strip_prefix('b') {
+                    Some(bound) => ("m_bucket", bound),
+                    None => ("m_count", ""),
+                };
+                let below = &counts[..=place.min(4)];
+                let value: f64 = if below.iter().any(|v| v.is_nan()) { STALE } else { below.iter().sum() };
+                let labels = [("__name__", metric), ("le", le)];
+                writer.series(labels.into_iter().filter(|(_, value)| !value.is_empty()));
+                writer.sample(time, value);
+                expected[place].push((time, value.to_bits()));
+                sent += 1;
+            }
+            if counts.iter().any(|v| v.is_nan()) {
+                counts = [0.0; 5];
+            }
+        }
+        store.accept(account(sent), writer).wait().unwrap();
+        store.seal().unwrap();
+        let selected = store.select(&[], i64::MIN, i64::MAX).unwrap();
+        for place in order {
+            let bound = series[place].strip_prefix('b').unwrap_or_default();
+            let Some(found) = selected.iter().find(|found| found.labels.get("le") == bound) else {
+                prop_assert!(expected[place].is_empty());
+                continue;
+            };
+            let mut samples = Samples::default();
+            found.samples.read(i64::MIN, i64::MAX, &mut samples).unwrap();
+            let read: Vec<_> = samples.times.into_iter().zip(samples.values.iter().map(|v| v.to_bits())).collect();
+            prop_assert_eq!(&read, &expected[place]);
+        }
     }
 
     #[test]
