@@ -1,14 +1,31 @@
-use std::{borrow::Borrow, collections::HashSet, fmt, sync::Arc};
+use std::{borrow::Borrow, cmp::Ordering, collections::HashSet, fmt, sync::Arc};
 
 use super::METRIC_NAME;
 
 /// A name and its value.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Label {
     /// What the label is called.
     pub name: Arc<str>,
     /// What it says; never empty inside of [`Labels`].
     pub value: Arc<str>,
+}
+
+impl Ord for Label {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // Most labels of series that are compared are the same, and stand at the same place.
+        let text = |one: &Arc<str>, other: &Arc<str>| match Arc::ptr_eq(one, other) {
+            true => Ordering::Equal,
+            false => one.cmp(other),
+        };
+        text(&self.name, &other.name).then_with(|| text(&self.value, &other.value))
+    }
+}
+
+impl PartialOrd for Label {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// A set of labels: sorted by name, each name once, no value empty.
@@ -25,6 +42,13 @@ impl Labels {
             builder.set(name.as_ref().into(), value.as_ref().into());
         }
         builder.build()
+    }
+
+    /// What is sorted by name already, each name once and no value empty; nothing where it is not.
+    #[must_use]
+    pub fn sorted(labels: Vec<Label>) -> Option<Self> {
+        let is_sorted = labels.is_sorted_by(|one, other| one.name < other.name);
+        (is_sorted && labels.iter().all(|label| !label.value.is_empty())).then(|| Self(labels.into()))
     }
 
     /// The value of a label; empty where there is none.

@@ -162,7 +162,7 @@ fn extrapolated(window: &Window<'_>, counter: bool, per_second: bool) -> Option<
         return None;
     }
     let mut change = last - first;
-    if counter {
+    if counter && window.falls {
         // A counter that falls was reset: what it had counted until then is added.
         let pairs = values.iter().zip(values.iter().skip(1));
         change = pairs.filter(|(before, after)| after < before).fold(change, |sum, (before, _)| sum + before);

@@ -23,7 +23,7 @@ impl Evaluator<'_> {
         at.saturating_sub(when.offset.unwrap_or(0))
     }
 
-    /// The series that are meant, in the order of their labels.
+    /// The series that are meant, in the order in which the store reads them best.
     pub(super) fn selected(
         &self,
         matchers: &[Matcher],
@@ -31,9 +31,8 @@ impl Evaluator<'_> {
         to: i64,
     ) -> Result<Vec<Selected<'_>>, QueryError> {
         self.meter.go_on()?;
-        let mut selected = self.storage.select(matchers, from, to)?;
+        let selected = self.storage.select(matchers, from, to)?;
         self.meter.series(selected.len())?;
-        selected.sort_by(|a, b| a.labels.cmp(&b.labels));
         Ok(selected)
     }
 
@@ -63,6 +62,7 @@ impl Evaluator<'_> {
                 columns.push(column);
             }
         }
+        columns.sort_by(|one, other| one.labels.cmp(&other.labels));
         Ok(columns)
     }
 

@@ -44,7 +44,8 @@ pub struct StorageError(pub String);
 
 /// Where series are.
 pub trait Storage {
-    /// The series that all matchers mean and that may have samples in a time, both ends included, in any order.
+    /// The series that all matchers mean and that may have samples in a time, both ends included, in the order
+    /// in which they are best read.
     ///
     /// # Errors
     ///

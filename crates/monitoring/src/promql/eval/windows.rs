@@ -26,6 +26,8 @@ pub(super) struct Window<'a> {
     /// The first and the last time that belong to the window.
     pub(super) start: i64,
     pub(super) end: i64,
+    /// Whether some value is below the one before it.
+    pub(super) falls: bool,
 }
 
 /// What a series has over the whole time of a query.
@@ -45,15 +47,12 @@ impl Evaluator<'_> {
             self.meter.values(1, steps.count)?;
             let mut column = Column::absent(labels, steps.count);
             let (mut low, mut high) = (0, 0);
+            let mut falls = falls(&samples.values).into_iter().peekable();
             for (index, (step, into)) in steps.times().zip(&mut column.values).enumerate() {
                 let end = self.meant(when, step);
                 let start = end.saturating_sub(range);
-                while samples.times.get(high).is_some_and(|&time| time <= end) {
-                    high += 1;
-                }
-                while samples.times.get(low).is_some_and(|&time| time < start) {
-                    low += 1;
-                }
+                high = after(&samples.times, high, |time| time <= end);
+                low = after(&samples.times, low, |time| time < start);
                 let (Some(times), Some(values)) =
                     (samples.times.get(low..high), samples.values.get(low..high))
                 else {
@@ -62,7 +61,9 @@ impl Evaluator<'_> {
                 if times.is_empty() {
                     continue;
                 }
-                if let Some(value) = value(Window { times, values, step, index, start, end }) {
+                while falls.next_if(|place| *place <= low).is_some() {}
+                let falls = falls.peek().is_some_and(|place| *place < high);
+                if let Some(value) = value(Window { times, values, step, index, start, end, falls }) {
                     *into = value;
                 }
             }
@@ -71,6 +72,7 @@ impl Evaluator<'_> {
             }
             Ok(())
         })?;
+        columns.sort_by(|one, other| one.labels.cmp(&other.labels));
         Ok(columns)
     }
 
@@ -89,6 +91,7 @@ impl Evaluator<'_> {
             }
             Ok(())
         })?;
+        found.sort_by(|(one, _), (other, _)| one.cmp(other));
         Ok(found)
     }
 
@@ -150,9 +153,32 @@ fn time_of(expr: &Expr) -> Option<(&When, i64)> {
     }
 }
 
+/// Where values are below the one before: a counter hardly ever falls, so that few windows have to be walked over.
+fn falls(values: &[f64]) -> Vec<usize> {
+    let pairs = || values.iter().zip(values.get(1..).unwrap_or_default());
+    // Without a branch, so that several are looked at at once.
+    if !pairs().fold(false, |any, (before, after)| any | (after < before)) {
+        return Vec::new();
+    }
+    let falls = (1..).zip(pairs()).filter(|(_, (before, after))| after < before);
+    falls.map(|(place, _)| place).collect()
+}
+
+/// The first place from `at` on whose time is not before something; in steps that double, since a window may be moved by
+/// one sample or by a day.
+fn after(times: &[i64], mut at: usize, is_before: impl Fn(i64) -> bool) -> usize {
+    let mut step = 1;
+    while times.get(at + step - 1).is_some_and(|&time| is_before(time)) {
+        at += step;
+        step *= 2;
+    }
+    let rest = times.get(at..times.len().min(at + step - 1)).unwrap_or_default();
+    at + rest.partition_point(|&time| is_before(time))
+}
+
 /// Takes out the markers of ended series.
 fn without_markers(samples: &mut Samples) {
-    if !samples.values.iter().any(|&value| is_stale(value)) {
+    if !samples.values.iter().fold(false, |any, &value| any | is_stale(value)) {
         return;
     }
     let mut marks = samples.values.iter().map(|&value| is_stale(value)).collect::<Vec<_>>().into_iter();

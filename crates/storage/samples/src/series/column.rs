@@ -362,8 +362,8 @@ impl std::fmt::Debug for Unpacker {
 
 impl Unpacker {
     /// Reads what [`pack`] wrote, of which there are `count` values, with those of the series before where it stands above
-    /// them.
-    pub(crate) fn unpack(&mut self, bytes: &[u8], count: usize, before: Option<&[f64]>) -> Option<&[f64]> {
+    /// them. The values that it gives are best [given back](Self::reuse).
+    pub(crate) fn unpack(&mut self, bytes: &[u8], count: usize, before: Option<&[f64]>) -> Option<Vec<f64>> {
         if count > COLUMN_SAMPLES {
             return None;
         }
@@ -375,7 +375,12 @@ impl Unpacker {
         } else {
             self.column(bytes, count)?;
         }
-        (self.values.len() == count).then_some(&self.values)
+        (self.values.len() == count).then(|| std::mem::take(&mut self.values))
+    }
+
+    /// Takes the room of values that nobody needs any more.
+    pub(crate) fn reuse(&mut self, values: Vec<f64>) {
+        self.values = values;
     }
 
     fn column(&mut self, bytes: &[u8], count: usize) -> Option<()> {

@@ -44,9 +44,8 @@ impl<'a> Member<'a> {
     /// The labels that tell the histograms of a name apart.
     fn others(&self) -> impl Iterator<Item = &'a Label> {
         let is_bucket = matches!(self.role, Role::Bucket(_));
-        let tells = move |label: &&Label| {
-            &*label.name != METRIC_NAME && !(is_bucket && &*label.name == BUCKET_LABEL)
-        };
+        let tells =
+            move |label: &&Label| &*label.name != METRIC_NAME && !(is_bucket && &*label.name == BUCKET_LABEL);
         self.labels.as_slice().iter().filter(tells)
     }
 

@@ -15,7 +15,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use monitoring::series::{Labels, LabelsBuilder, Matcher};
+use monitoring::series::{Label, Labels, Matcher};
 
 use super::varint::{Cursor, put, put_bytes, put_signed};
 
@@ -114,15 +114,9 @@ impl Index {
 
     /// What a series is called.
     pub(crate) fn labels(&self, series: u32) -> Labels {
-        let mut labels = LabelsBuilder::default();
-        for (name, value) in self.pairs(series) {
-            if let (Some(name), Some(value)) =
-                (self.texts.get(*name as usize), self.texts.get(*value as usize))
-            {
-                labels.set(Arc::clone(name), Arc::clone(value));
-            }
-        }
-        labels.build()
+        let text = |number: u32| self.texts.get(number as usize).cloned().unwrap_or_default();
+        let label = |(name, value): &(u32, u32)| Label { name: text(*name), value: text(*value) };
+        Labels::sorted(self.pairs(series).iter().map(label).collect()).unwrap_or_default()
     }
 
     /// The blocks of a series.

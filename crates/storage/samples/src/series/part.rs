@@ -229,7 +229,8 @@ impl Reader {
             into.values.extend_from_slice(values.get(start..end).unwrap_or_default());
             columns.push((block.values.offset, values));
         }
-        state.last = columns;
+        let before = std::mem::replace(&mut state.last, columns);
+        before.into_iter().for_each(|(_, values)| state.unpacker.reuse(values));
         Ok(())
     }
 }
@@ -256,18 +257,11 @@ impl Reading {
     ) -> Result<Vec<f64>, Unreadable> {
         let mut above = Vec::new();
         let mut below = None;
-        loop {
-            if !above.is_empty() {
-                let known = self.last.iter_mut().find(|(offset, _)| *offset == block.values.offset);
-                if let Some((_, values)) = known {
-                    below = Some(std::mem::take(values));
-                    break;
-                }
-            }
+        while below.is_none() {
             let bytes = self.column(reader, block.values)?;
-            let is_above = is_above(bytes);
+            let is_lowest = !is_above(bytes);
             above.push(bytes.to_vec());
-            if !is_above {
+            if is_lowest {
                 break;
             }
             let same = |other: &&Block| other.times == block.times && other.first == block.first;
@@ -277,10 +271,13 @@ impl Reading {
                 .filter(|_| above.len() <= MOST_ABOVE)
                 .ok_or_else(|| damaged("a column stands above none"))?;
             series -= 1;
+            let known = self.last.iter_mut().find(|(offset, _)| *offset == block.values.offset);
+            below = known.map(|(_, values)| std::mem::take(values));
         }
         while let Some(bytes) = above.pop() {
             let values = self.unpacker.unpack(&bytes, count, below.as_deref());
-            below = Some(values.ok_or_else(|| damaged("a column is not understood"))?.to_vec());
+            let values = values.ok_or_else(|| damaged("a column is not understood"))?;
+            below.replace(values).into_iter().for_each(|lower| self.unpacker.reuse(lower));
         }
         Ok(below.unwrap_or_default())
     }

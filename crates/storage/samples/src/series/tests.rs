@@ -85,7 +85,8 @@ fn any_value() -> impl Strategy<Value = f64> {
 
 /// What happens to a bucket between two steps.
 fn any_change() -> impl Strategy<Value = (usize, f64)> {
-    let change = prop_oneof![8 => (0_u32..50).prop_map(f64::from), 1 => Just(-1e3), 1 => Just(0.5), 1 => Just(STALE)];
+    let change =
+        prop_oneof![8 => (0_u32..50).prop_map(f64::from), 1 => Just(-1e3), 1 => Just(0.5), 1 => Just(STALE)];
     (0..5_usize, change)
 }
 
