@@ -67,8 +67,8 @@ pub struct Quantile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{field} of the histogram is not valid: {rule}")]
 pub struct HistogramError {
-    field: &'static str,
-    rule: &'static str,
+    pub(crate) field: &'static str,
+    pub(crate) rule: &'static str,
 }
 
 impl Default for ExponentialHistogram {

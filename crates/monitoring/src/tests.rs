@@ -4,6 +4,7 @@ mod bounds;
 mod exposition;
 mod histogram;
 mod ledger;
+mod native;
 mod recorder;
 mod rollup;
 mod sources;
