@@ -24,7 +24,7 @@ use storage_intake::record::LedgerRecord;
 use super::{
     exemplar::{self, Case},
     spelling::Print,
-    varint::{Cursor, put, put_bytes, put_signed},
+    varint::{Cursor, put, put_bytes, put_signed, zigzag},
 };
 
 pub(crate) use storage_intake::record::BATCH;
@@ -162,14 +162,25 @@ pub(crate) fn encode(batch: &Batch) -> Vec<u8> {
     let (mut series, mut time) = (0, 0);
     for row in &batch.rows {
         let (samples, number) = (batch.of(row), i64::from(row.series));
-        put_signed(&mut into, number - series);
-        put(&mut into, samples.len() as u64);
-        for (at, value) in samples {
-            put_signed(&mut into, at.wrapping_sub(time));
-            into.extend_from_slice(&value.to_bits().to_le_bytes());
-            time = *at;
+        if let [(at, value)] = samples
+            && let (series @ 0..0x80, time @ 0..0x80) =
+                (zigzag(number - series), zigzag(at.wrapping_sub(time)))
+        {
+            // As nearly all are: the same, at once.
+            let [a, b, c, d, e, f, g, h] = value.to_bits().to_le_bytes();
+            into.extend_from_slice(&[series as u8, 1, time as u8, a, b, c, d, e, f, g, h]);
+        } else {
+            put_signed(&mut into, number - series);
+            put(&mut into, samples.len() as u64);
+            let mut last = time;
+            for (at, value) in samples {
+                put_signed(&mut into, at.wrapping_sub(last));
+                into.extend_from_slice(&value.to_bits().to_le_bytes());
+                last = *at;
+            }
         }
         series = number;
+        time = samples.last().map_or(time, |(at, _)| *at);
     }
     if batch.sums > 0 || !batch.exemplars.is_empty() {
         put(&mut into, batch.sums as u64);

@@ -432,7 +432,7 @@ fn a_spelling_is_known_once_its_series_is_named_durably_and_until_a_part_is_seal
     disk.fail(disk.operations().., Fault::Error);
     assert_eq!(spell(&store, "one", "a", 1), None);
     disk.heal();
-    // What was refused has named nothing, and a batch that names a series says nothing of spellings yet.
+    // What was refused has named nothing.
     assert_eq!(spell(&store, "one", "a", 2), Some(false));
     assert_eq!(spell(&store, "one", "a", 3), Some(true));
     assert_eq!(spell(&store, "another", "a", 4), Some(false));

@@ -20,7 +20,13 @@ fn put_long(into: &mut Vec<u8>, mut value: u64) {
 /// Appends a signed number.
 #[inline]
 pub(crate) fn put_signed(into: &mut Vec<u8>, value: i64) {
-    put(into, ((value << 1) ^ (value >> 63)).cast_unsigned());
+    put(into, zigzag(value));
+}
+
+/// A signed number as one that is small where it is near zero.
+#[inline]
+pub(crate) fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)).cast_unsigned()
 }
 
 /// Appends bytes with their length.
